@@ -1,0 +1,11 @@
+"""The embedded, Kubernetes-compatible API server.
+
+Holds: the store, the handler behind every path, validation of built-in and custom kinds, the
+    HTTP front, and what kubectl asks a server for (discovery, OpenAPI, tables).
+May import: the standard library, orjson, aiohttp (http.py only), jsonschema-rs.
+Never: another room of ours; a bug in our client must not hide behind the same bug here. Never the
+    wall clock or global chance: both come in through the door of ApiServer.
+
+A request's way: http.py or an in-process caller -> core.ApiServer.handle -> routes.parse ->
+verbs.* -> admission steps in prepare.py -> store.Store -> watch streams.
+"""
