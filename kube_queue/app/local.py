@@ -1,0 +1,157 @@
+"""`kube-queue local up`: the whole system on this machine, as processes under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kube_queue.app.install import install
+from kube_queue.app.kubeconfig import write_kubeconfig
+from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
+from kube_queue.kube.credentials import connect
+
+LOCAL_EXTENSIONS = "tfjob,job"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """What `local up` was asked for."""
+
+    kubeconfig: Path
+    port: int = 0
+    nodes: int | None = None
+    profile: str = "default"
+    controller_flags: tuple[str, ...] = ()
+    """Passed on to `kube-queue controller` as they are."""
+    enabled_extensions: str = LOCAL_EXTENSIONS
+    split: bool = False
+    """True: the job side is a process of its own, as in production."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """A cluster that serves: where, and which processes it is made of."""
+
+    kubeconfig: Path
+    server: str
+    visibility: str
+    logs: Path
+    pids: Mapping[str, int]
+
+
+async def run_local(
+    options: LocalOptions,
+    *,
+    say: Callable[[str], None],
+    up: Callable[[LocalCluster], None],
+) -> None:
+    """Run the cluster until cancelled; `up` is called once when everything serves.
+
+    Raises ChildFailed, with one sentence, when a part does not start or the API server ends. The
+    token and the logs live in a directory of their own that goes with the cluster, except when it
+    failed: then the logs stay.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="kube-queue-local-"))
+    supervisor = Supervisor(directory, say)
+    try:
+        up(await _start(options, supervisor, directory))
+        await supervisor.wait()
+    except ChildFailed:
+        await supervisor.stop()
+        raise
+    except BaseException:
+        await supervisor.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path) -> LocalCluster:
+    token = secrets.token_urlsafe(24)
+    token_file = directory / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(token, encoding="utf-8")
+    # Children read a kubeconfig of their own: the user's file may be edited, merged or deleted.
+    private = directory / "kubeconfig"
+    facts = await supervisor.start(
+        _child(
+            options,
+            "api-server",
+            ("local", "api-server", "--port", str(options.port), "--token-file", str(token_file)),
+            vital=True,
+        )
+    )
+    server = facts["url"]
+    for path in (private, options.kubeconfig):
+        write_kubeconfig(path, server=server, token=token)
+    client = await connect(kubeconfig=str(private))
+    try:
+        await install(client, operators=True)
+    finally:
+        await client.close()
+    visibility = ""
+    for child in _controllers(options, str(private)):
+        facts = await supervisor.start(child)
+        visibility = facts.get("visibility", visibility)
+    write_kubeconfig(options.kubeconfig, server=server, token=token, visibility=visibility)
+    return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
+
+
+def _controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
+    common = ("--kubeconfig", kubeconfig, "--child")
+    jobs = ("--enabled-extensions", options.enabled_extensions)
+    # A port chosen once: a restarted controller answers where the kubeconfig says.
+    queue = ("controller", *common, "--ops-port", str(_free_port()))
+    queue += ("--identity", "local-controller")
+    simulator = ("local", "simulator", *common, "--profile", options.profile)
+    if options.nodes is not None:
+        simulator += ("--nodes", str(options.nodes))
+    children = [_child(options, "simulator", simulator)]
+    if options.split:
+        side = ("job-extensions", *common, "--ops-port", "0", *jobs)
+        side += ("--identity", "local-job-extensions")
+        children.append(_child(options, "controller", (*queue, *options.controller_flags)))
+        children.append(_child(options, "job-extensions", side))
+    else:
+        flags = (*queue, "--with-job-extensions", *jobs, *options.controller_flags)
+        children.append(_child(options, "controller", flags))
+    return children
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _child(
+    options: LocalOptions, name: str, arguments: tuple[str, ...], *, vital: bool = False
+) -> Child:
+    command = (sys.executable, "-m", "kube_queue", *arguments)
+    return Child(name, command, options.environment, vital=vital)
+
+
+async def run_api_server(*, port: int, token_file: Path, serving: Callable[[str], None]) -> None:
+    """Serve the embedded API server on loopback until cancelled; `serving` is told its URL."""
+    import random
+    import time
+
+    from kube_queue.apiserver.core import ApiServer
+    from kube_queue.apiserver.http import serve
+
+    token = token_file.read_text(encoding="utf-8").strip()
+    server = ApiServer(clock=time.time, rng=random.Random(secrets.randbits(64)))
+    running = await serve(server, port=port, token=token)
+    try:
+        serving(running.url)
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await running.close()
+        await server.close()
