@@ -1,0 +1,234 @@
+"""The settings tree: small frozen groups, passed explicitly, each field with its own docstring.
+
+The docstring under a field is its documentation: `docs/reference/settings.md` is generated from it.
+A field's flag and environment variable, where it has them, stand beside it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kube_queue.api.queues import Policy
+
+
+class Switchable:
+    """Marks a field that a flag or an environment variable sets, by its exact name."""
+
+    __slots__ = ("env", "flag")
+
+    def __init__(self, flag: str = "", env: str = "") -> None:
+        self.flag = flag
+        self.env = env
+
+
+class QuotaSystem(StrEnum):
+    """Where quotas come from."""
+
+    ELASTIC_QUOTA = "elasticquota"
+    RESOURCE_QUOTA = "resourcequota"
+
+
+class TreeValidation(StrEnum):
+    """What happens with an ElasticQuotaTree that breaks a rule."""
+
+    WARN = "warn"
+    STRICT = "strict"
+
+
+class LogFormat(StrEnum):
+    """How a log line is printed."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least important line that is printed."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class SettingsGroup(BaseModel):
+    """A frozen group that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class ControllerSettings(SettingsGroup):
+    """The queue controller: quotas, queues and their decisions."""
+
+    queue_group_plugin: Annotated[
+        QuotaSystem, Switchable(flag="--queue-group-plugin", env="QueueGroupPlugin")
+    ] = QuotaSystem.ELASTIC_QUOTA
+    """Where quotas come from: `elasticquota` (the ElasticQuotaTree). Upper and lower case alike."""
+
+    strict_priority: Annotated[bool, Switchable(flag="--strict-priority", env="StrictPriority")] = (
+        False
+    )
+    """Queues without a policy of their own are blocking queues (policy Block)."""
+
+    strict_consistency: Annotated[
+        bool, Switchable(flag="--strict-consistency", env="StrictConsistency")
+    ] = False
+    """Queues without a policy of their own follow strict priority order (policy Priority).
+    With `strict_priority` as well, Block wins: it already implies strict order."""
+
+    oversell_rate: Annotated[float, Switchable(flag="--oversellrate")] = Field(default=1.0, ge=0)
+    """Multiplies max, min and kube-queue/max-jobs of the quota tree; the result is rounded down."""
+
+    tree_validation: Annotated[TreeValidation, Switchable(flag="--tree-validation")] = (
+        TreeValidation.WARN
+    )
+    """`warn`: a tree that breaks a rule is used and its violations are shown on it;
+    `strict`: the last valid tree stays in use."""
+
+    reason_after_seconds: float = Field(default=2.0, ge=0)
+    """A waiting unit's reason is written to its status once it has waited this long."""
+
+    cycle_limit: int = Field(default=200, ge=1)
+    """Decisions taken in one turn of the loop before writes and Lease renewal get theirs."""
+
+    @property
+    def default_policy(self) -> Policy:
+        """The policy of a Queue that names none."""
+        if self.strict_priority:
+            return Policy.BLOCK
+        return Policy.PRIORITY if self.strict_consistency else Policy.ROUND
+
+
+class JobSettings(SettingsGroup):
+    """The job side: which kinds of jobs are queued."""
+
+    enabled_extensions: Annotated[str, Switchable(flag="--enabled-extensions")] = "tfjob"
+    """Comma-separated names of the job types to queue. Upper and lower case alike."""
+
+    workers: int = Field(default=16, ge=1, le=256)
+    """Jobs reconciled at the same time."""
+
+
+class LeaderSettings(SettingsGroup):
+    """Leader election: one process of a kind decides, the others stand by."""
+
+    enabled: Annotated[bool, Switchable(flag="--leader-elect")] = True
+    """Take part in leader election. Off: this process leads at once; run only one."""
+
+    namespace: Annotated[str, Switchable(flag="--leader-elect-resource-namespace")] = Field(
+        default="kube-queue", min_length=1
+    )
+    """Namespace of the Leases."""
+
+    identity: Annotated[str, Switchable(flag="--leader-elect-identity")] = ""
+    """Name of this process in the Lease; empty: host name and a random part.
+    A process that restarts with the same identity resumes at once."""
+
+    controller_lease: str = Field(default="kube-queue-controller", min_length=1)
+    """Lease of the queue controller."""
+
+    jobs_lease: str = Field(default="kube-queue-job-extensions", min_length=1)
+    """Lease of the job side."""
+
+    lease_seconds: Annotated[float, Switchable(flag="--leader-elect-lease-duration")] = Field(
+        default=15.0, gt=0
+    )
+    """How long a silent leader keeps the Lease."""
+
+    renew_seconds: Annotated[float, Switchable(flag="--leader-elect-renew-deadline")] = Field(
+        default=10.0, gt=0
+    )
+    """A leader that could not renew for this long stops. Must be below `lease_seconds`."""
+
+    retry_seconds: Annotated[float, Switchable(flag="--leader-elect-retry-period")] = Field(
+        default=2.0, gt=0
+    )
+    """Pause between two tries to take or renew the Lease. Must be below `renew_seconds`."""
+
+
+class WriteSettings(SettingsGroup):
+    """The write budget towards the API server."""
+
+    max_in_flight: int = Field(default=32, ge=1, le=1024)
+    """Writes under way at the same time."""
+
+    low_priority_rate: float = Field(default=50.0, gt=0)
+    """Writes per second shared by waiting reasons, Queue and tree status, and Events."""
+
+    status_rate: float = Field(default=10.0, gt=0)
+    """Status writes per second of Queues and the quota tree together, most-changed first."""
+
+
+class ClientSettings(SettingsGroup):
+    """The connection to the API server."""
+
+    qps: Annotated[float, Switchable(flag="--qps")] = Field(default=0.0, ge=0)
+    """Requests per second this process allows itself; 0 = no limit of its own,
+    API priority and fairness is the limiter."""
+
+    burst: Annotated[int, Switchable(flag="--burst")] = Field(default=0, ge=0)
+    """Requests allowed at once above `qps`; 0 = twice `qps`. Without `qps` it has no effect."""
+
+    page_size: int = Field(default=500, ge=1, le=10_000)
+    """Objects asked for in one page of a list."""
+
+
+class ServingSettings(SettingsGroup):
+    """Metrics, health and visibility over HTTP."""
+
+    bind_address: Annotated[str, Switchable(flag="--bind-address")] = Field(
+        default="127.0.0.1", min_length=1
+    )
+    """Address to listen on; 0.0.0.0 for every interface, as in a pod."""
+
+    port: Annotated[int, Switchable(flag="--port")] = Field(default=10259, ge=0, le=65535)
+    """Port of /metrics, /healthz, /readyz and /visibility; 0 = any free port."""
+
+
+class LogSettings(SettingsGroup):
+    """Log lines on standard error."""
+
+    level: Annotated[LogLevel, Switchable(flag="--log-level")] = LogLevel.INFO
+    """The least important line that is printed."""
+
+    format: Annotated[LogFormat, Switchable(flag="--log-format")] = LogFormat.JSON
+    """`json`: one object per line; `console`: for people."""
+
+
+class Settings(SettingsGroup):
+    """Everything that can be set, for every process."""
+
+    controller: ControllerSettings = ControllerSettings()
+    jobs: JobSettings = JobSettings()
+    leader: LeaderSettings = LeaderSettings()
+    writes: WriteSettings = WriteSettings()
+    client: ClientSettings = ClientSettings()
+    serving: ServingSettings = ServingSettings()
+    log: LogSettings = LogSettings()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences worth one line at start: legal settings that may not do what one expects."""
+        found: list[str] = []
+        if self.controller.strict_priority and self.controller.strict_consistency:
+            found.append(
+                "StrictPriority and StrictConsistency are both true: "
+                "the default policy is Block, which already implies strict order."
+            )
+        if self.client.burst and not self.client.qps:
+            found.append("--burst has no effect without --qps.")
+        return tuple(found)
+
+    def replaced(self, **groups: Any) -> Settings:
+        """A copy in which whole groups, or single fields given as a mapping, are replaced."""
+        tree = self.model_dump()
+        for name, change in groups.items():
+            if isinstance(change, BaseModel):
+                tree[name] = change.model_dump()
+            else:
+                tree[name] = {**tree[name], **change}
+        return Settings.model_validate(tree)
