@@ -108,15 +108,15 @@ def _controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue = ("controller", *common, "--ops-port", str(_free_port()))
-    queue += ("--identity", "local-controller")
+    queue = ("controller", *common, "--port", str(_free_port()))
+    queue += ("--leader-elect-identity", "local-controller")
     simulator = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
         simulator += ("--nodes", str(options.nodes))
     children = [_child(options, "simulator", simulator)]
     if options.split:
-        side = ("job-extensions", *common, "--ops-port", "0", *jobs)
-        side += ("--identity", "local-job-extensions")
+        side = ("job-extensions", *common, "--port", "0", *jobs)
+        side += ("--leader-elect-identity", "local-job-extensions")
         children.append(_child(options, "controller", (*queue, *options.controller_flags)))
         children.append(_child(options, "job-extensions", side))
     else:

@@ -1,0 +1,85 @@
+"""`python -m e2e`: play the scenarios on a back end and say which held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from e2e.backends.base import Backend, BackendFailed
+from e2e.backends.embedded import EmbeddedBackend
+from e2e.scenario import Scenario, all_scenarios
+from e2e.world import Unmet, World
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"embedded": EmbeddedBackend}
+
+
+async def play(backend: Backend, scenario: Scenario) -> str:
+    """Play one scenario on a fresh cluster; an empty answer means that it held."""
+    try:
+        cluster = await backend.start(environment=scenario.environment, flags=scenario.flags)
+    except BackendFailed as failed:
+        return str(failed)
+    try:
+        async with World.on(cluster) as world, asyncio.timeout(scenario.within):
+            await scenario.play(world)
+    except Unmet as unmet:
+        return str(unmet)
+    except TimeoutError:
+        return f"not over within {scenario.within:.0f} s"
+    except AssertionError:
+        return traceback.format_exc(limit=-2)
+    finally:
+        await cluster.stop()
+    return ""
+
+
+async def run(backend: Backend, chosen: list[Scenario]) -> int:
+    """Play them one after another; the exit code is 1 when one did not hold."""
+    held = failed = skipped = 0
+    for scenario in chosen:
+        missing = scenario.needs - backend.has
+        if missing:
+            skipped += 1
+            print(f"SKIP  {scenario.number:<5} needs {', '.join(sorted(missing))}", flush=True)
+            continue
+        began = time.perf_counter()
+        why = await play(backend, scenario)
+        took = time.perf_counter() - began
+        print(
+            f"{'FAIL' if why else 'ok':<5} {scenario.number:<5} {took:6.1f}s  {scenario.promise}",
+            flush=True,
+        )
+        if why:
+            failed += 1
+            print("      " + why.replace("\n", "\n      "), flush=True)
+        else:
+            held += 1
+    print(f"{held} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Read the command line and play."""
+    parser = argparse.ArgumentParser(prog="python -m e2e", description=__doc__)
+    parser.add_argument("--backend", choices=sorted(BACKENDS), default="embedded")
+    parser.add_argument("--list", action="store_true", help="print the scenarios and leave")
+    parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="scenarios to play, e.g. Q1")
+    options = parser.parse_args()
+    scenarios = all_scenarios()
+    if options.list:
+        for one in scenarios:
+            print(f"{one.number:<5} {one.promise}")
+        return 0
+    unknown = set(options.numbers) - {one.number for one in scenarios}
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; see --list")
+    chosen = [one for one in scenarios if not options.numbers or one.number in options.numbers]
+    return asyncio.run(run(BACKENDS[options.backend](), chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

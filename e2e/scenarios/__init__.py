@@ -1,0 +1,1 @@
+"""The scenarios, one file a subject; each function is one scenario."""

@@ -1,0 +1,207 @@
+"""The world a scenario plays in: its cluster's objects, steps upon them, and waits for events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import yaml
+
+from e2e.backends.base import RunningCluster
+from kube_queue.api import types
+from kube_queue.api.types import ResourceType
+from kube_queue.kube.client import Client
+from kube_queue.kube.credentials import connect
+from kube_queue.kube.informer import Informer
+
+Object = dict[str, Any]
+KINDS = {
+    resource.kind: resource
+    for resource in vars(types).values()
+    if isinstance(resource, ResourceType)
+}
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+class Unmet(Exception):
+    """An expectation did not come true; the sentence says which, and what was there instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object as the watch brought it."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    whole: Object
+
+    @classmethod
+    def of(cls, whole: Object) -> Self:
+        """Keep the whole object."""
+        metadata = whole["metadata"]
+        return cls(
+            metadata.get("namespace", ""),
+            metadata["name"],
+            metadata["uid"],
+            metadata["resourceVersion"],
+            whole,
+        )
+
+
+class World:
+    """One cluster, one scenario. Every wait is for an event, never for a time."""
+
+    def __init__(self, client: Client, cluster: RunningCluster) -> None:
+        self.client = client
+        self.cluster = cluster
+        self._informers: dict[ResourceType, Informer[Seen]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Condition()
+        self._pending: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, cluster: RunningCluster) -> AsyncIterator[World]:
+        """A world on this cluster; its watches end with the block."""
+        client = await connect(kubeconfig=str(cluster.kubeconfig))
+        world = cls(client, cluster)
+        try:
+            yield world
+        finally:
+            for task in world._tasks:
+                task.cancel()
+            await asyncio.gather(*world._tasks, return_exceptions=True)
+            await client.close()
+
+    # Steps
+
+    async def apply(self, *documents: str | Mapping[str, Any]) -> list[Object]:
+        """Create the objects of these YAML texts or manifests; namespace `default` unless named."""
+        made = []
+        for document in documents:
+            loaded = yaml.safe_load_all(document) if isinstance(document, str) else [document]
+            for item in loaded:
+                for manifest in item["items"] if item["kind"] == "List" else [item]:
+                    made.append(await self._create(dict(manifest)))
+        return made
+
+    async def delete(self, resource: ResourceType, name: str, namespace: str = "default") -> None:
+        """The object is marked for deletion."""
+        await self.client.delete(resource, namespace, name, propagation="Background")
+
+    async def patch(
+        self,
+        resource: ResourceType,
+        name: str,
+        change: Mapping[str, Any],
+        *,
+        namespace: str = "default",
+    ) -> None:
+        """The merge patch is stored."""
+        await self.client.patch(resource, namespace, name, dict(change))
+
+    def kill(self, part: str) -> int:
+        """The process of this part was killed with signal 9; its id is returned."""
+        pid = self.cluster.pid(part)
+        if pid is None:
+            raise Unmet(f"{part} does not run, so it cannot be killed")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    # Expectations
+
+    async def until(
+        self,
+        resource: ResourceType,
+        holds: Callable[[Sequence[Object]], object],
+        saying: str,
+        *,
+        within: float = 30.0,
+    ) -> None:
+        """Return once `holds` is true of the objects of this kind; raise Unmet after `within` s."""
+        informer = await self._informer(resource)
+        try:
+            async with asyncio.timeout(within), self._changed:
+                await self._changed.wait_for(
+                    lambda: holds([seen.whole for seen in informer.values()])
+                )
+        except TimeoutError:
+            now = "; ".join(sorted(_brief(seen.whole) for seen in informer.values()))
+            raise Unmet(f"within {within:.0f} s not seen: {saying}. Seen: {now}") from None
+
+    async def objects(self, resource: ResourceType) -> list[Object]:
+        """The objects of this kind now, by a fresh list."""
+        return await self.client.list(resource)
+
+    async def printed(self, kind: str) -> list[list[str]]:
+        """The cells `kubectl get KIND` prints in namespace default, without header and AGE.
+
+        Asked of the real kubectl where there is one, else of the server's Table.
+        """
+        kubectl = os.environ.get("KUBECTL") or shutil.which("kubectl")
+        if kubectl is None:
+            return await self._table(kind)
+        process = await asyncio.create_subprocess_exec(
+            kubectl,
+            "--kubeconfig",
+            str(self.cluster.kubeconfig),
+            "get",
+            kind,
+            "--no-headers",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, error = await process.communicate()
+        if process.returncode != 0:
+            raise Unmet(f"kubectl get {kind} failed: {error.decode().strip()}")
+        return [line.split()[:-1] for line in out.decode().splitlines()]
+
+    async def _table(self, kind: str) -> list[list[str]]:
+        resource = next(one for one in KINDS.values() if one.kind.lower() == kind)
+        answer = await self.client.transport.request(
+            "GET", resource.path("default", ""), accept=TABLE
+        )
+        return [
+            [str(cell) for cell in row["cells"]][:-1] for row in json.loads(answer.body)["rows"]
+        ]
+
+    async def _create(self, manifest: Object) -> Object:
+        resource = KINDS[manifest["kind"]]
+        namespace = manifest["metadata"].get("namespace", "default") if resource.namespaced else ""
+        return await self.client.create(resource, manifest, namespace)
+
+    async def _informer(self, resource: ResourceType) -> Informer[Seen]:
+        informer = self._informers.get(resource)
+        if informer is None:
+            informer = Informer(self.client, resource, Seen.of, rng=random.Random(0))
+            informer.add_handler(lambda _old, _new: self._notify())
+            self._informers[resource] = informer
+            self._tasks.append(asyncio.create_task(informer.run()))
+            await informer.synced.wait()
+        return informer
+
+    def _notify(self) -> None:
+        async def wake() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        task = asyncio.create_task(wake())
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+
+def _brief(whole: Object) -> str:
+    status = whole.get("status", {})
+    state = status.get("phase") or [one["type"] for one in status.get("conditions", [])][-1:]
+    reason = status.get("reason", "")
+    return f"{whole['metadata']['name']} {state} {reason}".strip()

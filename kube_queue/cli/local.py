@@ -1,0 +1,88 @@
+"""`kube-queue local ...`: the verbs behind a cluster on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from kube_queue.app.child import announce, run_loop, until_stopped
+from kube_queue.app.local import (
+    LOCAL_EXTENSIONS,
+    LocalCluster,
+    LocalOptions,
+    run_api_server,
+    run_local,
+)
+from kube_queue.app.processes import simulator_process
+from kube_queue.app.supervisor import ChildFailed
+from kube_queue.cli.errors import Stop
+from kube_queue.config import load_settings
+from kube_queue.simulator.profile import profile_named
+
+
+def default_kubeconfig() -> Path:
+    """Where `local up` writes the kubeconfig when nothing else is said."""
+    return platformdirs.user_data_path("kube-queue") / "kubeconfig"
+
+
+def up_verb(
+    *,
+    kubeconfig: Path | None,
+    port: int,
+    nodes: int | None,
+    profile: str,
+    enabled_extensions: str | None,
+    flags: Mapping[str, str],
+    split: bool,
+) -> None:
+    """Run a local cluster until Ctrl-C. Raises Stop, InvalidSetting."""
+    # Everything that can be wrong on this command line is said before a process starts.
+    extensions = enabled_extensions or LOCAL_EXTENSIONS
+    load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
+    profile_named(profile)
+    options = LocalOptions(
+        kubeconfig=(kubeconfig or default_kubeconfig()).absolute(),
+        port=port,
+        nodes=nodes,
+        profile=profile,
+        controller_flags=tuple(word for pair in flags.items() for word in pair),
+        enabled_extensions=extensions,
+        split=split,
+    )
+    try:
+        run_loop(until_stopped(run_local(options, say=_say, up=_greet), watch_stdin=False))
+    except ChildFailed as failed:
+        raise Stop(str(failed)) from failed
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _greet(cluster: LocalCluster) -> None:
+    print(
+        f"The cluster serves at {cluster.server}. In another terminal:\n\n"
+        f"  export KUBECONFIG={cluster.kubeconfig}\n"
+        "  kubectl get nodes\n\n"
+        "Ctrl-C stops it; its objects go with it.",
+        flush=True,
+    )
+
+
+def api_server_verb(*, port: int, token_file: Path) -> None:
+    """Run the embedded API server as a child process."""
+    work = run_api_server(
+        port=port, token_file=token_file, serving=lambda url: announce({"url": url})
+    )
+    run_loop(until_stopped(work, watch_stdin=True))
+
+
+def simulator_verb(
+    kubeconfig: str | None, context: str | None, *, profile: str, nodes: int | None, child: bool
+) -> None:
+    """Run the simulator until it is told to stop."""
+    simulator_process(profile_named(profile, nodes=nodes), kubeconfig, context, child=child)

@@ -1,0 +1,193 @@
+"""The verbs of `kube-queue` and their flags; their work is in modules loaded when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kube_queue.cli import roles
+from kube_queue.cli.errors import run
+
+app = typer.Typer(
+    name="kube-queue",
+    help="A job queue for Kubernetes.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+local = typer.Typer(
+    help="A cluster of its own on this machine.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+app.add_typer(local, name="local")
+roles.register(app)
+
+Kubeconfig = Annotated[
+    str | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: KUBECONFIG.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; default: the context's.")
+]
+Profile = Annotated[str, typer.Option("--profile", help="Named set of simulated nodes.")]
+Nodes = Annotated[
+    int | None, typer.Option("--nodes", min=1, max=10_000, help="Nodes; default: the profile's.")
+]
+
+
+def _finish(code: int) -> None:
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=300, help="How long each job's pods run.")
+    ] = 5.0,
+) -> None:
+    """Two jobs of 3 cpu under a quota of 4: watch the queue work, in one process, in seconds."""
+
+    def verb() -> None:
+        from kube_queue.cli.demo import run_demo_verb
+
+        run_demo_verb(seconds)
+
+    _finish(run(verb))
+
+
+@local.command()
+def up(
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="Where the kubeconfig is written.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="API server port; 0: any free one.")
+    ] = 0,
+    nodes: Nodes = None,
+    profile: Profile = "default",
+    enabled_extensions: Annotated[
+        str | None,
+        typer.Option("--enabled-extensions", help="Job types to queue; default: all there are."),
+    ] = None,
+    oversellrate: Annotated[
+        str | None, typer.Option("--oversellrate", help="Multiplies the quotas' limits.")
+    ] = None,
+    tree_validation: Annotated[
+        str | None, typer.Option("--tree-validation", help="warn or strict.")
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Run the job side as a process of its own.")
+    ] = False,
+) -> None:
+    """Start a whole cluster with kube-queue in it; Ctrl-C stops it.
+
+    The controller's environment variables work here too: StrictPriority=true kube-queue local up.
+    """
+
+    def verb() -> None:
+        from kube_queue.cli.local import up_verb
+
+        flags = {"--oversellrate": oversellrate, "--tree-validation": tree_validation}
+        up_verb(
+            kubeconfig=kubeconfig,
+            port=port,
+            nodes=nodes,
+            profile=profile,
+            enabled_extensions=enabled_extensions,
+            flags={name: value for name, value in flags.items() if value is not None},
+            split=split,
+        )
+
+    _finish(run(verb))
+
+
+@local.command(name="api-server", hidden=True)
+def api_server(
+    token_file: Annotated[Path, typer.Option("--token-file")],
+    port: Annotated[int, typer.Option("--port")] = 0,
+) -> None:
+    """Serve the embedded API server until stdin closes."""
+
+    def verb() -> None:
+        from kube_queue.cli.local import api_server_verb
+
+        api_server_verb(port=port, token_file=token_file)
+
+    _finish(run(verb))
+
+
+@local.command(name="simulator", hidden=True)
+def simulator(
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    profile: Profile = "default",
+    nodes: Nodes = None,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Play nodes, a scheduler and job operators on a cluster."""
+
+    def verb() -> None:
+        from kube_queue.cli.local import simulator_verb
+
+        simulator_verb(kubeconfig, context, profile=profile, nodes=nodes, child=child)
+
+    _finish(run(verb))
+
+
+@app.command()
+def get(
+    what: Annotated[str, typer.Argument(help="units, queues or quotas", metavar="WHAT")],
+    name: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
+    namespace: Namespace = None,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="wide, yaml or json.")] = "",
+    selector: Annotated[str, typer.Option("--selector", "-l", help="Label selector.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Print what changes.")] = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Show waiting and running units in order, queues, or the quota tree."""
+
+    def verb() -> None:
+        from kube_queue.cli.get import Wanted, get_verb
+
+        wanted = Wanted(what, name, namespace, all_namespaces, output, selector, watch)
+        get_verb(wanted, kubeconfig, context)
+
+    _finish(run(verb))
+
+
+@app.command()
+def explain(
+    job: Annotated[str, typer.Argument(help="NAME of a job or unit, or KIND/NAME", metavar="JOB")],
+    namespace: Namespace = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Say why a job waits: its quota path, what is short, its position, what it waits for."""
+
+    def verb() -> None:
+        from kube_queue.cli.explain import explain_verb
+
+        explain_verb(job, namespace, output, kubeconfig, context)
+
+    _finish(run(verb))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(f"kube-queue {installed('kube-queue')}")
+
+
+def main() -> int:
+    """Run the command line; the exit code is returned, usage errors exit with 2."""
+    app(prog_name="kube-queue")
+    return 0
