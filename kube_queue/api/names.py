@@ -1,0 +1,85 @@
+"""Every well-known name on the wire is a constant here, spelled once.
+
+Sources: the ack-kube-queue documentation for the names users already write; ours are under the
+prefix ``kube-queue/``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- on jobs, written by users ------------------------------------------------------------------
+SUSPEND_ANNOTATION: Final = "scheduling.x-k8s.io/suspend"
+"""``"true"`` holds a Kubeflow or Spark job until its unit is admitted."""
+PRIORITY_ANNOTATION: Final = "scheduling.x-k8s.io/priority"
+"""The job's priority as a decimal integer; beats its PriorityClass."""
+QUEUE_NAME_ANNOTATION: Final = "kube-queue/queue-name"
+"""The Queue that takes the job's unit; absent, the Queue of its quota leaf."""
+MIN_RESOURCES_ANNOTATION: Final = "kube-queue/min-resources"
+"""What an Argo Workflow asks for, as a YAML or JSON resource list."""
+WORKFLOW_SUSPEND_TEMPLATE: Final = "kube-queue-suspend"
+"""The name of the suspend template that marks a Workflow as queueable."""
+QUOTA_LABELS: Final = (
+    "quota.scheduling.alibabacloud.com/name",
+    "quota.scheduling.koordinator.sh/name",
+)
+"""The quota of a job or unit by the name of a tree node; the first one present counts."""
+PREEMPTIBLE_LABELS: Final = (
+    "quota.scheduling.alibabacloud.com/preemptible",
+    "quota.scheduling.koordinator.sh/preemptible",
+)
+"""``"false"`` keeps a job inside its quota's min; the first one present counts."""
+
+# --- on jobs and units, written by us -----------------------------------------------------------
+JOB_HAS_ENQUEUED_ANNOTATION: Final = "kube-queue/job-has-enqueued"
+"""``"true"`` on a job that was released by the queue at least once."""
+ENQUEUE_TIMESTAMP_ANNOTATION: Final = "kube-queue/job-enqueue-timestamp"
+"""On a unit: RFC 3339 with microseconds, the job's time of submission; decides the order."""
+JOB_PRIORITY_ANNOTATION: Final = "kube-queue/job-priority"
+"""On a unit: the job's own priority when it was last carried over."""
+
+# --- on queues and trees ------------------------------------------------------------------------
+QUOTA_PATH_ANNOTATION: Final = "kube-queue/quota-path"
+"""On an automatic Queue: the path of the quota leaf it serves."""
+CREATED_BY_LABEL: Final = "create-by-kubequeue"
+"""``"true"`` on Queues that are created and deleted with their quota leaf."""
+PRIORITY_THRESHOLD_ANNOTATION: Final = "kube-queue/priority-threshold"
+"""On a Queue of policy Intelligent: units of at least this priority block the others."""
+MAX_PREEMPTIBLE_JOBS_LABEL: Final = "kube-queue/max-preemptible-jobs"
+"""On a tree: how many preemptible jobs may be admitted at once."""
+LEND_LIMIT_ATTRIBUTE: Final = "alibabacloud.com/lendlimit"
+"""In a tree node's attributes: JSON resource list, how much of its min may be lent."""
+MAX_JOBS: Final = "kube-queue/max-jobs"
+"""Pseudo resource in a tree node's max or min: jobs admitted at once in its subtree."""
+
+# --- foreign names we read ----------------------------------------------------------------------
+KUEUE_QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+"""A job that carries it belongs to Kueue and is left alone."""
+RUN_SECONDS_ANNOTATION: Final = "simulator.kube-queue/run-seconds"
+"""On a pod: how long the simulated kubelet lets it run, in seconds."""
+API_APPROVED_ANNOTATION: Final = "api-approved.kubernetes.io"
+"""Required on CRDs of protected groups (``*.k8s.io``)."""
+
+# --- places -------------------------------------------------------------------------------------
+QUEUE_NAMESPACE: Final = "kube-queue"
+"""Where our Queues, Leases and Deployments live."""
+TREE_NAMESPACE: Final = "kube-system"
+"""The only namespace in which an ElasticQuotaTree takes effect."""
+DEFAULT_SCHEDULER: Final = "default-scheduler"
+"""``spec.schedulerName`` of pods that name none."""
+
+# --- conditions and names of components ---------------------------------------------------------
+QUEUING_CONDITION: Final = "Queuing"
+"""Condition type on a held Kubeflow job; its operator's STATE column prints it."""
+CONTROLLER_COMPONENT: Final = "kube-queue-controller"
+"""Lease name, event source and user agent of the queue controller."""
+JOB_EXTENSIONS_COMPONENT: Final = "kube-queue-job-extensions"
+"""Lease name, event source and user agent of the job extensions."""
+
+# --- environment variables of the controller ----------------------------------------------------
+QUEUE_GROUP_PLUGIN_ENV: Final = "QueueGroupPlugin"
+"""``elasticquota`` or ``resourcequota``, upper and lower case alike."""
+STRICT_PRIORITY_ENV: Final = "StrictPriority"
+"""``true``: automatic Queues default to policy Block."""
+STRICT_CONSISTENCY_ENV: Final = "StrictConsistency"
+"""``true``: automatic Queues default to policy Priority."""
