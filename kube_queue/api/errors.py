@@ -167,9 +167,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 }
 
 
-def api_error(
-    status: int, body: Mapping[str, Any], retry_after: float | None = None
-) -> ApiError:
+def api_error(status: int, body: Mapping[str, Any], retry_after: float | None = None) -> ApiError:
     """The exception that belongs to an answer of ``status`` whose Status object is ``body``.
 
     ``retry_after`` is the Retry-After header in seconds; without it the Status's own

@@ -1,0 +1,89 @@
+"""The hot projection of a Queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from sys import intern
+from typing import Any, Final
+
+from kube_queue.api.names import CREATED_BY_LABEL, QUOTA_PATH_ANNOTATION
+
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+class Policy(StrEnum):
+    """How a queue picks among its waiting units; the values are the ones on the wire."""
+
+    ROUND = "Round"
+    """Units take turns; one that does not fit backs off and smaller ones pass."""
+    PRIORITY = "Priority"
+    """Every release starts again from the first unit; smaller ones still pass."""
+    BLOCK = "Block"
+    """Only the head is tried; all behind it wait."""
+    INTELLIGENT = "Intelligent"
+    """Units above a threshold behave as Block, the others as Priority."""
+    BACKFILL = "Backfill"
+    """As Block, but a unit that cannot delay the head may pass it."""
+
+
+_POLICIES: Final = {policy.value: policy for policy in Policy}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One Queue as admission sees it.
+
+    ``policy`` is None when the object names none: the controller's default applies. An unknown
+    word (``policy_text``) behaves as Round; ``policy_unknown`` then asks for a condition.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    policy: Policy | None
+    policy_text: str
+    priority: int
+    quota_path: str
+    """The quota leaf an automatic Queue belongs to; empty on others."""
+    created_by_us: bool
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def policy_unknown(self) -> bool:
+        """Whether the object names a policy nobody knows."""
+        return bool(self.policy_text) and self.policy_text not in _POLICIES
+
+
+def project_queue(obj: Mapping[str, Any]) -> Queue:
+    """The Queue an object stands for; never raises on content."""
+    metadata = _map(obj.get("metadata"))
+    spec = _map(obj.get("spec"))
+    named = spec.get("queuePolicy")
+    text = named if isinstance(named, str) else "" if named is None else str(named)[:63]
+    priority = spec.get("priority")
+    return Queue(
+        namespace=intern(_text(metadata.get("namespace"))),
+        name=intern(_text(metadata.get("name"))),
+        uid=_text(metadata.get("uid")),
+        resource_version=_text(metadata.get("resourceVersion")),
+        policy=_POLICIES.get(text, Policy.ROUND) if text else None,
+        policy_text=text,
+        priority=priority if isinstance(priority, int) and not isinstance(priority, bool) else 0,
+        quota_path=_text(_map(metadata.get("annotations")).get(QUOTA_PATH_ANNOTATION)),
+        created_by_us=_map(metadata.get("labels")).get(CREATED_BY_LABEL) == "true",
+    )
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else _NONE
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,304 @@
+"""The hot projection of a QueueUnit: what the queue decides by, and nothing else.
+
+One value is a frozen slots object whose strings are interned where they repeat and whose request
+vector is shared, so 100,000 of them fit in some 50 MB. A unit that cannot be read is not an
+error here: it keeps its place, says why in ``invalid``, and is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from sys import intern
+from typing import Any, Final
+
+from kube_queue.api.conditions import UnitCondition, condition_is_true, parse_rfc3339
+from kube_queue.api.errors import InvalidInput, InvalidManifest
+from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
+from kube_queue.api.names import (
+    ENQUEUE_TIMESTAMP_ANNOTATION,
+    JOB_PRIORITY_ANNOTATION,
+    PREEMPTIBLE_LABELS,
+    QUOTA_LABELS,
+)
+from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.resources import EMPTY, ResourceVector
+
+_NONE: Final[Mapping[str, Any]] = {}
+_FALSE_WORDS: Final = frozenset({"false", "f", "0"})
+_LONGEST_NAME: Final = 253
+_HASH_LENGTH: Final = 8
+INT32_MIN: Final = -(2**31)
+INT32_MAX: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """The job a unit stands for."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One QueueUnit as admission sees it; times are microseconds since the epoch."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    job: JobRef | None
+    queue: str
+    """spec.queue; empty while nobody has filled it."""
+    quota: str
+    """The quota label; empty means the namespace decides."""
+    preemptible: bool
+    priority: int
+    request: ResourceVector
+    """What the unit asks for now; empty when it cannot be read."""
+    held: ResourceVector
+    """What its leaf is charged while the phase holds quota, else empty."""
+    active: bool
+    phase: Phase
+    reason: str
+    message: str
+    submitted: int
+    requeue_at: int
+    """Not to be tried before this moment; 0 = none."""
+    attempts: int
+    evicted: bool
+    job_priority: int | None
+    """The job's own priority when it was last carried over to the unit."""
+    invalid: str
+    """Empty, or one sentence with the path of the field that keeps the unit from being admitted."""
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+def order_key(unit: Unit) -> tuple[int, int, str]:
+    """Sorts units as every queue does: priority down, submission up, then namespace/name."""
+    return -unit.priority, unit.submitted, unit.key
+
+
+def unit_name(job_name: str, suffix: str) -> str:
+    """The name of a job's unit: ``<job>-<suffix>-qu``, cut and hashed when over 253 characters."""
+    tail = f"-{suffix}-qu"
+    if len(job_name) + len(tail) <= _LONGEST_NAME:
+        return f"{job_name}{tail}"
+    digest = sha256(job_name.encode()).hexdigest()[:_HASH_LENGTH]
+    room = _LONGEST_NAME - len(tail) - _HASH_LENGTH - 1
+    return f"{job_name[:room].rstrip('-.')}-{digest}{tail}"
+
+
+def project_unit(obj: Mapping[str, Any]) -> Unit:
+    """The Unit a QueueUnit object stands for; never raises on content.
+
+    What cannot be read takes its safe value (asks for nothing, is not active where that is
+    unclear) and the first such field is named in ``invalid``.
+    """
+    metadata = _map(obj.get("metadata"))
+    spec = _map(obj.get("spec"))
+    status = _map(obj.get("status"))
+    labels = _map(metadata.get("labels"))
+    annotations = _map(metadata.get("annotations"))
+    faults = _Faults()
+    request = _request(spec, faults)
+    phase = _phase(status, faults)
+    return Unit(
+        namespace=intern(_text(metadata.get("namespace"))),
+        name=_text(metadata.get("name")),
+        uid=_text(metadata.get("uid")),
+        resource_version=_text(metadata.get("resourceVersion")),
+        job=_job_ref(spec.get("consumerRef"), metadata),
+        queue=intern(_text(spec.get("queue"))),
+        quota=quota_label(labels),
+        preemptible=is_preemptible(labels),
+        priority=_priority(spec.get("priority"), faults),
+        request=request,
+        held=_held(status, request) if phase in HOLDS_QUOTA else EMPTY,
+        active=_active(spec.get("active"), faults),
+        phase=phase,
+        reason=intern(_text(status.get("reason"))),
+        message=_text(status.get("message")),
+        submitted=_submitted(metadata, annotations),
+        requeue_at=_time(_map(status.get("requeueState")).get("requeueAt")),
+        attempts=_count(status.get("attempts")),
+        evicted=condition_is_true(status.get("conditions"), UnitCondition.EVICTED),
+        job_priority=_integer(annotations.get(JOB_PRIORITY_ANNOTATION)),
+        invalid=faults.first,
+    )
+
+
+def quota_label(labels: Mapping[str, Any]) -> str:
+    """The quota these labels name, or empty: then the namespace decides."""
+    for label in QUOTA_LABELS:
+        value = labels.get(label)
+        if value and isinstance(value, str):
+            return intern(value)
+    return ""
+
+
+def is_preemptible(labels: Mapping[str, Any]) -> bool:
+    """Whether these labels allow taking quota back; true unless the label says false."""
+    for label in PREEMPTIBLE_LABELS:
+        value = labels.get(label)
+        if value is not None:
+            return str(value).lower() not in _FALSE_WORDS
+    return True
+
+
+def pod_sets_request(pod_sets: object, path: str = "spec.podSet") -> ResourceVector:
+    """The sum over all pod sets, each ``count`` times its requests or its template's request.
+
+    Raises InvalidManifest or InvalidQuantity with the field's path.
+    """
+    if not isinstance(pod_sets, (list, tuple)):
+        raise InvalidManifest("a list of pod sets is expected", path)
+    total = EMPTY
+    for index, pod_set in enumerate(pod_sets):
+        where = f"{path}[{index}]"
+        if not isinstance(pod_set, Mapping):
+            raise InvalidManifest("a pod set is expected", where)
+        count = pod_set.get("count")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise InvalidManifest(f"{count!r} is no number of pods", f"{where}.count")
+        if pod_set.get("requests") is not None:
+            each = ResourceVector.parse(pod_set["requests"], f"{where}.requests")
+        else:
+            pod_spec = _map(_map(pod_set.get("template")).get("spec"))
+            each = pod_request(pod_spec, f"{where}.template.spec")
+        total += each * count
+    return total
+
+
+class _Faults:
+    """The first thing found wrong with one unit."""
+
+    __slots__ = ("first",)
+
+    def __init__(self) -> None:
+        self.first = ""
+
+    def note(self, error: InvalidInput) -> None:
+        self.first = self.first or str(error)
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else _NONE
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: object) -> int | None:
+    """An int32 given as such or as decimal text, else None."""
+    if isinstance(value, str) and len(value) <= 12:
+        try:
+            value = int(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if INT32_MIN <= value <= INT32_MAX else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _time(value: object) -> int:
+    if not isinstance(value, str) or not value:
+        return 0
+    try:
+        return parse_rfc3339(value)
+    except InvalidInput:
+        return 0
+
+
+def _submitted(metadata: Mapping[str, Any], annotations: Mapping[str, Any]) -> int:
+    # An unreadable annotation must not move a unit to the front of its queue.
+    return _time(annotations.get(ENQUEUE_TIMESTAMP_ANNOTATION)) or _time(
+        metadata.get("creationTimestamp")
+    )
+
+
+def _phase(status: Mapping[str, Any], faults: _Faults) -> Phase:
+    try:
+        return phase_of(_text(status.get("phase")))
+    except InvalidInput as error:
+        faults.note(error)
+        return Phase.ENQUEUED
+
+
+def _request(spec: Mapping[str, Any], faults: _Faults) -> ResourceVector:
+    try:
+        if spec.get("resource") is None and spec.get("podSet") is not None:
+            return pod_sets_request(spec["podSet"])
+        return ResourceVector.parse(spec.get("resource"), "spec.resource")
+    except InvalidInput as error:
+        faults.note(error)
+        return EMPTY
+
+
+def _held(status: Mapping[str, Any], request: ResourceVector) -> ResourceVector:
+    """The sum of status.admissions; a unit that holds quota without saying how much: its request.
+
+    An entry that cannot be read makes the whole list unreadable: charging too little would admit
+    others for free.
+    """
+    admissions = status.get("admissions")
+    if not isinstance(admissions, (list, tuple)) or not admissions:
+        return request
+    total = EMPTY
+    try:
+        for admission in admissions:
+            total += ResourceVector.parse(_map(admission).get("resources"))
+    except InvalidInput:
+        return request.highest(total)
+    return total
+
+
+def _priority(value: object, faults: _Faults) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not _is_int32(value):
+        faults.note(InvalidManifest(f"{str(value)[:40]!r} is no 32-bit integer", "spec.priority"))
+        return 0
+    return value
+
+
+def _is_int32(value: int) -> bool:
+    return INT32_MIN <= value <= INT32_MAX
+
+
+def _active(value: object, faults: _Faults) -> bool:
+    if value is None or value is True:
+        return True
+    if value is not False:
+        faults.note(
+            InvalidManifest(f"{str(value)[:40]!r} is neither true nor false", "spec.active")
+        )
+    return False
+
+
+def _job_ref(value: object, metadata: Mapping[str, Any]) -> JobRef | None:
+    reference = _map(value)
+    name = _text(reference.get("name"))
+    if not name:
+        return None
+    return JobRef(
+        api_version=intern(_text(reference.get("apiVersion"))),
+        kind=intern(_text(reference.get("kind"))),
+        namespace=intern(_text(reference.get("namespace")) or _text(metadata.get("namespace"))),
+        name=name,
+        uid=_text(reference.get("uid")),
+    )
