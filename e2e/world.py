@@ -139,6 +139,17 @@ class World:
             now = "; ".join(sorted(_brief(seen.whole) for seen in informer.values()))
             raise Unmet(f"within {within:.0f} s not seen: {saying}. Seen: {now}") from None
 
+    async def follow(
+        self, resource: ResourceType, see: Callable[[Object | None, Object | None], None]
+    ) -> None:
+        """Every event of this kind from now on is shown to `see` as (old, new), in order."""
+        informer = await self._informer(resource)
+        informer.add_handler(
+            lambda old, new: see(
+                None if old is None else old.whole, None if new is None else new.whole
+            )
+        )
+
     async def objects(self, resource: ResourceType) -> list[Object]:
         """The objects of this kind now, by a fresh list."""
         return await self.client.list(resource)
