@@ -1,0 +1,32 @@
+"""How objects become the cells of a table.
+
+Holds: human durations (durations.py), JSONPath as printer columns use it (jsonpath.py), one
+    printer for each built-in kind that has more to show than its name (pods.py, workloads.py,
+    cluster.py), and the index of them.
+May import: the standard library, orjson, kinds.
+Never: the clock; the present comes in as `now`, seconds since the epoch.
+"""
+
+from collections.abc import Mapping
+
+from kube_queue.apiserver.printers import cluster, pods, workloads
+from kube_queue.apiserver.printers.rows import Printer
+
+PRINTERS: Mapping[tuple[str, str], Printer] = {
+    ("", "ConfigMap"): cluster.config_map,
+    ("", "Event"): cluster.event,
+    ("", "Namespace"): cluster.namespace,
+    ("", "Node"): cluster.node,
+    ("", "Pod"): pods.pod,
+    ("", "ResourceQuota"): cluster.resource_quota,
+    ("", "Secret"): cluster.secret,
+    ("", "Service"): workloads.service,
+    ("", "ServiceAccount"): cluster.service_account,
+    ("batch", "Job"): workloads.job,
+    ("coordination.k8s.io", "Lease"): cluster.lease,
+    ("events.k8s.io", "Event"): cluster.event,
+    ("scheduling.k8s.io", "PriorityClass"): cluster.priority_class,
+}
+"""Group and kind -> printer; its cells follow the columns of the kind."""
+
+__all__ = ["PRINTERS", "Printer"]
