@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.loose import field_path
 from kube_queue.api.resources import EMPTY, ResourceVector, parse_amount
 
 _POD_LEVEL: Final = ("cpu", "memory")
@@ -112,7 +113,7 @@ def _amounts(quantities: object, path: str) -> dict[str, int]:
     if not isinstance(quantities, Mapping):
         raise InvalidManifest("a map of resource names to quantities is expected", path)
     return {
-        str(name): parse_amount(str(name), value, f"{path}.{name}")
+        str(name): parse_amount(str(name), value, field_path(path, str(name)))
         for name, value in quantities.items()
     }
 

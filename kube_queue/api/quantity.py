@@ -14,11 +14,13 @@ from enum import Enum
 from typing import Final, Self
 
 from kube_queue.api.errors import InvalidQuantity
+from kube_queue.api.loose import shown
 
 _NANO: Final = 10**9
 _BINARY_CAP: Final = 2**63 - 1
 _LONGEST_TEXT: Final = 300
 _LARGEST_EXPONENT: Final = 1000
+_LARGEST_INT: Final = 10**_LONGEST_TEXT
 _HINT: Final = 'write a number with an optional suffix, such as "500m", "4" or "16Gi"'
 
 _SHAPE: Final = re.compile(
@@ -60,9 +62,9 @@ class Quantity:
         a path, on anything Kubernetes would refuse and on numbers no machine could hold.
         """
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise InvalidQuantity(f"{_shown(value)} is no quantity", hint=_HINT)
+            raise InvalidQuantity(f"{shown(value)} is no quantity", hint=_HINT)
         if isinstance(value, int):
-            if abs(value) >= 10**_LONGEST_TEXT:
+            if abs(value) >= _LARGEST_INT:
                 raise InvalidQuantity("the number is too long to be a quantity", hint=_HINT)
             return cls(value * _NANO)
         text = value.strip(_SPACE) if isinstance(value, str) else repr(value)
@@ -102,7 +104,7 @@ def _read(text: str) -> tuple[int, Format]:
     """Nano-units and family of a trimmed text; raises InvalidQuantity."""
     shape = _SHAPE.fullmatch(text) if 0 < len(text) <= _LONGEST_TEXT else None
     if shape is None:
-        raise InvalidQuantity(f"{_shown(text)} is no quantity", hint=_HINT)
+        raise InvalidQuantity(f"{shown(text)} is no quantity", hint=_HINT)
     whole, fraction, suffix = shape["whole"], shape["fraction"], shape["suffix"]
     # Apimachinery reads a missing number ("m", ".Ki", "-") as zero; so must we, or a pod that
     # Kubernetes runs could not be queued.
@@ -113,7 +115,7 @@ def _read(text: str) -> tuple[int, Format]:
     else:
         exponent, form = _exponent(suffix, text)
         if not whole and not fraction and exponent < -9:
-            raise InvalidQuantity(f"{_shown(text)} has no number in front", hint=_HINT)
+            raise InvalidQuantity(f"{shown(text)} has no number in front", hint=_HINT)
         nano = _decimal_nano(digits, exponent - len(fraction))
     return (-nano if shape["sign"] == "-" else nano), form
 
@@ -124,7 +126,7 @@ def _exponent(suffix: str, text: str) -> tuple[int, Format]:
         return known, Format.DECIMAL_SI
     exponent = int(suffix[1:])
     if exponent > _LARGEST_EXPONENT or exponent < -(2**31):
-        raise InvalidQuantity(f"{_shown(text)} is larger than any machine", hint=_HINT)
+        raise InvalidQuantity(f"{shown(text)} is larger than any machine", hint=_HINT)
     return exponent, Format.DECIMAL_EXPONENT
 
 
@@ -166,9 +168,3 @@ def _decimal_text(nano: int, form: Format) -> str:
     if form is Format.DECIMAL_EXPONENT:
         return f"{nano}e{exponent}" if exponent else str(nano)
     return f"{nano}{_DECIMAL_SUFFIX[exponent]}"
-
-
-def _shown(value: object) -> str:
-    """``value`` quoted for a message, cut to a line's length."""
-    text = repr(value) if isinstance(value, (str, bytes, int, float)) else type(value).__name__
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,9 +8,8 @@ from enum import StrEnum
 from sys import intern
 from typing import Any, Final
 
+from kube_queue.api.loose import mapping_of, shown, text_of
 from kube_queue.api.names import CREATED_BY_LABEL, QUOTA_PATH_ANNOTATION
-
-_NONE: Final[Mapping[str, Any]] = {}
 
 
 class Policy(StrEnum):
@@ -63,27 +62,19 @@ class Queue:
 
 def project_queue(obj: Mapping[str, Any]) -> Queue:
     """The Queue an object stands for; never raises on content."""
-    metadata = _map(obj.get("metadata"))
-    spec = _map(obj.get("spec"))
+    metadata = mapping_of(obj.get("metadata"))
+    spec = mapping_of(obj.get("spec"))
     named = spec.get("queuePolicy")
-    text = named if isinstance(named, str) else "" if named is None else str(named)[:63]
+    text = named if isinstance(named, str) else "" if named is None else shown(named)
     priority = spec.get("priority")
     return Queue(
-        namespace=intern(_text(metadata.get("namespace"))),
-        name=intern(_text(metadata.get("name"))),
-        uid=_text(metadata.get("uid")),
-        resource_version=_text(metadata.get("resourceVersion")),
+        namespace=intern(text_of(metadata.get("namespace"))),
+        name=intern(text_of(metadata.get("name"))),
+        uid=text_of(metadata.get("uid")),
+        resource_version=text_of(metadata.get("resourceVersion")),
         policy=_POLICIES.get(text, Policy.ROUND) if text else None,
         policy_text=text,
         priority=priority if isinstance(priority, int) and not isinstance(priority, bool) else 0,
-        quota_path=_text(_map(metadata.get("annotations")).get(QUOTA_PATH_ANNOTATION)),
-        created_by_us=_map(metadata.get("labels")).get(CREATED_BY_LABEL) == "true",
+        quota_path=text_of(mapping_of(metadata.get("annotations")).get(QUOTA_PATH_ANNOTATION)),
+        created_by_us=mapping_of(metadata.get("labels")).get(CREATED_BY_LABEL) == "true",
     )
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else _NONE
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

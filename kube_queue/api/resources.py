@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
 from kube_queue.api.errors import InvalidManifest, InvalidQuantity
+from kube_queue.api.loose import field_path, shown
 from kube_queue.api.quantity import Format, Quantity
 
 MILLI_RESOURCES: Final = frozenset({"cpu", "requests.cpu", "limits.cpu"})
@@ -61,7 +62,7 @@ class ResourceVector:
             except InvalidQuantity:
                 return _parse(tuple(quantities.items()), path)  # once more, for the path
         raise InvalidManifest(
-            f"a map of resource names to quantities is expected, not {type(quantities).__name__}",
+            f"a map of resource names to quantities is expected, not {shown(quantities)}",
             path,
             "write for example {cpu: 1, memory: 1Gi}",
         )
@@ -157,7 +158,7 @@ def parse_amount(name: str, value: object, path: str = "") -> int:
     except InvalidQuantity as error:
         raise error.under(path) from None
     if amount < 0:
-        raise InvalidQuantity(f"{value!r} is negative", path, "ask for zero or more")
+        raise InvalidQuantity(f"{shown(value)} is negative", path, "ask for zero or more")
     return amount
 
 
@@ -166,7 +167,7 @@ def _parse(items: tuple[tuple[Any, Any], ...], path: str) -> ResourceVector:
     for name, value in items:
         if not isinstance(name, str):
             raise InvalidManifest(f"a resource is named {name!r}, which is no text", path)
-        amounts.append((name, parse_amount(name, value, f"{path}.{name}" if path else name)))
+        amounts.append((name, parse_amount(name, value, field_path(path, name))))
     return _vector(amounts)
 
 
@@ -179,12 +180,12 @@ def parse_limits(limits: object, path: str = "") -> dict[str, int]:
         return {}
     if not isinstance(limits, Mapping):
         raise InvalidManifest(
-            f"a map of resource names to quantities is expected, not {type(limits).__name__}",
+            f"a map of resource names to quantities is expected, not {shown(limits)}",
             path,
             "write for example {cpu: 40, memory: 40Gi}",
         )
     return {
-        intern(str(name)): parse_limit(str(name), value, f"{path}.{name}" if path else str(name))
+        intern(str(name)): parse_limit(str(name), value, field_path(path, str(name)))
         for name, value in limits.items()
     }
 
@@ -199,7 +200,7 @@ def parse_limit(name: str, value: object, path: str = "") -> int:
     except InvalidQuantity as error:
         raise error.under(path) from None
     if quantity.nano < 0:
-        raise InvalidQuantity(f"{value!r} is negative", path, "a limit is zero or more")
+        raise InvalidQuantity(f"{shown(value)} is negative", path, "a limit is zero or more")
     return quantity.milli(down=True) if name in MILLI_RESOURCES else quantity.whole(down=True)
 
 

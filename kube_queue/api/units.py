@@ -16,6 +16,7 @@ from typing import Any, Final
 from kube_queue.api.conditions import UnitCondition, condition_is_true, parse_rfc3339
 from kube_queue.api.errors import InvalidInput, InvalidManifest
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
+from kube_queue.api.loose import mapping_of, shown, text_of
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
@@ -25,7 +26,6 @@ from kube_queue.api.names import (
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.resources import EMPTY, ResourceVector
 
-_NONE: Final[Mapping[str, Any]] = {}
 _FALSE_WORDS: Final = frozenset({"false", "f", "0"})
 _LONGEST_NAME: Final = 253
 _HASH_LENGTH: Final = 8
@@ -104,21 +104,21 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
     What cannot be read takes its safe value (asks for nothing, is not active where that is
     unclear) and the first such field is named in ``invalid``.
     """
-    metadata = _map(obj.get("metadata"))
-    spec = _map(obj.get("spec"))
-    status = _map(obj.get("status"))
-    labels = _map(metadata.get("labels"))
-    annotations = _map(metadata.get("annotations"))
+    metadata = mapping_of(obj.get("metadata"))
+    spec = mapping_of(obj.get("spec"))
+    status = mapping_of(obj.get("status"))
+    labels = mapping_of(metadata.get("labels"))
+    annotations = mapping_of(metadata.get("annotations"))
     faults = _Faults()
     request = _request(spec, faults)
     phase = _phase(status, faults)
     return Unit(
-        namespace=intern(_text(metadata.get("namespace"))),
-        name=_text(metadata.get("name")),
-        uid=_text(metadata.get("uid")),
-        resource_version=_text(metadata.get("resourceVersion")),
+        namespace=intern(text_of(metadata.get("namespace"))),
+        name=text_of(metadata.get("name")),
+        uid=text_of(metadata.get("uid")),
+        resource_version=text_of(metadata.get("resourceVersion")),
         job=_job_ref(spec.get("consumerRef"), metadata),
-        queue=intern(_text(spec.get("queue"))),
+        queue=intern(text_of(spec.get("queue"))),
         quota=quota_label(labels),
         preemptible=is_preemptible(labels),
         priority=_priority(spec.get("priority"), faults),
@@ -126,10 +126,10 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         held=_held(status, request) if phase in HOLDS_QUOTA else EMPTY,
         active=_active(spec.get("active"), faults),
         phase=phase,
-        reason=intern(_text(status.get("reason"))),
-        message=_text(status.get("message")),
+        reason=intern(text_of(status.get("reason"))),
+        message=text_of(status.get("message")),
         submitted=_submitted(metadata, annotations),
-        requeue_at=_time(_map(status.get("requeueState")).get("requeueAt")),
+        requeue_at=_time(mapping_of(status.get("requeueState")).get("requeueAt")),
         attempts=_count(status.get("attempts")),
         evicted=condition_is_true(status.get("conditions"), UnitCondition.EVICTED),
         job_priority=_integer(annotations.get(JOB_PRIORITY_ANNOTATION)),
@@ -169,11 +169,11 @@ def pod_sets_request(pod_sets: object, path: str = "spec.podSet") -> ResourceVec
             raise InvalidManifest("a pod set is expected", where)
         count = pod_set.get("count")
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise InvalidManifest(f"{count!r} is no number of pods", f"{where}.count")
+            raise InvalidManifest(f"{shown(count)} is no number of pods", f"{where}.count")
         if pod_set.get("requests") is not None:
             each = ResourceVector.parse(pod_set["requests"], f"{where}.requests")
         else:
-            pod_spec = _map(_map(pod_set.get("template")).get("spec"))
+            pod_spec = mapping_of(mapping_of(pod_set.get("template")).get("spec"))
             each = pod_request(pod_spec, f"{where}.template.spec")
         total += each * count
     return total
@@ -189,14 +189,6 @@ class _Faults:
 
     def note(self, error: InvalidInput) -> None:
         self.first = self.first or str(error)
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else _NONE
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _integer(value: object) -> int | None:
@@ -233,7 +225,7 @@ def _submitted(metadata: Mapping[str, Any], annotations: Mapping[str, Any]) -> i
 
 def _phase(status: Mapping[str, Any], faults: _Faults) -> Phase:
     try:
-        return phase_of(_text(status.get("phase")))
+        return phase_of(text_of(status.get("phase")))
     except InvalidInput as error:
         faults.note(error)
         return Phase.ENQUEUED
@@ -261,7 +253,7 @@ def _held(status: Mapping[str, Any], request: ResourceVector) -> ResourceVector:
     total = EMPTY
     try:
         for admission in admissions:
-            total += ResourceVector.parse(_map(admission).get("resources"))
+            total += ResourceVector.parse(mapping_of(admission).get("resources"))
     except InvalidInput:
         return request.highest(total)
     return total
@@ -271,7 +263,7 @@ def _priority(value: object, faults: _Faults) -> int:
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int) or not _is_int32(value):
-        faults.note(InvalidManifest(f"{str(value)[:40]!r} is no 32-bit integer", "spec.priority"))
+        faults.note(InvalidManifest(f"{shown(value)} is no 32-bit integer", "spec.priority"))
         return 0
     return value
 
@@ -284,21 +276,19 @@ def _active(value: object, faults: _Faults) -> bool:
     if value is None or value is True:
         return True
     if value is not False:
-        faults.note(
-            InvalidManifest(f"{str(value)[:40]!r} is neither true nor false", "spec.active")
-        )
+        faults.note(InvalidManifest(f"{shown(value)} is neither true nor false", "spec.active"))
     return False
 
 
 def _job_ref(value: object, metadata: Mapping[str, Any]) -> JobRef | None:
-    reference = _map(value)
-    name = _text(reference.get("name"))
+    reference = mapping_of(value)
+    name = text_of(reference.get("name"))
     if not name:
         return None
     return JobRef(
-        api_version=intern(_text(reference.get("apiVersion"))),
-        kind=intern(_text(reference.get("kind"))),
-        namespace=intern(_text(reference.get("namespace")) or _text(metadata.get("namespace"))),
+        api_version=intern(text_of(reference.get("apiVersion"))),
+        kind=intern(text_of(reference.get("kind"))),
+        namespace=intern(text_of(reference.get("namespace")) or text_of(metadata.get("namespace"))),
         name=name,
-        uid=_text(reference.get("uid")),
+        uid=text_of(reference.get("uid")),
     )
