@@ -1,0 +1,127 @@
+"""The command line: flags, weight and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kube_queue.cli.tables import columns, duration
+from kube_queue.config import switches
+
+HEAVY = {"rich", "aiohttp", "pydantic", "numpy", "structlog"}
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+    return subprocess.run(
+        [sys.executable, "-m", "kube_queue", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**inherited, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.mark.parametrize("verb", [[], ["get"], ["local", "up"], ["controller"], ["explain"]])
+def test_help_loads_none_of_the_heavy_libraries(verb: list[str]) -> None:
+    code = (
+        "import sys, json\n"
+        "from kube_queue.cli.main import main\n"
+        f"sys.argv = ['kube-queue', *{verb!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Usage: kube-queue" in done.stdout
+    assert HEAVY.isdisjoint(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
+    offered = run("controller", "--help").stdout + run("job-extensions", "--help").stdout
+    missing = [one.flag for one in switches() if one.flag and one.flag not in offered]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["controller", "--oversellrate", "lots"], {}, "oversell_rate"),
+        (["controller"], {"QueueGroupPlugin": "resourcequota"}, "not in this version"),
+        (["controller"], {"QueueGroupPlugin": "quotas"}, "elasticquota"),
+        (["controller", "--config", "/nonexistent.yaml"], {}, "/nonexistent.yaml"),
+        (["job-extensions", "--enabled-extensions", "pytorchjob"], {}, "not in this version"),
+        (["job-extensions", "--enabled-extensions", "tfjobb"], {}, "tfjob"),
+        (["local", "up", "--profile", "huge"], {}, "default"),
+        (["get", "pods"], {}, "units, queues or quotas"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
+    arguments: list[str], environment: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
+        " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
+    )
+    done = run(*arguments, KUBECONFIG=str(kubeconfig), **environment)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
+        " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
+    )
+    done = run("get", "units", "--kubeconfig", str(kubeconfig))
+    assert done.returncode == 3, done.stderr
+    assert "cannot reach the cluster" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_printed() -> None:
+    assert run("version").stdout.startswith("kube-queue ")
+
+
+def test_completion_scripts_are_printed() -> None:
+    shown = run("--show-completion", "bash").stdout
+    assert "_KUBE_QUEUE_COMPLETE" in shown or "complete" in shown
+
+
+def test_a_table_has_three_spaces_between_columns_and_no_trailing_blanks() -> None:
+    table = columns(["NAME", "STATE", "AGE"], [["job1", "Running", "3s"], ["long-name", "", "12s"]])
+    assert table.splitlines() == [
+        "NAME        STATE     AGE",
+        "job1        Running   3s",
+        "long-name             12s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (119.9, "119s"),
+        (120, "2m"),
+        (130, "2m10s"),
+        (599, "9m59s"),
+        (600, "10m"),
+        (3 * 3600, "3h"),
+        (3 * 3600 + 300, "3h5m"),
+        (8 * 3600, "8h"),
+        (47 * 3600, "47h"),
+        (48 * 3600, "2d"),
+        (53 * 3600, "2d5h"),
+        (30 * 86400, "30d"),
+    ],
+)
+def test_ages_read_as_kubectl_writes_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
