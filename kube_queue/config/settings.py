@@ -125,7 +125,7 @@ class LeaderSettings(SettingsGroup):
     )
     """Namespace of the Leases."""
 
-    identity: Annotated[str, Switchable(flag="--identity")] = ""
+    identity: Annotated[str, Switchable(flag="--leader-elect-identity")] = ""
     """Name of this process in the Lease; empty: host name and a random part.
     A process that restarts with the same identity resumes at once."""
 
@@ -181,12 +181,12 @@ class ClientSettings(SettingsGroup):
 class ServingSettings(SettingsGroup):
     """Metrics, health and visibility over HTTP."""
 
-    bind_address: Annotated[str, Switchable(flag="--ops-bind-address")] = Field(
+    bind_address: Annotated[str, Switchable(flag="--bind-address")] = Field(
         default="127.0.0.1", min_length=1
     )
     """Address to listen on; 0.0.0.0 for every interface, as in a pod."""
 
-    port: Annotated[int, Switchable(flag="--ops-port")] = Field(default=10259, ge=0, le=65535)
+    port: Annotated[int, Switchable(flag="--port")] = Field(default=10259, ge=0, le=65535)
     """Port of /metrics, /healthz, /readyz and /visibility; 0 = any free port."""
 
 
