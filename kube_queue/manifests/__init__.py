@@ -1,0 +1,46 @@
+"""Room manifests: YAML the product brings along.
+
+Holds: our CRDs (generated from the models in api by tools/generate_crds.py), minimal operator
+CRDs of our own writing under operators/, the walk-through of the ack-kube-queue documentation
+under demo/.
+May import: the standard library and PyYAML, lazily.
+Never: any other room; decisions.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+_OURS = ("queueunits.yaml", "queues.yaml", "elasticquotatrees.yaml")
+_OPERATORS = ("operators/tfjob.yaml",)
+
+
+def text(name: str) -> str:
+    """The file of this name as it is packaged, for example ``demo/two-tfjobs.yaml``.
+
+    Raises FileNotFoundError when there is none.
+    """
+    return files(__name__).joinpath(*name.split("/")).read_text(encoding="utf-8")
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    """The objects in the file of this name, a List taken apart; fresh ones at each call."""
+    import yaml  # half the start-up time of a command that needs no manifest
+
+    objects: list[dict[str, Any]] = []
+    for document in yaml.safe_load_all(text(name)):
+        if not document:
+            continue
+        objects.extend(document["items"] if document.get("kind") == "List" else [document])
+    return objects
+
+
+def crds() -> list[dict[str, Any]]:
+    """The CRDs of QueueUnit, Queue and ElasticQuotaTree."""
+    return [crd for name in _OURS for crd in load(name)]
+
+
+def operator_crds() -> list[dict[str, Any]]:
+    """CRDs of the job kinds, for clusters without their operators; never for real ones."""
+    return [crd for name in _OPERATORS for crd in load(name)]
