@@ -106,11 +106,14 @@ def _read(text: str) -> tuple[int, Format]:
     if shape is None:
         raise InvalidQuantity(f"{shown(text)} is no quantity", hint=_HINT)
     whole, fraction, suffix = shape["whole"], shape["fraction"], shape["suffix"]
-    # Apimachinery reads a missing number ("m", ".Ki", "-") as zero; so must we, or a pod that
-    # Kubernetes runs could not be queued.
+    # Apimachinery reads a missing number ("m", ".Ki", "-") as zero, except before its largest
+    # binary and smallest decimal suffixes; so must we, or a pod that Kubernetes runs could not
+    # be queued.
     digits = int(whole + fraction or "0")
     shift = _BINARY.get(suffix)
     if shift is not None:
+        if not whole and not fraction and shift >= _BINARY["Pi"]:
+            raise InvalidQuantity(f"{shown(text)} has no number in front", hint=_HINT)
         nano, form = _binary_nano(digits << shift, len(fraction))
     else:
         exponent, form = _exponent(suffix, text)
