@@ -1,0 +1,118 @@
+"""The embedded API server without a network: client and server in one process, on one loop.
+
+Holds: InProcessTransport. It carries the same requests and bytes as HTTP would, so nothing is
+shared but bytes, and it works on a virtual-time loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from urllib.parse import unquote
+
+from multidict import CIMultiDict
+
+from kube_queue.api.errors import ConnectionLost
+from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.messages import Request
+from kube_queue.apiserver.messages import Response as Answer
+from kube_queue.kube.errors import refusal
+from kube_queue.kube.transport import JSON, LineSplitter, Query, Response
+
+
+class InProcessTransport:
+    """A Transport that calls an ApiServer; the server is closed by whoever made it."""
+
+    def __init__(self, server: ApiServer, *, user_agent: str = "kube-queue") -> None:
+        self._server = server
+        self._user_agent = user_agent
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: float = 30.0,
+    ) -> Response:
+        """See Transport."""
+        headers = {"accept": accept, "user-agent": self._user_agent}
+        if body is not None:
+            headers["content-type"] = content_type
+        request = Request(method, unquote(path), tuple(query), headers, body or b"")
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._server.handle(request)
+                return await _whole(answer)
+        except TimeoutError as error:
+            raise ConnectionLost(f"{method} {path} got no answer in {timeout:g} s") from error
+
+    def stream(
+        self, path: str, *, query: Query, read_timeout: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """See Transport."""
+        return self._stream(path, query, read_timeout)
+
+    @contextlib.asynccontextmanager
+    async def _stream(
+        self, path: str, query: Query, read_timeout: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        headers = {"accept": JSON, "user-agent": self._user_agent}
+        request = Request("GET", unquote(path), tuple(query), headers)
+        answer = await self._server.handle(request)
+        if answer.status >= 400 or isinstance(answer.body, bytes):
+            whole = await _whole(answer)
+            if answer.status >= 400:
+                raise refusal(whole)
+            yield _lines_of(_once(whole.body), path, read_timeout)
+            return
+        async with contextlib.aclosing(_lines_of(answer.body, path, read_timeout)) as lines:
+            try:
+                yield lines
+            finally:
+                await _close(answer.body)
+
+    async def close(self) -> None:
+        """See Transport; there is nothing to close."""
+
+
+async def _lines_of(
+    chunks: AsyncIterator[bytes], path: str, read_timeout: float
+) -> AsyncGenerator[bytes, None]:
+    splitter = LineSplitter()
+    while True:
+        try:
+            async with asyncio.timeout(read_timeout):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise ConnectionLost(f"watch of {path}: silent for {read_timeout:g} s") from error
+        for line in splitter.feed(chunk):
+            yield line
+
+
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
+
+
+async def _whole(answer: Answer) -> Response:
+    body = answer.body
+    if not isinstance(body, bytes):
+        try:
+            body = b"".join([chunk async for chunk in body])
+        finally:
+            await _close(answer.body)
+    return Response(answer.status, CIMultiDict(answer.headers), body)
+
+
+async def _close(body: object) -> None:
+    # Only generators have something to close; a plain iterator has no aclose.
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()
