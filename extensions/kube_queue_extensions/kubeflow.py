@@ -1,0 +1,133 @@
+"""What the kinds of kubeflow.org/v1 share: marks, replica types, conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.names import QUEUING_CONDITION, SUSPEND_ANNOTATION
+from kube_queue.api.reasons import Reason
+from kube_queue.jobframework.extension import Hold, JobPatch, JobState, Outcome, PodSet
+from kube_queue.jobframework.fields import (
+    demand_count,
+    demand_section,
+    entries,
+    number,
+    section,
+    text,
+)
+
+OPERATOR: Final = "kubeflow.org/training-operator"
+
+
+def state(manifest: Mapping[str, Any]) -> JobState:
+    """Where a Kubeflow job stands."""
+    conditions = entries(manifest, "status", "conditions")
+    true = [text(each, "type") for each in conditions if each.get("status") == "True"]
+    hold = _hold(manifest)
+    replicas = section(manifest, "status", "replicaStatuses")
+    managed_by = text(manifest, "spec", "runPolicy", "managedBy")
+    return JobState(
+        hold=hold,
+        running=bool(true) and true[-1] == "Running",
+        outcome=_outcome(conditions),
+        alive=sum(number(replicas, kind, "active") for kind in replicas),
+        stopped=hold is not Hold.NONE and "Suspended" in true,
+        managed_by="" if managed_by == OPERATOR else managed_by,
+    )
+
+
+def pod_sets(manifest: Mapping[str, Any], replica_specs: str) -> tuple[PodSet, ...]:
+    """One pod set a replica type of spec.`replica_specs`; absent replicas mean 1."""
+    path = f"spec.{replica_specs}"
+    specs = demand_section(manifest, "spec", replica_specs)
+    if not specs:
+        raise InvalidManifest("names no replica type", path, "add one, such as Worker")
+    found: list[PodSet] = []
+    for kind, replica in specs.items():
+        where = f"{path}.{kind}"
+        if not isinstance(replica, Mapping):
+            raise InvalidManifest("is not a mapping", where, "write replicas and a template")
+        count = demand_count(replica.get("replicas"), 1, f"{where}.replicas")
+        template = replica.get("template")
+        if not isinstance(template, Mapping):
+            problem = "is missing" if template is None else "is not a mapping"
+            raise InvalidManifest(problem, f"{where}.template", "write a pod template")
+        found.append(PodSet(str(kind), count, where, template=template))
+    return tuple(found)
+
+
+def priority_class(manifest: Mapping[str, Any]) -> str:
+    """The PriorityClass of the job's scheduling policy, or empty."""
+    return text(manifest, "spec", "runPolicy", "schedulingPolicy", "priorityClass")
+
+
+def resume(manifest: Mapping[str, Any]) -> JobPatch:
+    """Both marks off, runPolicy.suspend only where it is on."""
+    patch: JobPatch = {"metadata": {"annotations": {SUSPEND_ANNOTATION: "false"}}}
+    if _suspend_field(manifest):
+        patch["spec"] = {"runPolicy": {"suspend": False}}
+    return patch
+
+
+def suspend(manifest: Mapping[str, Any]) -> JobPatch:
+    """Both marks on: some operators obey one, some the other."""
+    return {
+        "metadata": {"annotations": {SUSPEND_ANNOTATION: "true"}},
+        "spec": {"runPolicy": {"suspend": True}},
+    }
+
+
+def queuing(manifest: Mapping[str, Any], waits: bool, now_text: str) -> JobPatch | None:
+    """The condition Queuing: last and true while the job waits, else false where it is."""
+    conditions = entries(manifest, "status", "conditions")
+    old = next((each for each in conditions if each.get("type") == QUEUING_CONDITION), None)
+    if waits:
+        if old is not None and conditions[-1] is old and old.get("status") == "True":
+            return None
+        others = [each for each in conditions if each is not old]
+        return _conditions([*others, _queuing(old, True, now_text)])
+    if old is None or old.get("status") != "True":
+        return None
+    fresh = _queuing(old, False, now_text)
+    return _conditions([fresh if each is old else each for each in conditions])
+
+
+def _hold(manifest: Mapping[str, Any]) -> Hold:
+    if _suspend_field(manifest):
+        return Hold.SPEC
+    annotations = section(manifest, "metadata", "annotations")
+    return Hold.MARK if annotations.get(SUSPEND_ANNOTATION) == "true" else Hold.NONE
+
+
+def _suspend_field(manifest: Mapping[str, Any]) -> bool:
+    return section(manifest, "spec", "runPolicy").get("suspend") is True
+
+
+def _outcome(conditions: Sequence[Mapping[str, Any]]) -> Outcome | None:
+    for each in conditions:
+        if each.get("status") == "True" and each.get("type") in ("Succeeded", "Failed"):
+            succeeded = each["type"] == "Succeeded"
+            return Outcome(succeeded, text(each, "reason"), text(each, "message"))
+    return None
+
+
+def _queuing(old: Mapping[str, Any] | None, waits: bool, now_text: str) -> dict[str, Any]:
+    reason = Reason.JOB_QUEUING if waits else Reason.JOB_RELEASED
+    status = "True" if waits else "False"
+    since = now_text
+    if old is not None and old.get("status") == status:
+        since = text(old, "lastTransitionTime") or now_text
+    return {
+        "type": QUEUING_CONDITION,
+        "status": status,
+        "reason": reason.value,
+        "message": reason.meaning,
+        "lastUpdateTime": now_text,
+        "lastTransitionTime": since,
+    }
+
+
+def _conditions(conditions: Sequence[Mapping[str, Any]]) -> JobPatch:
+    return {"status": {"conditions": [dict(each) for each in conditions]}}

@@ -1,0 +1,47 @@
+"""What every kind of job has in common, and what one must say to be queued.
+
+Holds: the JobExtension protocol, the view of a job, the plan (job and unit in, decisions out), the
+registry of extensions and the checks an extension must pass.
+May import: api.
+Never: talks to a cluster, reads a clock, keeps state between two calls.
+
+Read in this order: extension (what a kind says), view (what is true of one job), plan (the truth
+table), decisions (what comes out), unit_manifest and unit_status (what is written).
+"""
+
+from kube_queue.jobframework.decisions import Decision
+from kube_queue.jobframework.extension import (
+    Hold,
+    JobExtension,
+    JobPatch,
+    JobState,
+    Outcome,
+    PodSet,
+    ShowsQueuing,
+    Suspendable,
+)
+from kube_queue.jobframework.plan import Scene, plan
+from kube_queue.jobframework.registry import load_extensions
+from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.jobframework.unit_view import UnitView, view_unit
+from kube_queue.jobframework.view import JobView, view_job
+
+__all__ = [
+    "Decision",
+    "Hold",
+    "JobExtension",
+    "JobPatch",
+    "JobState",
+    "JobView",
+    "Outcome",
+    "PodSet",
+    "Scene",
+    "ShowsQueuing",
+    "Surroundings",
+    "Suspendable",
+    "UnitView",
+    "load_extensions",
+    "plan",
+    "view_job",
+    "view_unit",
+]

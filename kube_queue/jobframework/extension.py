@@ -1,0 +1,117 @@
+"""What a kind of job must say to be queued: a few pure functions from manifest to facts.
+
+A manifest is the job as the API server returned it. Every function may be called any number of
+times, from any process, and must give the same answer; none keeps or changes what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+from kube_queue.api.resources import ResourceVector
+from kube_queue.api.types import ResourceType
+
+JobPatch = dict[str, Any]
+"""A JSON merge patch of a job, without preconditions: those are added where it is sent."""
+
+
+class Hold(Enum):
+    """What keeps a job from running."""
+
+    NONE = "none"
+    MARK = "mark"
+    """Only an annotation, which a re-applied manifest brings back without anybody meaning it."""
+    SPEC = "spec"
+    """A field of its spec: somebody asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended. `reason` and `message` are the ones its own controller gave, or empty."""
+
+    succeeded: bool
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Where a job stands, read from its spec and status."""
+
+    hold: Hold
+    running: bool = False
+    """Its pods run (not only: exist)."""
+    outcome: Outcome | None = None
+    """How it ended; None while it has not."""
+    alive: int = 0
+    """Pods that its own status counts as neither finished nor gone."""
+    stopped: bool = False
+    """Its own controller has seen that it is held and has taken its pods away."""
+    managed_by: str = ""
+    """Set when the spec hands the job to a controller other than the kind's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodSet:
+    """`count` equal pods. Exactly one of `template` and `requests` is given.
+
+    `template` is a PodTemplateSpec, `requests` what one pod asks for. `path` is where the pod set
+    stands in the manifest, for messages ("spec.template").
+    """
+
+    name: str
+    count: int
+    path: str
+    template: Mapping[str, Any] | None = None
+    requests: ResourceVector | None = None
+
+
+@runtime_checkable
+class JobExtension(Protocol):
+    """One kind of job. Everything else of a job's life in the queue is the framework's.
+
+    `name` is what `--enabled-extensions` takes (`aliases` as well); `suffix` makes the unit's name
+    `<job>-<suffix>-qu` and must be no other extension's.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    resource: ResourceType
+    suffix: str
+
+    def state(self, manifest: Mapping[str, Any]) -> JobState:
+        """Where the job stands. Fields that are missing or malformed count as absent."""
+
+    def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
+        """The pods the job would run if it were released now.
+
+        Raises InvalidInput with the path of a field that makes that impossible to tell.
+        """
+
+    def priority_class(self, manifest: Mapping[str, Any]) -> str:
+        """The PriorityClass the job itself names, apart from its pod templates; or empty."""
+
+    def resume(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """The patch after which nothing holds the job."""
+
+
+@runtime_checkable
+class Suspendable(Protocol):
+    """A kind whose running jobs can be stopped and started again."""
+
+    def suspend(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """The patch after which the job is held and its pods go."""
+
+
+@runtime_checkable
+class ShowsQueuing(Protocol):
+    """A kind whose own status tells that it waits in a queue."""
+
+    def queuing(self, manifest: Mapping[str, Any], waits: bool, now_text: str) -> JobPatch | None:
+        """The patch of the status after which it shows that the job waits, or no longer does.
+
+        None where the status says so already. `now_text` is RFC 3339.
+        """

@@ -1,0 +1,280 @@
+"""The truth table of a job and its unit: what is, in; what to do next, out.
+
+Nothing but the present is looked at, so it does not matter what was done before, by whom, or
+whether somebody was killed half-way. A column is the unit's phase, a row is the job::
+
+              no unit         Enqueued            Dequeued            Running
+    gone      -               the unit goes, once garbage collection had its time
+    ended     -               adopt, then finish  finish              finish
+    held      create          keep up to date,    show it waits no    by its spec: requeue
+                              show that it waits  more, release       once its pods are gone;
+                                                                      by its mark only: release
+     + pods   create          adopt, charge, warn
+    free      create if ever  adopt, charge       running once its    keep pod state
+              released                            pods run
+    evicted   -               -                   suspend; once its pods are gone: Enqueued
+
+Reserved and TimeoutBackoff are the controller's: a held job keeps up to date, a free one whose
+unit timed out is suspended. A finished unit stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kube_queue.api.conditions import UnitCondition, rfc3339
+from kube_queue.api.errors import InvalidInput
+from kube_queue.api.lifecycle import FINISHED, Phase
+from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION
+from kube_queue.api.reasons import Reason
+from kube_queue.jobframework import unit_status
+from kube_queue.jobframework.decisions import (
+    AnnotateJob,
+    Decision,
+    DeleteUnit,
+    Emit,
+    MarkQueuing,
+    ResumeJob,
+    SuspendJob,
+    Topic,
+    UnitStatus,
+    Wait,
+)
+from kube_queue.jobframework.extension import (
+    Hold,
+    JobPatch,
+    JobState,
+    ShowsQueuing,
+    Suspendable,
+)
+from kube_queue.jobframework.requests import asked
+from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.jobframework.unit_manifest import create_unit, update_priority, update_unit
+from kube_queue.jobframework.unit_status import Pods
+from kube_queue.jobframework.unit_view import UnitView
+from kube_queue.jobframework.view import JobView
+
+COLLECTION_SECONDS = 3.0
+"""How long garbage collection has for the unit of a job that is gone."""
+SUSPEND_IGNORED_SECONDS = 5.0
+"""How long an operator has to take the pods of a held job away."""
+PODS_GONE_SECONDS = 2.0
+"""How long a job whose operator does not say so must be without pods to count as stopped."""
+POD_STATE_SECONDS = 2.0
+"""Pods come and go in bursts; one write tells of a whole burst."""
+
+_WAITING = frozenset({Phase.ENQUEUED, Phase.TIMEOUT_BACKOFF})
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything besides job and unit that a plan depends on."""
+
+    surroundings: Surroundings
+    now: float
+    """Seconds since the epoch."""
+    first_seen: int = 0
+    """When the job was first seen, in microseconds since the epoch; 0 = just now."""
+    pods: Pods = field(default_factory=Pods)
+    waited: Mapping[Topic, float] = field(default_factory=dict)
+    """For how many seconds the plan has asked to wait for a topic without a break."""
+
+    @property
+    def now_text(self) -> str:
+        """The present moment as RFC 3339."""
+        return rfc3339(self.now)
+
+
+def plan(view: JobView | None, unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
+    """What is to be done next about a job and its unit; nothing once all is as it should be.
+
+    At most one write: after it, decide again. `view` and `unit` are None where they do not exist.
+    """
+    if view is None:
+        return _job_gone(unit, scene)
+    if unit is not None and (unit.unit.job is None or unit.unit.job.uid != view.ref.uid):
+        # A job of the same name was there before; its unit must not lend this one its quota.
+        return (DeleteUnit(),)
+    if view.deleting:
+        return ()
+    if unit is None:
+        return _without_unit(view, scene)
+    if view.foreign and unit.unit.phase in _WAITING:
+        return (DeleteUnit(),)
+    if unit.unit.phase in FINISHED:
+        return ()
+    if view.state.outcome is not None:
+        return _ended(view, unit, scene)
+    if view.state.hold is Hold.NONE:
+        return _free(view, unit, scene)
+    return _held(view, unit, scene)
+
+
+def _job_gone(unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
+    if unit is None or not unit.owned:
+        return ()
+    waits, over = _waiting(Topic.JOB_GONE, COLLECTION_SECONDS, scene)
+    return (waits, DeleteUnit()) if over else (waits,)
+
+
+def _without_unit(view: JobView, scene: Scene) -> tuple[Decision, ...]:
+    if view.foreign or view.state.outcome is not None:
+        return ()
+    free = view.state.hold is Hold.NONE
+    if free and not view.released_before:
+        # It never asked for a queue.
+        return ()
+    first_seen = scene.first_seen or int(scene.now * 1_000_000)
+    return (create_unit(view, scene.surroundings, first_seen, certain=free),)
+
+
+def _ended(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    outcome = view.state.outcome
+    assert outcome is not None
+    if unit.unit.phase is Phase.ENQUEUED:
+        # The way to the end leads through Dequeued; the next lap finishes it.
+        reason = Reason.JOB_SUCCEEDED if outcome.succeeded else Reason.JOB_FAILED
+        return _adopt(view, unit, scene, reason, unit_status.ending(outcome))
+    if unit.unit.phase not in (Phase.DEQUEUED, Phase.RUNNING):
+        return ()
+    phase = Phase.SUCCEED if outcome.succeeded else Phase.FAILED
+    return (UnitStatus(unit_status.finished(unit, outcome, scene.now_text), phase),)
+
+
+def _held(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    phase = unit.unit.phase
+    if phase in (Phase.DEQUEUED, Phase.RUNNING):
+        if unit.unit.evicted:
+            return _requeue(view.state, unit, scene, *_eviction(unit))
+        if phase is Phase.RUNNING and view.state.hold is Hold.SPEC:
+            message = (
+                "the job was suspended while it ran; to hold it, set spec.active=false on "
+                f"QueueUnit {unit.name}"
+            )
+            return _requeue(view.state, unit, scene, Reason.SUSPENDED_BY_USER, message)
+        return _release(view, scene)
+    waits: tuple[Decision, ...] = ()
+    if phase is Phase.ENQUEUED and _has_pods(view.state, scene.pods):
+        wait, over = _waiting(Topic.SUSPEND_IGNORED, SUSPEND_IGNORED_SECONDS, scene)
+        waits = (wait,)
+        if over:
+            message = Reason.SUSPEND_IGNORED.meaning
+            return (wait, *_adopt(view, unit, scene, Reason.SUSPEND_IGNORED, message))
+    if phase in _WAITING:
+        update = update_unit(view, unit, scene.surroundings)
+    else:
+        update = update_priority(view, unit, scene.surroundings)
+    if update is not None:
+        return (*waits, update)
+    return (*waits, *_show_queuing(view, True, scene))
+
+
+def _free(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    phase = unit.unit.phase
+    if phase is Phase.ENQUEUED:
+        return _adopt(view, unit, scene, Reason.RELEASED_BY_HAND, Reason.RELEASED_BY_HAND.meaning)
+    if phase is Phase.TIMEOUT_BACKOFF or unit.unit.evicted:
+        extension = view.extension
+        if not isinstance(extension, Suspendable):
+            return ()
+        return (SuspendJob(extension.suspend(view.manifest)),)
+    if phase is Phase.DEQUEUED and view.state.running:
+        pods = scene.pods if scene.pods.total else Pods(on_node=view.state.alive)
+        return (UnitStatus(unit_status.running(unit, pods, scene.now_text), Phase.RUNNING),)
+    if phase is Phase.RESERVED:
+        return ()
+    shown = _show_queuing(view, False, scene)
+    if shown:
+        return shown
+    if not view.released_before:
+        mark = {"metadata": {"annotations": {JOB_HAS_ENQUEUED_ANNOTATION: "true"}}}
+        return (AnnotateJob(mark),)
+    update = update_priority(view, unit, scene.surroundings)
+    if update is not None:
+        return (update,)
+    return _pod_state(unit, scene)
+
+
+def _release(view: JobView, scene: Scene) -> tuple[Decision, ...]:
+    shown = _show_queuing(view, False, scene)
+    if shown:
+        return shown
+    patch = _with_annotation(view.extension.resume(view.manifest))
+    return (ResumeJob(patch),)
+
+
+def _with_annotation(patch: JobPatch) -> JobPatch:
+    metadata = dict(patch.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations[JOB_HAS_ENQUEUED_ANNOTATION] = "true"
+    return {**patch, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _show_queuing(view: JobView, waits: bool, scene: Scene) -> tuple[Decision, ...]:
+    extension = view.extension
+    if not isinstance(extension, ShowsQueuing):
+        return ()
+    patch = extension.queuing(view.manifest, waits, scene.now_text)
+    return () if patch is None else (MarkQueuing(patch, waits),)
+
+
+def _adopt(
+    view: JobView, unit: UnitView, scene: Scene, reason: Reason, message: str
+) -> tuple[Decision, ...]:
+    try:
+        sets = asked(
+            view.extension.pod_sets(view.manifest), view.ref.namespace, scene.surroundings
+        ).sets
+    except InvalidInput:
+        sets = unit.pod_sets
+    status = unit_status.adopted(unit, sets, reason, message, scene.now_text)
+    says = (Emit(reason, message, warning=True),) if view.state.outcome is None else ()
+    return (UnitStatus(status, Phase.DEQUEUED, says, certain=True),)
+
+
+def _requeue(
+    state: JobState, unit: UnitView, scene: Scene, reason: Reason, message: str
+) -> tuple[Decision, ...]:
+    if scene.pods.total or state.alive:
+        # The pods' own events bring us back.
+        return ()
+    wait, over = _waiting(Topic.PODS_GONE, PODS_GONE_SECONDS, scene)
+    if not over and not state.stopped:
+        return (wait,)
+    status = unit_status.requeued(unit, reason, message, scene.now_text)
+    news = Emit(reason, message)
+    return (wait, UnitStatus(status, Phase.ENQUEUED, (news,), certain=True))
+
+
+def _eviction(unit: UnitView) -> tuple[Reason, str]:
+    condition = unit.condition(UnitCondition.EVICTED)
+    word = condition.get("reason")
+    known = {reason.value: reason for reason in Reason}
+    reason = known.get(word, Reason.EVICTED) if isinstance(word, str) else Reason.EVICTED
+    message = condition.get("message")
+    return reason, message if isinstance(message, str) and message else reason.meaning
+
+
+def _has_pods(state: JobState, pods: Pods) -> bool:
+    """Pods that stay: those on their way out are no sign of an operator that ignores the hold."""
+    if pods.total:
+        return pods.total > pods.leaving
+    return state.alive > 0
+
+
+def _pod_state(unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    pods = scene.pods
+    if (unit.pods_on_node, unit.pods_pending) == (pods.on_node, pods.pending) or not pods.total:
+        return ()
+    wait, over = _waiting(Topic.POD_STATE, POD_STATE_SECONDS, scene)
+    if not over:
+        return (wait,)
+    phase = unit.unit.phase
+    return (UnitStatus(unit_status.pods_seen(pods, phase, scene.now_text), phase),)
+
+
+def _waiting(topic: Topic, seconds: float, scene: Scene) -> tuple[Wait, bool]:
+    """The wish to go on waiting for `topic`, and whether it has lasted `seconds` already."""
+    left = seconds - scene.waited.get(topic, 0.0)
+    return Wait(topic, left if left > 0 else seconds), left <= 0

@@ -1,0 +1,78 @@
+"""What a job asks for: its pod sets, each with the request of one pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.resources import EMPTY, ResourceVector
+from kube_queue.jobframework.extension import PodSet
+from kube_queue.jobframework.fields import demand_section, text
+from kube_queue.jobframework.surroundings import Surroundings
+
+MOST_POD_SETS = 32
+"""As many as a QueueUnit takes."""
+MOST_AMOUNT = 2**63 - 1
+"""The largest amount that other Kubernetes components can still add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSet:
+    """`count` pods that ask for `each`."""
+
+    name: str
+    count: int
+    each: ResourceVector
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Everything a job asks for; `total` is the sum over its sets."""
+
+    sets: tuple[AskedSet, ...]
+    total: ResourceVector
+
+
+def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings) -> Asked:
+    """The requests of these pod sets by the Kubernetes rule, in their namespace.
+
+    Raises InvalidInput with the path of the field that cannot be read or is beyond reason.
+    """
+    sets: list[AskedSet] = []
+    total = EMPTY
+    for pod_set in pod_sets:
+        each = pod_set.requests
+        if each is None:
+            each = _of_template(pod_set, namespace, surroundings)
+        whole = each * pod_set.count
+        total += whole
+        for name, amount in total.items:
+            if amount > MOST_AMOUNT:
+                raise InvalidManifest(
+                    f"{pod_set.count} pods ask for more {name} than can be counted",
+                    pod_set.path,
+                    "ask for less or for fewer pods",
+                )
+        sets.append(AskedSet(pod_set.name, pod_set.count, each))
+    if len(sets) > MOST_POD_SETS:
+        raise InvalidManifest(
+            f"the job has {len(sets)} groups of pods", "spec", f"use at most {MOST_POD_SETS}"
+        )
+    return Asked(tuple(sets), total)
+
+
+def _of_template(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> ResourceVector:
+    if pod_set.template is None:
+        raise InvalidManifest("is missing", f"{pod_set.path}.template", "write a pod template")
+    try:
+        spec = demand_section(pod_set.template, "spec")
+    except InvalidManifest as error:
+        raise error.under(f"{pod_set.path}.template") from None
+    return pod_request(
+        spec,
+        f"{pod_set.path}.template.spec",
+        container_defaults=surroundings.container_defaults.get(namespace, EMPTY),
+        runtime_overhead=surroundings.overheads.get(text(spec, "runtimeClassName"), EMPTY),
+    )

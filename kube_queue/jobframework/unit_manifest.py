@@ -1,0 +1,205 @@
+"""The QueueUnit of a job: how it is first written, and how it follows the job while it waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kube_queue.api.conditions import rfc3339_micro
+from kube_queue.api.errors import InvalidInput
+from kube_queue.api.names import (
+    ENQUEUE_TIMESTAMP_ANNOTATION,
+    JOB_PRIORITY_ANNOTATION,
+    PREEMPTIBLE_LABELS,
+    QUOTA_LABELS,
+)
+from kube_queue.api.quota import queue_for
+from kube_queue.api.reasons import Reason
+from kube_queue.api.types import QUEUE_UNITS
+from kube_queue.api.units import quota_label, unit_name
+from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
+from kube_queue.jobframework.extension import PodSet
+from kube_queue.jobframework.priority import JobPriority, job_priority
+from kube_queue.jobframework.requests import Asked, asked
+from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.jobframework.unit_view import INVALID_REQUEST_ANNOTATION, UnitView
+from kube_queue.jobframework.view import JobView
+
+_LAST_MICROSECOND = 999_999
+_LONGEST_PROBLEM = 1024
+_UNREADABLE = {"name": "unreadable", "count": 1, "template": {"spec": {"containers": "unreadable"}}}
+"""Stands for a request nobody can tell: no reader takes it for a request of nothing."""
+
+
+def create_unit(
+    view: JobView, surroundings: Surroundings, first_seen: int, *, certain: bool
+) -> CreateUnit:
+    """The decision to write the job's unit. `first_seen` is in microseconds since the epoch."""
+    wish = _wish(view, surroundings)
+    name = unit_name(view.ref.name, view.extension.suffix)
+    queue = _queue(view, surroundings)
+    annotations = {
+        ENQUEUE_TIMESTAMP_ANNOTATION: rfc3339_micro(submitted(view.created, first_seen)),
+        JOB_PRIORITY_ANNOTATION: str(wish.priority.value),
+    }
+    if wish.problem:
+        annotations[INVALID_REQUEST_ANNOTATION] = wish.problem
+    metadata: dict[str, Any] = {
+        "namespace": view.ref.namespace,
+        "name": name,
+        "annotations": annotations,
+        "ownerReferences": [
+            {
+                "apiVersion": view.ref.api_version,
+                "kind": view.ref.kind,
+                "name": view.ref.name,
+                "uid": view.ref.uid,
+                "controller": False,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }
+    labels = _labels(view)
+    if labels:
+        metadata["labels"] = labels
+    spec: dict[str, Any] = {
+        "consumerRef": {
+            "apiVersion": view.ref.api_version,
+            "kind": view.ref.kind,
+            "namespace": view.ref.namespace,
+            "name": view.ref.name,
+            "uid": view.ref.uid,
+        },
+        "priority": wish.priority.value,
+        **_request_fields(wish.asked),
+    }
+    if wish.asked is None:
+        del spec["resource"]
+    if wish.priority.class_name:
+        spec["priorityClassName"] = wish.priority.class_name
+    if queue:
+        spec["queue"] = queue
+    if wish.asked is not None:
+        spec["request"] = wish.asked.total.manifest()
+    manifest = {
+        "apiVersion": QUEUE_UNITS.api_version,
+        "kind": QUEUE_UNITS.kind,
+        "metadata": metadata,
+        "spec": spec,
+    }
+    where = f"queue {queue}" if queue else "no queue yet"
+    news = Emit(Reason.ENQUEUED, f"QueueUnit {name} waits in {where}")
+    return CreateUnit(manifest, (news, *wish.warnings), certain)
+
+
+def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
+    """The decision that brings a waiting unit up to date with its job; None if it is."""
+    wish = _wish(view, surroundings)
+    annotations: dict[str, Any] = {}
+    spec = _priority_change(wish.priority, unit, annotations)
+    if wish.problem != unit.problem:
+        annotations[INVALID_REQUEST_ANNOTATION] = wish.problem or None
+    if wish.asked is None:
+        if wish.problem != unit.problem:
+            spec.update(_request_fields(None))
+    elif wish.asked.sets != unit.pod_sets or wish.asked.total != unit.unit.request or unit.problem:
+        spec.update(_request_fields(wish.asked))
+        if not unit.has_request:
+            spec["request"] = wish.asked.total.manifest()
+    return _update(spec, annotations, wish.warnings)
+
+
+def update_priority(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
+    """The decision that carries a changed priority over to an admitted unit; None if none did."""
+    try:
+        pod_sets = view.extension.pod_sets(view.manifest)
+    except InvalidInput:
+        pod_sets = ()
+    priority = job_priority(view, pod_sets, surroundings)
+    annotations: dict[str, Any] = {}
+    spec = _priority_change(priority, unit, annotations)
+    return _update(spec, annotations, priority.warnings)
+
+
+def submitted(created: int, first_seen: int) -> int:
+    """The job's moment of submission, all in microseconds.
+
+    The API server cuts creation times to seconds; when the job was first seen tells jobs of one
+    second apart. Later than that second it tells nothing, and the job keeps the second's end.
+    """
+    return created + min(_LAST_MICROSECOND, max(0, first_seen - created))
+
+
+class _Wish:
+    """What the job asks for now; `asked` is None where it cannot be read, for `problem`."""
+
+    __slots__ = ("asked", "priority", "problem", "warnings")
+
+    def __init__(self, asked: Asked | None, problem: str, priority: JobPriority) -> None:
+        self.asked = asked
+        self.problem = problem
+        self.priority = priority
+        self.warnings = priority.warnings
+        if problem:
+            news = Emit(Reason.INVALID_REQUEST, problem, warning=True)
+            self.warnings = (news, *self.warnings)
+
+
+def _wish(view: JobView, surroundings: Surroundings) -> _Wish:
+    pod_sets: tuple[PodSet, ...] = ()
+    found: Asked | None = None
+    problem = ""
+    try:
+        pod_sets = view.extension.pod_sets(view.manifest)
+        found = asked(pod_sets, view.ref.namespace, surroundings)
+    except InvalidInput as error:
+        problem = str(error)[:_LONGEST_PROBLEM]
+    return _Wish(found, problem, job_priority(view, pod_sets, surroundings))
+
+
+def _priority_change(
+    priority: JobPriority, unit: UnitView, annotations: dict[str, Any]
+) -> dict[str, Any]:
+    carried = unit.unit.job_priority
+    if carried is None or carried == priority.value:
+        # Nobody changed the job's own value, so whatever the unit says now stands.
+        return {}
+    annotations[JOB_PRIORITY_ANNOTATION] = str(priority.value)
+    return {"priority": priority.value, "priorityClassName": priority.class_name or None}
+
+
+def _update(
+    spec: dict[str, Any], annotations: dict[str, Any], warnings: tuple[Emit, ...]
+) -> UpdateUnit | None:
+    patch: dict[str, Any] = {}
+    if spec:
+        patch["spec"] = spec
+    if annotations:
+        patch["metadata"] = {"annotations": annotations}
+    return UpdateUnit(patch, warnings) if patch else None
+
+
+def _request_fields(found: Asked | None) -> dict[str, Any]:
+    if found is None:
+        return {"resource": None, "podSet": [_UNREADABLE]}
+    return {
+        "resource": found.total.manifest(),
+        "podSet": [
+            {"name": each.name, "count": each.count, "requests": each.each.manifest()}
+            for each in found.sets
+        ],
+    }
+
+
+def _labels(view: JobView) -> dict[str, str]:
+    return {
+        name: str(view.labels[name])
+        for name in (*QUOTA_LABELS, *PREEMPTIBLE_LABELS)
+        if view.labels.get(name) is not None
+    }
+
+
+def _queue(view: JobView, surroundings: Surroundings) -> str:
+    leaf = None
+    if surroundings.tree is not None:
+        leaf = surroundings.tree.leaf_for(quota_label(view.labels), view.ref.namespace)
+    return queue_for(view.annotations, leaf)

@@ -1,0 +1,109 @@
+"""The unit as the job side keeps it: the shared projection and what a status write needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from kube_queue.api.errors import InvalidInput
+from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.resources import ResourceVector
+from kube_queue.api.units import Unit, project_unit
+from kube_queue.jobframework.fields import entries, number, section, text
+from kube_queue.jobframework.requests import AskedSet
+
+INVALID_REQUEST_ANNOTATION: Final = "kube-queue/invalid-request"
+"""On a unit: why what its job asks for cannot be read; the unit is held as long as it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitView:
+    """One QueueUnit; what waits is small, because it has neither conditions nor pods."""
+
+    unit: Unit
+    pod_sets: tuple[AskedSet, ...]
+    """As spec.podSet says; empty if it cannot be read."""
+    conditions: bytes
+    """status.conditions as JSON, or empty."""
+    pods_on_node: int
+    pods_pending: int
+    problem: str
+    """Why the job's request could not be read when the unit was last written; or empty."""
+    has_request: bool
+    """spec.request, the original total, has been written."""
+    owned: bool
+    """It carries an owner reference to its job: it was written by us, not by hand."""
+
+    @property
+    def namespace(self) -> str:
+        """The unit's namespace."""
+        return self.unit.namespace
+
+    @property
+    def name(self) -> str:
+        """The unit's name."""
+        return self.unit.name
+
+    @property
+    def uid(self) -> str:
+        """The unit's uid."""
+        return self.unit.uid
+
+    @property
+    def resource_version(self) -> str:
+        """The version this was read from."""
+        return self.unit.resource_version
+
+    def condition_list(self) -> list[dict[str, Any]]:
+        """status.conditions, a copy of its own."""
+        conditions = orjson.loads(self.conditions) if self.conditions else []
+        return [entry for entry in conditions if isinstance(entry, dict)]
+
+    def condition(self, type_: str) -> Mapping[str, Any]:
+        """The condition of this type, or an empty mapping."""
+        return next((c for c in self.condition_list() if c.get("type") == type_), {})
+
+
+def view_unit(obj: Mapping[str, Any]) -> UnitView:
+    """The view of a QueueUnit object; never raises on its content."""
+    status = section(obj, "status")
+    conditions = status.get("conditions")
+    return UnitView(
+        unit=project_unit(obj),
+        pod_sets=_shared(_pod_sets(obj)),
+        conditions=orjson.dumps(conditions) if conditions else b"",
+        pods_on_node=number(status, "podState", "running"),
+        pods_pending=number(status, "podState", "pending"),
+        problem=text(section(obj, "metadata", "annotations"), INVALID_REQUEST_ANNOTATION),
+        has_request=section(obj, "spec").get("request") is not None,
+        owned=_owned(obj),
+    )
+
+
+def _owned(obj: Mapping[str, Any]) -> bool:
+    job = text(obj, "spec", "consumerRef", "uid")
+    return any(text(each, "uid") == job for each in entries(obj, "metadata", "ownerReferences"))
+
+
+def _pod_sets(obj: Mapping[str, Any]) -> tuple[AskedSet, ...]:
+    sets: list[AskedSet] = []
+    for entry in entries(obj, "spec", "podSet"):
+        try:
+            if entry.get("requests") is not None:
+                each = ResourceVector.parse(entry["requests"])
+            else:
+                each = pod_request(section(entry, "template", "spec"))
+        except InvalidInput:
+            return ()
+        sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each))
+    return tuple(sets)
+
+
+@lru_cache(maxsize=4096)
+def _shared(sets: tuple[AskedSet, ...]) -> tuple[AskedSet, ...]:
+    """One value for all the units that ask the same."""
+    return sets
