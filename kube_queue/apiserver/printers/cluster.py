@@ -56,7 +56,7 @@ def lease(obj: Object, now: float) -> Row:
 
 
 def priority_class(obj: Object, now: float) -> Row:
-    """NAME VALUE GLOBAL-DEFAULT AGE, wide: PREEMPTIONPOLICY."""
+    """NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY."""
     return Row(
         [
             name_of(obj),

@@ -21,7 +21,7 @@ class BadPath(ValueError):
     """The text is no JSONPath of the kind understood; says where it went wrong."""
 
 
-_FIELD = re.compile(r"\.((?:\\.|[^.\[\]{}$@,\s\\])+)")
+_FIELD = re.compile(r"\.((?:\\.|[^.\[\]{}()$@,=!<>\s\\])+)")
 _KEY = re.compile(r"\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\[\s*\"((?:[^\"\\]|\\.)*)\"\s*\]")
 _SUBSCRIPT = re.compile(r"\[([^\[\]'\"?]+)\]")
 _SLICE = re.compile(r"(-?\d+)?(:(-?\d+)?)?(:(-?\d+)?)?")
