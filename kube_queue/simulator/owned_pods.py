@@ -1,0 +1,104 @@
+"""Pods that a job owns: created from its template, deleted with a precondition."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kube_queue.api.errors import AlreadyExists, Conflict, NotFound
+from kube_queue.api.types import PODS, ResourceType
+from kube_queue.kube.client import Client
+from kube_queue.simulator.fields import mapping, mappings, number
+from kube_queue.simulator.table import Table
+from kube_queue.simulator.views import PodView, pod_view
+
+_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_GENERATED: Final = 58
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one pod has besides its template; `container_env` is added to every container."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    container_env: Mapping[str, str] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OwnedPods:
+    """Creates and deletes the pods of jobs of one kind."""
+
+    def __init__(self, client: Client, pods: Table[PodView], kind: ResourceType) -> None:
+        self._client = client
+        self._pods = pods
+        self._kind = kind
+
+    async def create(
+        self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted
+    ) -> bool:
+        """The pod exists and belongs to the job; False when the name is taken by another pod."""
+        pod = self._pod(job_metadata, template, wanted)
+        namespace = pod["metadata"]["namespace"]
+        try:
+            answer = await self._client.create(PODS, pod)
+        except AlreadyExists:
+            try:
+                answer = await self._client.get(PODS, namespace, wanted.name)
+            except NotFound:
+                return False
+        view = pod_view(answer)
+        self._pods.wrote(view)
+        return view.owner == job_metadata["uid"] and not view.deletion
+
+    async def delete(self, pod: PodView) -> None:
+        """The pod is gone or going."""
+        if pod.deletion:
+            return
+        try:
+            answer = await self._client.delete(PODS, pod.namespace, pod.name, uid=pod.uid)
+        except (NotFound, Conflict):
+            return
+        going = mapping(answer.get("metadata"))
+        if answer.get("kind") == PODS.kind and number(going.get("deletionGracePeriodSeconds")):
+            self._pods.wrote(pod_view(answer))
+
+    def _pod(
+        self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted
+    ) -> dict[str, Any]:
+        given = mapping(template.get("metadata"))
+        spec: dict[str, Any] = {**copy.deepcopy(dict(mapping(template.get("spec")))), **wanted.spec}
+        env = [{"name": name, "value": value} for name, value in wanted.container_env.items()]
+        for container in mappings(spec.get("containers")) if env else ():
+            if isinstance(container, dict):
+                container["env"] = [*(container.get("env") or []), *env]
+        owner = {
+            "apiVersion": self._kind.api_version,
+            "kind": self._kind.kind,
+            "name": job_metadata["name"],
+            "uid": job_metadata["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        return {
+            "apiVersion": PODS.api_version,
+            "kind": PODS.kind,
+            "metadata": {
+                "name": wanted.name,
+                "namespace": job_metadata["namespace"],
+                "labels": {**mapping(given.get("labels")), **wanted.labels},
+                "annotations": {**mapping(given.get("annotations")), **wanted.annotations},
+                "ownerReferences": [owner],
+            },
+            "spec": spec,
+        }
+
+
+def generated_name(base: str, rng: random.Random) -> str:
+    """The base, cut as a server cuts it, and five letters by chance."""
+    suffix = "".join(rng.choices(_SUFFIX_LETTERS, k=5))
+    return f"{base[:_LONGEST_GENERATED]}{suffix}"

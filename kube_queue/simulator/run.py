@@ -1,0 +1,61 @@
+"""The whole cluster's machinery, joined: one watch a kind, shared by all who play a part."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from kube_queue.api.types import JOBS, NODES, PODS, TFJOBS
+from kube_queue.kube.client import Client
+from kube_queue.kube.informer import Informer
+from kube_queue.simulator.job_controller import JobController
+from kube_queue.simulator.kubelet import Kubelet
+from kube_queue.simulator.node import Nodes
+from kube_queue.simulator.profile import Profile
+from kube_queue.simulator.scheduler import Scheduler
+from kube_queue.simulator.table import Table
+from kube_queue.simulator.tfjob_operator import TFJobOperator
+from kube_queue.simulator.views import JobDocument, job_document, node_view, pod_view
+
+EVERY_PART = frozenset({"nodes", "scheduler", "job", "tfjob"})
+"""What can be played. A real control plane has a scheduler and a Job controller of its own."""
+
+
+async def run_simulator(
+    client: Client,
+    profile: Profile,
+    *,
+    clock: Callable[[], float],
+    rng: random.Random,
+    parts: frozenset[str] = EVERY_PART,
+) -> None:
+    """Play the parts against the API server until cancelled.
+
+    `clock` gives seconds since the epoch, `rng` the suffixes of names and the jitter of retries.
+    It may end at any moment and be started again: everything it knows stands in the objects.
+    """
+    pod_informer = Informer(client, PODS, pod_view, rng=rng)
+    node_informer = Informer(client, NODES, node_view, rng=rng)
+    pods = Table(pod_informer, lambda pod: pod.owner)
+    nodes = Table(node_informer)
+    running = [pod_informer.run(), node_informer.run()]
+
+    def jobs_of(informer: Informer[JobDocument]) -> Table[JobDocument]:
+        running.append(informer.run())
+        return Table(informer, lambda job: job.uid)
+
+    if "nodes" in parts:
+        running.append(Nodes(client, profile, nodes, clock).run())
+        running.append(Kubelet(client, pods, nodes, clock).run())
+    if "scheduler" in parts:
+        running.append(Scheduler(client, pods, nodes, clock).run())
+    if "job" in parts:
+        jobs = jobs_of(Informer(client, JOBS, job_document, rng=rng))
+        running.append(JobController(client, jobs, pods, clock=clock, rng=rng).run())
+    if "tfjob" in parts:
+        tfjobs = jobs_of(Informer(client, TFJOBS, job_document, rng=rng))
+        running.append(TFJobOperator(client, tfjobs, pods, clock=clock).run())
+    async with asyncio.TaskGroup() as group:
+        for work in running:
+            group.create_task(work)
