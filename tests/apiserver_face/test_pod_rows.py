@@ -140,8 +140,14 @@ def test_a_pod_shows_what_its_containers_do(obj: dict[str, Any], ready: str, sta
 
 
 def test_restarts_are_counted_with_the_time_since_the_last() -> None:
-    last = {"lastState": {"terminated": {"finishedAt": "2024-05-06T07:08:04Z"}}, "restartCount": 2}
-    first = {"lastState": {"terminated": {"finishedAt": "2024-05-06T07:08:01Z"}}, "restartCount": 1}
+    last: dict[str, Any] = {
+        "lastState": {"terminated": {"finishedAt": "2024-05-06T07:08:04Z"}},
+        "restartCount": 2,
+    }
+    first: dict[str, Any] = {
+        "lastState": {"terminated": {"finishedAt": "2024-05-06T07:08:01Z"}},
+        "restartCount": 1,
+    }
     obj = a_pod(containers=(container(RUNNING, **first), container(RUNNING, **last)))
     assert pod(obj, NOW).cells[3] == "3 (5s ago)"
     assert pod(a_pod(containers=(container(RUNNING),)), NOW).cells[3] == "0"

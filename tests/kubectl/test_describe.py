@@ -1,0 +1,111 @@
+"""kubectl describe and events."""
+
+from typing import Any
+
+from tests.kubectl.conftest import Kubectl
+from tests.kubectl.objects import a_job, a_pod, a_widget
+
+
+def _say(kubectl: Kubectl, kind: str, name: str, reason: str, message: str) -> None:
+    event: dict[str, Any] = {
+        "metadata": {"generateName": f"{name}."},
+        "involvedObject": {"kind": kind, "name": name, "namespace": kubectl.namespace},
+        "reason": reason,
+        "message": message,
+        "type": "Normal",
+        "count": 1,
+        "firstTimestamp": "2024-01-01T00:00:00Z",
+        "lastTimestamp": "2024-01-01T00:00:00Z",
+        "source": {"component": "kube-queue"},
+    }
+    kubectl.server.ask("POST", f"/api/v1/namespaces/{kubectl.namespace}/events", event)
+
+
+def test_describe_pod_tells_its_containers_and_events(kubectl: Kubectl) -> None:
+    kubectl.apply(a_pod())
+    _say(kubectl, "Pod", "p", "Scheduled", "assigned to n1")
+    _say(kubectl, "Pod", "other", "Scheduled", "assigned to n2")
+    told = kubectl("describe", "pod", "p").out
+    assert "Name:             p" in told
+    assert "Image:      busybox" in told
+    assert "assigned to n1" in told
+    assert "assigned to n2" not in told
+
+
+def test_describe_node_tells_its_room_and_its_pods(kubectl: Kubectl) -> None:
+    name = f"{kubectl.namespace}-node"
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    node = {
+        "metadata": {"name": name},
+        "status": {"capacity": room, "allocatable": room, "conditions": []},
+    }
+    kubectl.server.ask("POST", "/api/v1/nodes", node)
+    pod = a_pod()
+    pod["spec"]["nodeName"] = name
+    kubectl.apply(pod)
+    told = kubectl("describe", "node", name).out
+    assert f"Name:               {name}" in told
+    assert "cpu:     4" in told
+    assert f"  {kubectl.namespace}" in told
+    assert "100m (2%)" in told
+
+
+def test_describe_job_tells_that_it_is_suspended(kubectl: Kubectl) -> None:
+    kubectl.apply(a_job())
+    _say(kubectl, "Job", "pi", "Suspended", "Job suspended")
+    told = kubectl("describe", "job", "pi").out
+    assert "Suspend:          true" in told
+    assert "Job suspended" in told
+
+
+def test_describe_namespace_tells_its_quota_and_limits(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "q", "--hard=cpu=4")
+    limits = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "l"},
+        "spec": {"limits": [{"type": "Container", "default": {"cpu": "1"}}]},
+    }
+    kubectl.apply(limits)
+    told = kubectl("describe", "namespace", kubectl.namespace).out
+    assert "Status:       Active" in told
+    assert "Resource Quotas" in told
+    assert "Container" in told
+
+
+def test_describe_custom_object_tells_every_field_and_its_events(kubectl: Kubectl) -> None:
+    kubectl.apply(a_widget(parts=["wheel"]))
+    _say(kubectl, "Widget", "w", "Queuing", "waits for cpu")
+    told = kubectl("describe", "widget", "w").out
+    assert "Kind:         Widget" in told
+    assert "Colour:  grey" in told
+    assert "waits for cpu" in told
+
+
+def test_describe_of_the_other_kinds_works(kubectl: Kubectl) -> None:
+    kubectl("create", "configmap", "c", "--from-literal=a=1")
+    kubectl("create", "secret", "generic", "s", "--from-literal=a=1")
+    kubectl("create", "serviceaccount", "sa")
+    kubectl("create", "quota", "q", "--hard=cpu=4")
+    kubectl("create", "service", "clusterip", "svc", "--tcp=80:80")
+    assert "a:\n----\n1" in kubectl("describe", "configmap", "c").out
+    assert "a:  1 bytes" in kubectl("describe", "secret", "s").out
+    assert "Name:                sa" in kubectl("describe", "serviceaccount", "sa").out
+    assert "cpu" in kubectl("describe", "quota", "q").out
+    assert "Port:              80-80  80/TCP" in kubectl("describe", "service", "svc").out
+    assert "widgets" in kubectl("describe", "crd", "widgets.example.com").out
+
+
+def test_events_are_listed_by_the_object_they_are_about(kubectl: Kubectl) -> None:
+    _say(kubectl, "Pod", "p", "Pulled", "image pulled")
+    _say(kubectl, "Widget", "w", "Queuing", "waits for cpu")
+    (row,) = kubectl("get", "events", "--field-selector", "involvedObject.name=w").table()
+    assert (row["TYPE"], row["REASON"], row["OBJECT"], row["MESSAGE"]) == (
+        "Normal",
+        "Queuing",
+        "widget/w",
+        "waits for cpu",
+    )
+    listed = kubectl("events").table()
+    assert {row["OBJECT"] for row in listed} == {"Pod/p", "Widget/w"}
+    assert [row["OBJECT"] for row in kubectl("events", "--for=widget/w").table()] == ["Widget/w"]
