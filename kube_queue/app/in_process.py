@@ -15,11 +15,10 @@ from urllib.parse import unquote
 from multidict import CIMultiDict
 
 from kube_queue.api.errors import ConnectionLost
-from kube_queue.apiserver.core import ApiServer
-from kube_queue.apiserver.messages import Request
-from kube_queue.apiserver.messages import Response as Answer
+from kube_queue.apiserver.core import ApiServer, Request
+from kube_queue.apiserver.core import Response as Answer
 from kube_queue.kube.errors import refusal
-from kube_queue.kube.transport import JSON, LineSplitter, Query, Response
+from kube_queue.kube.transport import JSON, Query, Response
 
 
 class InProcessTransport:
@@ -84,7 +83,6 @@ class InProcessTransport:
 async def _lines_of(
     chunks: AsyncIterator[bytes], path: str, read_timeout: float
 ) -> AsyncGenerator[bytes, None]:
-    splitter = LineSplitter()
     while True:
         try:
             async with asyncio.timeout(read_timeout):
@@ -93,8 +91,9 @@ async def _lines_of(
             return
         except TimeoutError as error:
             raise ConnectionLost(f"watch of {path}: silent for {read_timeout:g} s") from error
-        for line in splitter.feed(chunk):
-            yield line
+        for line in chunk.split(b"\n"):
+            if line:
+                yield line
 
 
 async def _once(chunk: bytes) -> AsyncIterator[bytes]:

@@ -131,13 +131,14 @@ class WriteScheduler:
         if self._stopped:
             self._tell_soon(write, Failed(ConnectionLost("writing has stopped")))
             return
-        if key in self._under_way:
-            place, name = self._parked.setdefault(key, {}), lane
-            older = place.get(name)
-            place[name] = write
-        else:
-            older = self._ready[lane].get(key)
+        older = self._ready[lane].get(key)
+        if key not in self._under_way:
             self._ready[lane][key] = write
+        else:
+            self._ready[lane].pop(key, None)
+            parked = self._parked.setdefault(key, {})
+            older = older or parked.get(lane)
+            parked[lane] = write
         if older is None:
             self.waiting[lane] += 1
         else:
@@ -206,6 +207,7 @@ class WriteScheduler:
     def _next(self) -> _Write | None:
         for lane in Lane:
             ready, rested = self._ready[lane], self._rested[lane]
+            self._park_blocked(lane, ready)
             if not ready and not rested:
                 continue
             if lane in LOW_LANES and not self._token():
@@ -215,6 +217,11 @@ class WriteScheduler:
             self.waiting[lane] -= 1
             return ready.pop(next(iter(ready)))
         return None
+
+    def _park_blocked(self, lane: Lane, ready: dict[Hashable, _Write]) -> None:
+        """The first that is ready is not held up by a write of its key in another lane."""
+        while ready and (key := next(iter(ready))) in self._under_way:
+            self._parked.setdefault(key, {})[lane] = ready.pop(key)
 
     def _token(self) -> bool:
         wait = self._bucket.take()
@@ -242,6 +249,7 @@ class WriteScheduler:
             del self._under_way[write.key]
             for lane, parked in self._parked.pop(write.key, {}).items():
                 self._ready[lane][write.key] = parked
+            self._pump_soon()
             self._tell(write, outcome)
 
     async def _attempts(self, write: _Write) -> Any:
