@@ -1,0 +1,109 @@
+"""Composition root of the job side: everything it needs, from a client and settings."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import socket
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from kube_queue.config import Settings
+from kube_queue.controller.jobs import JobSide
+from kube_queue.controller.jobs.job_side import JobSideOptions
+from kube_queue.jobframework import JobExtension, load_extensions
+from kube_queue.kube.client import Client
+from kube_queue.kube.leader import LeaderElector
+from kube_queue.kube.writes import WriteScheduler
+
+_log = structlog.get_logger("app.job_extensions")
+
+
+async def run_job_extensions(
+    client: Client,
+    settings: Settings,
+    *,
+    clock: Callable[[], float],
+    rng: random.Random,
+    writes: WriteScheduler | None = None,
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Queue jobs of the enabled kinds, while leading, until cancelled.
+
+    `writes` is a scheduler shared with, and run by, the rest of the process; None: one of its own.
+    `ready` is called once, when jobs are being queued. Raises InvalidSetting or NotInThisVersion
+    at once when the enabled extensions cannot be had.
+    """
+    extensions = load_extensions(settings.jobs.enabled_extensions)
+
+    async def lead() -> None:
+        if writes is not None:
+            await _lead(client, settings, extensions, clock=clock, rng=rng, writes=writes, up=up)
+            return
+        own = WriteScheduler(
+            client,
+            max_in_flight=settings.writes.max_in_flight,
+            low_rate=settings.writes.low_priority_rate,
+            rng=rng,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(own.run())
+            side = _lead(client, settings, extensions, clock=clock, rng=rng, writes=own, up=up)
+            group.create_task(side)
+
+    def up() -> None:
+        nonlocal ready
+        if writes is None:
+            # What has been listed stays: the collector need not look at it again and again.
+            gc.freeze()
+        if ready is not None:
+            ready()
+            ready = None
+
+    if not settings.leader.enabled:
+        await lead()
+        return
+    identity = settings.leader.identity or f"{socket.gethostname()}-{rng.getrandbits(40):010x}"
+    while True:
+        elector = LeaderElector(
+            client,
+            settings.leader.jobs_lease,
+            settings.leader.namespace,
+            identity,
+            clock,
+            lease=settings.leader.lease_seconds,
+            renew=settings.leader.renew_seconds,
+            retry=settings.leader.retry_seconds,
+        )
+        await elector.run(lead)
+        _log.warning("standing by: another process leads")
+
+
+async def _lead(
+    client: Client,
+    settings: Settings,
+    extensions: Sequence[JobExtension],
+    *,
+    clock: Callable[[], float],
+    rng: random.Random,
+    writes: WriteScheduler,
+    up: Callable[[], None],
+) -> None:
+    side = JobSide(
+        client,
+        extensions,
+        writes,
+        clock=clock,
+        rng=rng,
+        options=JobSideOptions(settings.jobs.workers, settings.client.page_size),
+    )
+
+    async def announce() -> None:
+        await side.synced.wait()
+        up()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(side.run())
+        group.create_task(announce())

@@ -1,0 +1,195 @@
+"""The whole job side of one process while it leads."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from kube_queue.api.lifecycle import Phase
+from kube_queue.api.names import JOB_EXTENSIONS_COMPONENT
+from kube_queue.api.types import PODS, QUEUE_UNITS
+from kube_queue.controller.jobs.around import AroundWatch
+from kube_queue.controller.jobs.kinds import Kinds
+from kube_queue.controller.jobs.pods import PodCounts
+from kube_queue.controller.jobs.reconciler import Reconciler
+from kube_queue.controller.jobs.records import (
+    JobKey,
+    JobRecord,
+    PodOwner,
+    PodRecord,
+    job_record,
+    pod_record,
+)
+from kube_queue.jobframework.extension import JobExtension
+from kube_queue.jobframework.plan import Scene
+from kube_queue.jobframework.unit_status import Pods
+from kube_queue.jobframework.unit_view import UnitView, view_unit
+from kube_queue.kube.client import Client
+from kube_queue.kube.events import EventRecorder
+from kube_queue.kube.informer import Informer
+from kube_queue.kube.workqueue import WorkQueue, run_workers
+from kube_queue.kube.writes import WriteScheduler
+
+PODS_PAUSE = 1.0
+"""Pods of one job come and go together; their number is looked at once a second."""
+
+_log = structlog.get_logger("controller.jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSideOptions:
+    """How much is done at once."""
+
+    workers: int = 16
+    page_size: int = 500
+
+
+class JobSide:
+    """Queues the jobs of the given extensions from the moment `run` is called.
+
+    Everything it knows is listed anew then, so that nothing decided before, here or in another
+    process, is younger than what it sees.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        extensions: Sequence[JobExtension],
+        writes: WriteScheduler,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        options: JobSideOptions | None = None,
+    ) -> None:
+        options = options or JobSideOptions()
+        self.synced = asyncio.Event()
+        """Units, pods and what surrounds jobs have been seen; kinds follow one by one."""
+        self._client = client
+        self._clock = clock
+        self._workers = options.workers
+        self._kinds = Kinds.of(extensions)
+        self._queue: WorkQueue[JobKey] = WorkQueue()
+        events = EventRecorder(writes, JOB_EXTENSIONS_COMPONENT, clock, rng)
+        self._reconciler = Reconciler(self._kinds, self, self._queue, writes, events)
+        self._first_seen: dict[JobKey, int] = {}
+        self._last_first_seen = 0
+        self._pod_counts = PodCounts(self._pods_changed)
+        size = options.page_size
+        self._around = AroundWatch(client, self._asks_changed, rng=rng, page_size=size)
+        self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
+        self._pods = Informer[PodRecord](client, PODS, pod_record, rng=rng, page_size=size)
+        self._jobs: dict[str, Informer[JobRecord]] = {}
+        for extension in extensions:
+            informer = Informer[JobRecord](
+                client, extension.resource, job_record, rng=rng, page_size=size
+            )
+            informer.add_handler(self._job_handler(extension.name))
+            self._jobs[extension.name] = informer
+        self._units.add_handler(self._unit_seen)
+        self._pods.add_handler(self._pod_counts.seen)
+
+    async def run(self) -> None:
+        """Queue jobs until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._around.run())
+                group.create_task(self._units.run())
+                group.create_task(self._pods.run())
+                await self._units.synced.wait()
+                await self._pods.synced.wait()
+                await self._around.settled()
+                # Jobs come last: when one is seen free, the unit that freed it has been seen.
+                for name, informer in self._jobs.items():
+                    group.create_task(informer.run())
+                    group.create_task(self._announce(name, informer))
+                self.synced.set()
+                group.create_task(run_workers(self._queue, self._reconcile, self._workers))
+        finally:
+            self._reconciler.stop()
+
+    async def _announce(self, name: str, informer: Informer[JobRecord]) -> None:
+        """Once the kind is listed, units whose job is not there are looked at as well."""
+        await informer.synced.wait()
+        _log.info("queueing", kind=informer.resource.kind, jobs=len(informer))
+        for unit in list(self._units.values()):
+            key = self._kinds.job_of_unit(unit)
+            if key is not None and key.extension == name:
+                self._queue.add(key)
+        for job in list(informer.values()):
+            self._queue.add(JobKey(name, job.namespace, job.name))
+
+    async def _reconcile(self, key: JobKey) -> float | None:
+        return await self._reconciler.reconcile(self._client, key)
+
+    # What the reconciler sees.
+
+    def ready(self, key: JobKey) -> bool:
+        """See Sight."""
+        return self.synced.is_set() and self._jobs[key.extension].synced.is_set()
+
+    def job(self, key: JobKey) -> JobRecord | None:
+        """See Sight."""
+        return self._jobs[key.extension].get(key.namespace, key.name)
+
+    def unit(self, key: JobKey) -> UnitView | None:
+        """See Sight."""
+        return self._units.get(key.namespace, self._kinds.unit_name(key))
+
+    def scene(self, key: JobKey, uid: str) -> Scene:
+        """See Sight."""
+        return Scene(
+            surroundings=self._around.surroundings,
+            now=self._clock(),
+            first_seen=self._first_seen.get(key, 0),
+            pods=self._pod_counts.of(uid),
+        )
+
+    # What the informers tell.
+
+    def _job_handler(self, extension: str) -> Callable[[JobRecord | None, JobRecord | None], None]:
+        def seen(old: JobRecord | None, new: JobRecord | None) -> None:
+            job = new or old
+            assert job is not None
+            key = JobKey(extension, job.namespace, job.name)
+            if new is None:
+                self._reconciler.jobs.forget(key)
+                self._first_seen.pop(key, None)
+            elif old is None and self.unit(key) is None:
+                # Jobs that arrive at one instant still arrive one after the other.
+                now = int(self._clock() * 1_000_000)
+                self._last_first_seen = max(now, self._last_first_seen + 1)
+                self._first_seen[key] = self._last_first_seen
+            self._queue.add(key)
+
+        return seen
+
+    def _unit_seen(self, old: UnitView | None, new: UnitView | None) -> None:
+        unit = new or old
+        assert unit is not None
+        key = self._kinds.job_of_unit(unit)
+        if key is None:
+            return
+        if new is None:
+            self._reconciler.units.forget(key)
+        self._queue.add(key)
+
+    def _pods_changed(self, namespace: str, owner: PodOwner, before: Pods, after: Pods) -> None:
+        key = self._kinds.job_of_pod(namespace, owner)
+        if key is None:
+            return
+        if before.total and after.total:
+            self._queue.add_after(key, PODS_PAUSE)
+        else:
+            self._queue.add(key)
+
+    def _asks_changed(self) -> None:
+        """Jobs that wait may ask for something else now."""
+        for unit in list(self._units.values()):
+            if unit.unit.phase is Phase.ENQUEUED:
+                key = self._kinds.job_of_unit(unit)
+                if key is not None:
+                    self._queue.add(key)

@@ -1,0 +1,79 @@
+"""How each decision is written, and in which lane."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from kube_queue.api.lifecycle import Phase
+from kube_queue.api.types import QUEUE_UNITS, ResourceType
+from kube_queue.jobframework.decisions import (
+    AnnotateJob,
+    CreateUnit,
+    DeleteUnit,
+    MarkQueuing,
+    ResumeJob,
+    SuspendJob,
+    UnitStatus,
+    UpdateUnit,
+    Write,
+)
+from kube_queue.jobframework.unit_view import UnitView
+from kube_queue.jobframework.view import JobView
+from kube_queue.kube.client import Client
+from kube_queue.kube.lanes import Lane
+from kube_queue.kube.patches import merge_patch
+
+Answer = dict[str, Any]
+JobWrite = ResumeJob | SuspendJob | AnnotateJob | MarkQueuing
+"""The writes whose answer is the job."""
+
+
+def lane_of(write: Write, unit: UnitView | None) -> Lane:
+    """How urgent the write is."""
+    match write:
+        case SuspendJob():
+            return Lane.EVICT
+        case ResumeJob():
+            return Lane.RESUME
+        case MarkQueuing(waits=waits):
+            return Lane.CREATE if waits else Lane.RESUME
+        case CreateUnit() | UpdateUnit():
+            return Lane.CREATE
+        case UnitStatus(phase=Phase.ENQUEUED):
+            # It gives quota back that somebody was promised.
+            return Lane.EVICT
+        case UnitStatus(phase=phase) if unit is not None and unit.unit.phase is phase:
+            # Only its pods changed, which delays nobody.
+            return Lane.STATUS
+        case UnitStatus() | DeleteUnit() | AnnotateJob():
+            return Lane.PROGRESS
+        case _:
+            assert_never(write)
+
+
+async def write_unit(
+    client: Client,
+    write: CreateUnit | UpdateUnit | UnitStatus | DeleteUnit,
+    unit: UnitView | None,
+) -> Answer:
+    """The server's answer. Every write but a create fits only the unit it was decided on."""
+    if isinstance(write, CreateUnit):
+        return await client.create(QUEUE_UNITS, write.manifest)
+    assert unit is not None
+    place = (QUEUE_UNITS, unit.namespace, unit.name)
+    if isinstance(write, DeleteUnit):
+        return await client.delete(*place, uid=unit.uid)
+    patch = merge_patch(unit.uid, unit.resource_version, write.patch)
+    subresource = "status" if isinstance(write, UnitStatus) else ""
+    return await client.patch(*place, patch, subresource=subresource)
+
+
+async def write_job(
+    client: Client, resource: ResourceType, write: JobWrite, view: JobView
+) -> Answer:
+    """The server's answer. The patch fits only the job it was decided on, at that version."""
+    patch = merge_patch(view.ref.uid, view.resource_version, write.patch)
+    subresource = "status" if isinstance(write, MarkQueuing) else ""
+    return await client.patch(
+        resource, view.ref.namespace, view.ref.name, patch, subresource=subresource
+    )
