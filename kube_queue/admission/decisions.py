@@ -1,0 +1,118 @@
+"""What admission answers: frozen values, and the sentence a shortage is told in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kube_queue.api.names import MAX_JOBS
+from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector, format_amount
+
+
+class Bound(IntEnum):
+    """Which bound of a quota node an amount is held against."""
+
+    MAX = 0
+    """``max`` x oversell rate: holds for every unit."""
+    MIN = 1
+    """``min`` x oversell rate: holds besides for units that are not preemptible."""
+    PREEMPTIBLE_JOBS = 2
+    """The tree's label ``kube-queue/max-preemptible-jobs``: preemptible units at the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """One bound that has no room: millicores for cpu, whole units for everything else.
+
+    ``requested`` is 0 where the node is above its bound in something the unit does not ask for:
+    a node above a bound admits nothing until it is below.
+    """
+
+    path: str
+    bound: Bound
+    resource: str
+    requested: int
+    used: int
+    limit: int
+
+    @property
+    def missing(self) -> int:
+        """How much has to be given back before the bound has room."""
+        return self.used + self.requested - self.limit
+
+    @property
+    def never_fits(self) -> bool:
+        """Whether the request is larger than the bound itself."""
+        return self.requested > self.limit
+
+    @property
+    def reason(self) -> Reason:
+        """The one word for it."""
+        if self.never_fits:
+            return Reason.EXCEEDS_MAX_QUOTA
+        if self.resource == MAX_JOBS:
+            return Reason.MAX_JOBS_REACHED
+        if self.bound is Bound.MIN:
+            return Reason.INSUFFICIENT_MIN
+        return Reason.INSUFFICIENT_QUOTA
+
+    @property
+    def message(self) -> str:
+        """One sentence: quota path, resource, requested, used, limit, and what is waited for."""
+        return f"{self._facts()}; {self.waits_for}"
+
+    @property
+    def waits_for(self) -> str:
+        """What has to happen before the unit is tried again."""
+        if self.never_fits:
+            return f"it can never run until that {self._bound_name()} is raised or it asks for less"
+        if self.resource == MAX_JOBS:
+            jobs = "job" if self.missing == 1 else "jobs"
+            return f"waits until {self.missing} {jobs} in {self.path} end"
+        return (
+            f"waits until {self._amount(self.missing)} {self.resource} is released in {self.path}"
+        )
+
+    def _bound_name(self) -> str:
+        return ("max", "min", "max-preemptible-jobs")[self.bound]
+
+    def _amount(self, amount: int) -> str:
+        return format_amount(self.resource, amount)
+
+    def _facts(self) -> str:
+        bound = self._bound_name()
+        if self.resource == MAX_JOBS:
+            what = "preemptible jobs" if self.bound is Bound.PREEMPTIBLE_JOBS else "jobs"
+            return f"quota {self.path}: {self.used} {what} of {bound} {self.limit} are admitted"
+        by = " by units that are not preemptible" if self.bound is Bound.MIN else ""
+        return (
+            f"quota {self.path}: {self.resource} requested {self._amount(self.requested)}, "
+            f"used{by} {self._amount(self.used)}, {bound} {self._amount(self.limit)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The unit's quota is taken; write it with ``resource_version`` as the precondition."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    leaf: str
+    queue: str
+    request: ResourceVector
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The unit was tried and does not fit; units alike share this answer and are not listed."""
+
+    uid: str
+    reason: Reason
+    message: str
+    shortage: Shortage | None
+
+
+Decision = Admit | Requeue

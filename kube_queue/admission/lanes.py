@@ -1,0 +1,301 @@
+"""How waiting units are grouped, from the smallest to the largest:
+
+* a **waiter** is one waiting unit with its place;
+* a **group** holds the waiters of one lane that ask for the same and therefore share one verdict;
+* a **lane** holds the groups of one queue that are charged to one quota leaf;
+* a **line** is what competes with others for the next turn: one lane of a Block queue, or all
+  lanes of any other queue.
+
+A group that does not fit watches one dimension (bound and resource) in which its chain of quota
+nodes has no room. Nothing of the lane is looked at again until that dimension has room for the
+smallest group that watches it; ``wake`` says how that is noticed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kube_queue.admission.decisions import Shortage
+from kube_queue.admission.ledger import Demand, LedgerNode
+from kube_queue.admission.order import Key, SortedKeys
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector
+from kube_queue.api.units import Unit, order_key
+
+if TYPE_CHECKING:
+    from kube_queue.admission.policies import Scan
+    from kube_queue.admission.wake import Sleep
+
+Dimension = tuple[int, str]
+"""(bound, resource)."""
+Position = tuple[int, Key]
+"""(lap, key): where a unit stands in its line's scan."""
+Rank = tuple[int, float, int, str, str, str]
+"""(-queue priority, share of the leaf, head's submission, head, queue, leaf): least goes first."""
+
+NO_HEAD: Final[Key] = (0, 0, "", "")
+NO_CURSOR: Final[Position] = (0, (-(2**31), 0, "", ""))
+"""Before every unit of the first lap."""
+
+
+def key_of(unit: Unit) -> Key:
+    """The unit's place in every order; the uid keeps two lives of one name apart."""
+    return (*order_key(unit), unit.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a waiting unit is in no lane at all."""
+
+    reason: Reason
+    message: str
+    waits_for: str
+
+
+def cooling(until: float) -> Hold:
+    """The hold of a unit whose admission could not be written."""
+    moment = rfc3339(until)
+    return Hold(
+        Reason.BACKOFF,
+        f"its admission could not be written; not tried before {moment}",
+        f"waits until {moment}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a waiting unit belongs: its Queue's name, its quota leaf, and what keeps it out."""
+
+    queue: str
+    leaf: str | None
+    hold: Hold | None = None
+
+
+class Waiter:
+    """One waiting unit with its place; ``group`` is None while it is held outside the lanes."""
+
+    __slots__ = ("cooling_until", "due_at", "group", "hold", "key", "place", "unit")
+
+    def __init__(self, unit: Unit, place: Place) -> None:
+        self.unit = unit
+        self.key = key_of(unit)
+        self.place = place
+        self.group: Group | None = None
+        self.hold: Hold | None = place.hold
+        self.due_at = unit.requeue_at / 1_000_000
+        """Not before then; seconds since the epoch, 0 = at any time."""
+        self.cooling_until = 0.0
+        """Until then no try, because a write failed; seconds since the epoch, 0 = none."""
+
+
+class Group:
+    """Units of one lane with equal (request, preemptible): one verdict for all of them."""
+
+    __slots__ = (
+        "attempts",
+        "deferred",
+        "demand",
+        "exceeds",
+        "lane",
+        "need",
+        "opened",
+        "preemptible",
+        "request",
+        "serial",
+        "shortage",
+        "token",
+        "units",
+        "until",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        lane: Lane,
+        request: ResourceVector,
+        preemptible: bool,
+        demand: Demand,
+        serial: int,
+    ) -> None:
+        self.lane = lane
+        self.request = request
+        self.preemptible = preemptible
+        self.demand = demand
+        self.serial = serial
+        self.units = SortedKeys()
+        self.exceeds: Shortage | None = None
+        """Set while the request is larger than a bound itself: passed over by every policy."""
+        self.shortage: Shortage | None = None
+        """The last verdict; None before the first one."""
+        self.opened = False
+        """Whether the group waits for a verdict in its line's scan."""
+        self.token: Position | None = None
+        self.watched: Dimension | None = None
+        self.need = 0
+        self.attempts = 0
+        self.until = 0.0
+        self.deferred = False
+        """Whether a try is asked for and waits for the end of the backoff at ``until``."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what the last verdict failed by has room now."""
+        return self.watched is None or self.lane.free(self.watched) >= self.need
+
+
+class NeedIndex:
+    """Groups by how much of one dimension they need."""
+
+    __slots__ = ("_groups", "_needs")
+
+    def __init__(self) -> None:
+        self._needs: list[int] = []
+        self._groups: dict[int, dict[Group, None]] = {}
+
+    @property
+    def lowest(self) -> int:
+        """The smallest need. IndexError: no group is here."""
+        return self._needs[0]
+
+    def add(self, group: Group) -> None:
+        groups = self._groups.get(group.need)
+        if groups is None:
+            groups = self._groups[group.need] = {}
+            insort(self._needs, group.need)
+        groups[group] = None
+
+    def discard(self, group: Group) -> None:
+        groups = self._groups[group.need]
+        del groups[group]
+        if not groups:
+            del self._groups[group.need]
+            del self._needs[bisect_right(self._needs, group.need) - 1]
+
+    def fitting(self, free: int) -> Iterator[Group]:
+        """Every group that needs at most ``free``."""
+        for need in self._needs:
+            if need > free:
+                return
+            yield from self._groups[need]
+
+    def members(self) -> Iterator[Group]:
+        """Every group."""
+        for groups in self._groups.values():
+            yield from groups
+
+    def __bool__(self) -> bool:
+        return bool(self._needs)
+
+
+class Lane:
+    """The units of one queue that are charged to one leaf."""
+
+    __slots__ = ("asleep", "chain", "groups", "leaf", "line", "order", "rank", "watch")
+
+    def __init__(self, line: Line, leaf: str, chain: tuple[LedgerNode, ...]) -> None:
+        self.line = line
+        self.leaf = leaf
+        self.chain = chain
+        self.groups: dict[tuple[ResourceVector, bool], Group] = {}
+        self.order = SortedKeys()
+        """Every unit of the lane that could run if all quota were free."""
+        self.watch: dict[Dimension, NeedIndex] = {}
+        self.asleep: dict[Dimension, Sleep] = {}
+        self.rank: Rank = self.present_rank()
+
+    def present_rank(self) -> Rank:
+        """Where the lane stands among all lanes now."""
+        head = self.order.first if self.order else NO_HEAD
+        queue = self.line.queue
+        return (-queue.priority, self.chain[0].share(), head[1], head[2], queue.name, self.leaf)
+
+    def free(self, dimension: Dimension) -> int:
+        """How much every node of the chain has left, for a dimension that one of them bounds."""
+        return self.tightest(dimension)[0]
+
+    def tightest(self, dimension: Dimension) -> tuple[int, LedgerNode]:
+        """The least that a node of the chain has left, and the node. LookupError: unbounded."""
+        bound, resource = dimension
+        least: int | None = None
+        tightest = self.chain[0]
+        for node in self.chain:
+            free = node.free[bound].get(resource)
+            if free is not None and (least is None or free < least):
+                least, tightest = free, node
+        if least is None:
+            raise LookupError(f"nothing bounds {resource} for {self.leaf}")
+        return least, tightest
+
+    def watch_for(self, group: Group, dimension: Dimension, need: int) -> None:
+        """The group is not tried before ``need`` of the dimension is free on its whole chain."""
+        group.watched, group.need = dimension, need
+        index = self.watch.get(dimension)
+        if index is None:
+            index = self.watch[dimension] = NeedIndex()
+        index.add(group)
+
+    def unwatch(self, group: Group) -> None:
+        """The group watches nothing."""
+        if group.watched is None:
+            return
+        index = self.watch[group.watched]
+        index.discard(group)
+        if not index:
+            del self.watch[group.watched]
+        group.watched = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a dimension that groups watch has room for the smallest of them."""
+        return any(self.free(watched) >= index.lowest for watched, index in self.watch.items())
+
+
+class Line:
+    """What competes for the next turn; its scan (the policy) says whose turn it is inside."""
+
+    __slots__ = (
+        "awake",
+        "called_at",
+        "cursor",
+        "epoch",
+        "lanes",
+        "open",
+        "queue",
+        "ready",
+        "scan",
+        "stirred",
+        "ticket",
+        "waiters",
+    )
+
+    def __init__(
+        self, queue: QueueFace, scan: Scan, waiters: Mapping[str, Waiter], cursor: Position
+    ) -> None:
+        self.queue = queue
+        self.scan = scan
+        self.waiters = waiters
+        self.lanes: dict[str, Lane] = {}
+        self.open: list[tuple[Position, int, Group]] = []
+        """Heap of units to try: one for each opened group, and newcomers of a Round queue."""
+        self.cursor = cursor
+        """The unit last tried (Round)."""
+        self.awake: dict[Lane, None] = {}
+        """Lanes in which something watched has room again."""
+        self.stirred: dict[Lane, None] = {}
+        """Lanes whose sleep has to be set anew when the line has nothing left to try."""
+        self.ready = False
+        self.called_at: Rank | None = None
+        self.ticket = 0
+        self.epoch = -1
+
+
+@dataclass(slots=True)
+class QueueFace:
+    """The two facts of a Queue that rank its lanes."""
+
+    name: str
+    priority: int

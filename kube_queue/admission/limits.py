@@ -1,0 +1,36 @@
+"""From the numbers of a quota tree to the limits the ledger enforces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from kube_queue.api.names import MAX_JOBS
+from kube_queue.api.quota import QuotaTree
+
+
+def scaled(amounts: Mapping[str, int], rate: Fraction) -> dict[str, int]:
+    """Each amount times the rate, rounded down, exactly."""
+    return {name: amount * rate.numerator // rate.denominator for name, amount in amounts.items()}
+
+
+def effective_min(tree: QuotaTree) -> dict[str, dict[str, int]]:
+    """Each node's min by path; a node that declares none guarantees what its children do.
+
+    ``kube-queue/max-jobs`` bounds only where a min lists it: a sum over children holds it only if
+    every child does, because one child without it is unbounded.
+    """
+    known: dict[str, dict[str, int]] = {}
+    for path, node in reversed(tuple(tree.nodes.items())):
+        if node.min_declared or not node.children:
+            known[path] = dict(node.min)
+            continue
+        below = [known[child] for child in node.children if child in known]
+        sums: dict[str, int] = {}
+        for child in below:
+            for name, amount in child.items():
+                sums[name] = sums.get(name, 0) + amount
+        if not all(MAX_JOBS in child for child in below):
+            sums.pop(MAX_JOBS, None)
+        known[path] = sums
+    return known

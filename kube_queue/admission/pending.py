@@ -1,0 +1,448 @@
+"""The pending queues: every waiting unit with its place, and what wakes it.
+
+Units come with ``put`` (level: putting one again moves it if its place changed), leave with
+``remove``. Events change what may fit: ``released`` (quota came back), ``queue_seen`` and
+``queue_gone``, ``rebuild`` (another tree). ``ring`` ends what is over by the clock. ``cycle`` asks
+``turns`` who is next and reports back with ``admitted`` or ``refused``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from kube_queue.admission.lanes import (
+    NO_CURSOR,
+    Group,
+    Hold,
+    Lane,
+    Line,
+    Place,
+    Position,
+    QueueFace,
+    Waiter,
+    cooling,
+    key_of,
+)
+from kube_queue.admission.ledger import Charge, QuotaLedger
+from kube_queue.admission.order import SortedKeys
+from kube_queue.admission.policies import Choice, effective_policy, notice, scan_of
+from kube_queue.admission.timers import Timers
+from kube_queue.admission.turns import Turns
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.queues import Policy, Queue
+from kube_queue.api.reasons import Reason
+from kube_queue.api.units import Unit
+
+Backoff = tuple[int, float]
+"""(failures in a row, until when in seconds since the epoch)."""
+
+_WHOLE_QUEUE: Final = ""
+
+
+class QueueState:
+    """One Queue with the units that wait in it."""
+
+    def __init__(self, queue: Queue, policy: Policy, cursor: Position) -> None:
+        self.queue = queue
+        self.policy = policy
+        self._cursor = cursor
+        self.face = QueueFace(queue.name, queue.priority)
+        self.order = SortedKeys()
+        """Every waiting unit of the queue, held ones included: positions count in it."""
+        self.lines: dict[str, Line] = {}
+
+    @property
+    def cursor(self) -> Position:
+        """The unit last tried, as far as its scan cares."""
+        line = self.lines.get(_WHOLE_QUEUE)
+        return line.cursor if line is not None else self._cursor
+
+
+class PendingQueues:
+    """All units that wait; decides nothing by itself."""
+
+    def __init__(self, ledger: QuotaLedger, default_policy: Policy = Policy.ROUND) -> None:
+        self.turns = Turns()
+        self.changed: dict[str, None] = {}
+        """Names of Queues whose waiting units changed since somebody cleared this."""
+        self._ledger = ledger
+        self._default = default_policy
+        self._queues: dict[str, QueueState] = {}
+        self._waiters: dict[str, Waiter] = {}
+        self._unserved: dict[str, dict[str, None]] = {}
+        self._lanes: dict[str, dict[Lane, None]] = {}
+        self._timers: Timers[Waiter | Group] = Timers()
+        self._deferred: dict[Group, None] = {}
+        self._unheard = False
+        self._serial = 0
+        self.examined = 0
+        """Units given to the ledger so far."""
+
+    # --- units ------------------------------------------------------------------------------
+
+    def put(self, unit: Unit, place: Place) -> None:
+        """The unit waits at this place; its backoff, if it has one, stays with it."""
+        former = self._waiters.get(unit.uid)
+        if former is None:
+            self._enter(Waiter(unit, place), None)
+        elif _stays(former, unit, place):
+            former.unit = unit
+        else:
+            inherited = self._backoff_of(former)
+            self.remove(unit.uid)
+            waiter = Waiter(unit, place)
+            waiter.cooling_until = former.cooling_until
+            if waiter.cooling_until:
+                self._set_timer(waiter.cooling_until, waiter)
+            self._enter(waiter, inherited)
+
+    def remove(self, uid: str) -> bool:
+        """The unit waits no more. Returns whether it did."""
+        waiter = self._waiters.pop(uid, None)
+        if waiter is None:
+            return False
+        self.changed[waiter.place.queue] = None
+        state = self._queues.get(waiter.place.queue)
+        if state is not None:
+            state.order.remove(waiter.key)
+        else:
+            self._forget_unserved(waiter)
+        if _counts(waiter) and waiter.place.leaf is not None:
+            self._ledger.ask(waiter.place.leaf, waiter.unit.request, -1)
+        self._leave(waiter)
+        return True
+
+    def cool(self, uid: str, until: float) -> None:
+        """The waiting unit is not tried before ``until``: writing its admission failed.
+
+        No release ends this. Under Block it stays the head meanwhile; elsewhere others pass.
+        """
+        waiter = self._waiters[uid]
+        waiter.cooling_until = until
+        self._set_timer(until, waiter)
+        if waiter.group is not None and not waiter.group.lane.line.scan.keeps_cooling_in_lane:
+            self._leave(waiter)
+            waiter.hold = cooling(until)
+
+    def waiter(self, uid: str) -> Waiter | None:
+        """The waiting unit with its place."""
+        return self._waiters.get(uid)
+
+    def waiters(self) -> Iterable[Waiter]:
+        """Every waiting unit, in no order that means anything."""
+        return self._waiters.values()
+
+    def position(self, waiter: Waiter) -> int:
+        """The unit's 1-based position in its Queue, 0 while there is no such Queue."""
+        state = self._queues.get(waiter.place.queue)
+        return state.order.position(waiter.key) + 1 if state is not None else 0
+
+    def _enter(self, waiter: Waiter, inherited: Backoff | None) -> None:
+        place = waiter.place
+        self._waiters[waiter.unit.uid] = waiter
+        self.changed[place.queue] = None
+        state = self._queues.get(place.queue)
+        if state is not None:
+            state.order.add(waiter.key)
+        else:
+            self._unserved.setdefault(place.queue, {})[waiter.unit.uid] = None
+        if _counts(waiter) and place.leaf is not None:
+            self._ledger.ask(place.leaf, waiter.unit.request, 1)
+        self._settle_in(waiter, inherited)
+
+    def _settle_in(self, waiter: Waiter, inherited: Backoff | None = None) -> None:
+        place = waiter.place
+        waiter.hold = place.hold
+        if place.hold is not None or place.leaf is None:
+            return
+        state = self._queues.get(place.queue)
+        if state is None:
+            waiter.hold = _no_queue(place.queue)
+        elif waiter.due_at:
+            moment = rfc3339(waiter.due_at)
+            waiter.hold = Hold(
+                Reason.BACKOFF, f"requeued; not tried before {moment}", f"waits until {moment}"
+            )
+            self._set_timer(waiter.due_at, waiter)
+        elif waiter.cooling_until and not scan_of(state.policy).keeps_cooling_in_lane:
+            waiter.hold = cooling(waiter.cooling_until)
+        else:
+            self._join(waiter, self._lane_for(state, place.leaf), inherited)
+
+    def _join(self, waiter: Waiter, lane: Lane, inherited: Backoff | None) -> None:
+        unit, line = waiter.unit, lane.line
+        group = lane.groups.get((unit.request, unit.preemptible))
+        if group is None:
+            group = self._new_group(lane, unit, inherited)
+        waiter.group = group
+        group.units.add(waiter.key)
+        if group.exceeds is None:
+            lane.order.add(waiter.key)
+            if lane.order.first == waiter.key:
+                self.turns.rerank(lane)
+        if line.scan.joined(line, group, waiter.key, inherited is None):
+            self._deferred.pop(group, None)
+            self.turns.call(line, lane.rank)
+
+    def _new_group(self, lane: Lane, unit: Unit, inherited: Backoff | None) -> Group:
+        self._serial += 1
+        demand = self._ledger.demand(unit.request, unit.preemptible)
+        group = Group(lane, unit.request, unit.preemptible, demand, self._serial)
+        group.exceeds = self._ledger.never_fits(lane.leaf, unit.request, unit.preemptible)
+        lane.groups[unit.request, unit.preemptible] = group
+        if inherited is not None and lane.line.scan.backs_off and group.exceeds is None:
+            group.attempts, group.until = inherited
+            group.deferred = True
+            self._deferred[group] = None
+            self._set_timer(group.until, group)
+        return group
+
+    def _lane_for(self, state: QueueState, leaf: str) -> Lane:
+        scan = scan_of(state.policy)
+        name = leaf if scan.per_lane else _WHOLE_QUEUE
+        line = state.lines.get(name)
+        if line is None:
+            line = state.lines[name] = Line(state.face, scan, self._waiters, state.cursor)
+        lane = line.lanes.get(leaf)
+        if lane is None:
+            lane = line.lanes[leaf] = Lane(line, leaf, self._ledger.chain(leaf))
+            self._lanes.setdefault(leaf, {})[lane] = None
+        return lane
+
+    def _leave(self, waiter: Waiter) -> None:
+        group, waiter.group = waiter.group, None
+        if group is None:
+            return
+        lane = group.lane
+        was_head = bool(lane.order) and lane.order.first == waiter.key
+        group.units.remove(waiter.key)
+        if group.exceeds is None:
+            lane.order.remove(waiter.key)
+        if not group.units:
+            lane.unwatch(group)
+            group.opened = False
+            self._deferred.pop(group, None)
+            del lane.groups[group.request, group.preemptible]
+        if not lane.groups:
+            self._drop(lane)
+            return
+        if was_head:
+            self.turns.rerank(lane)
+        if lane.line.scan.left(lane.line, lane, waiter.key, was_head):
+            self.turns.call(lane.line, lane.rank)
+
+    def _drop(self, lane: Lane) -> None:
+        self.turns.dropped(lane)
+        del lane.line.lanes[lane.leaf]
+        del self._lanes[lane.leaf][lane]
+        if lane.line.scan.per_lane:
+            del self._queues[lane.line.queue.name].lines[lane.leaf]
+
+    def _forget_unserved(self, waiter: Waiter) -> None:
+        waiting = self._unserved[waiter.place.queue]
+        del waiting[waiter.unit.uid]
+        if not waiting:
+            del self._unserved[waiter.place.queue]
+
+    @staticmethod
+    def _backoff_of(waiter: Waiter) -> Backoff | None:
+        group = waiter.group
+        return (group.attempts, group.until) if group is not None and group.until else None
+
+    # --- queues -------------------------------------------------------------------------------
+
+    def queue_seen(self, queue: Queue) -> None:
+        """The Queue is served as it says now; units that waited for it are in it."""
+        if queue.namespace != QUEUE_NAMESPACE:
+            return
+        policy = effective_policy(queue, self._default)
+        state = self._queues.get(queue.name)
+        if state is not None and (state.policy, state.queue.priority) == (policy, queue.priority):
+            if notice(state.queue, self._default) != notice(queue, self._default):
+                self.changed[queue.name] = None
+            state.queue = queue
+            return
+        self.changed[queue.name] = None
+        cursor = state.cursor if state is not None else NO_CURSOR
+        fresh = self._queues[queue.name] = QueueState(queue, policy, cursor)
+        if state is not None:
+            self._move_all(state, fresh)
+            return
+        for uid in self._unserved.pop(queue.name, {}):
+            waiter = self._waiters[uid]
+            fresh.order.add(waiter.key)
+            self._settle_in(waiter)
+
+    def queue_gone(self, namespace: str, name: str) -> None:
+        """There is no such Queue; its units wait for it to come back."""
+        state = self._queues.pop(name, None) if namespace == QUEUE_NAMESPACE else None
+        if state is None:
+            return
+        self.changed[name] = None
+        for waiter in self._emptied(state):
+            self._unserved.setdefault(name, {})[waiter.unit.uid] = None
+            self._settle_in(waiter)
+
+    def queue(self, name: str) -> QueueState | None:
+        """The Queue's state."""
+        return self._queues.get(name)
+
+    def queues(self) -> Iterable[QueueState]:
+        """Every Queue's state."""
+        return self._queues.values()
+
+    def notice(self, state: QueueState) -> str:
+        """What the Queue asks for and does not get, empty if there is nothing."""
+        return notice(state.queue, self._default)
+
+    def _move_all(self, old: QueueState, fresh: QueueState) -> None:
+        backoffs = {key[3]: self._backoff_of(self._waiters[key[3]]) for key in old.order}
+        for waiter in self._emptied(old):
+            fresh.order.add(waiter.key)
+            self._settle_in(waiter, backoffs[waiter.unit.uid])
+
+    def _emptied(self, state: QueueState) -> list[Waiter]:
+        waiters = [self._waiters[key[3]] for key in state.order]
+        for waiter in waiters:
+            waiter.group = None
+        for line in state.lines.values():
+            for lane in line.lanes.values():
+                self.turns.dropped(lane)
+                del self._lanes[lane.leaf][lane]
+                for group in lane.groups.values():
+                    self._deferred.pop(group, None)
+                    group.deferred = False
+            line.lanes.clear()
+            line.open.clear()
+        return waiters
+
+    # --- events ----------------------------------------------------------------------------
+
+    def released(self, charge: Charge) -> None:
+        """What this charge held is free: who sleeps for it wakes, and his backoff ends."""
+        if charge.leaf is None:
+            return
+        demand = self._ledger.demand(charge.request, charge.preemptible)
+        self.turns.released(self._ledger.chain(charge.leaf), demand)
+        self.reshared(charge.leaf)
+        if self._deferred:
+            dimensions = {entry[:2] for entry in demand}
+            for group in tuple(self._deferred):
+                if any(entry[:2] in dimensions for entry in group.demand):
+                    self._open(group)
+
+    def reshared(self, leaf: str) -> None:
+        """The leaf's usage changed, and with it the rank of its lanes."""
+        for lane in self._lanes.get(leaf, ()):
+            self.turns.rerank(lane)
+
+    def rebuild(self, place: Callable[[Unit], Place]) -> None:
+        """Every waiting unit is where ``place`` says, in a ledger that has another tree now."""
+        waiters = tuple(self._waiters.values())
+        backoffs = [self._backoff_of(waiter) for waiter in waiters]
+        self.turns.clear()
+        self._timers.clear()
+        self._waiters.clear()
+        for index in (self._unserved, self._lanes, self._deferred):
+            index.clear()
+        for name, state in tuple(self._queues.items()):
+            self._queues[name] = QueueState(state.queue, state.policy, state.cursor)
+        for former, inherited in zip(waiters, backoffs, strict=True):
+            waiter = Waiter(former.unit, place(former.unit))
+            waiter.cooling_until = former.cooling_until
+            if waiter.cooling_until:
+                self._set_timer(waiter.cooling_until, waiter)
+            self._enter(waiter, inherited)
+
+    def _open(self, group: Group) -> None:
+        del self._deferred[group]
+        group.deferred = False
+        line = group.lane.line
+        if line.scan.reopened(line, group):
+            self.turns.call(line, group.lane.rank)
+
+    # --- the clock ----------------------------------------------------------------------------
+
+    def ring(self, now: float) -> None:
+        """Everything that was to be looked at by ``now`` (seconds since the epoch) is."""
+        self._unheard = False
+        while (moment := self.next_wake()) is not None and moment <= now:
+            first = self._timers.first
+            self._timers.pop()
+            if first is None:
+                return
+            item = first[1]
+            if isinstance(item, Group):
+                self._open(item)
+            else:
+                self._wake_waiter(item, now)
+
+    def next_wake(self) -> float | None:
+        """When the clock alone changes something, in seconds since the epoch; None = never."""
+        while (first := self._timers.first) is not None:
+            if self._means(first[1], first[0]):
+                return first[0]
+            self._timers.pop()
+        return None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a cycle could decide something or has to learn the time."""
+        return self._unheard or self.turns.waiting
+
+    def _wake_waiter(self, waiter: Waiter, now: float) -> None:
+        if waiter.due_at and waiter.due_at <= now:
+            waiter.due_at = 0.0
+        if waiter.cooling_until and waiter.cooling_until <= now:
+            waiter.cooling_until = 0.0
+        if waiter.group is None:
+            self._settle_in(waiter)
+        else:
+            self.turns.call(waiter.group.lane.line, waiter.group.lane.rank)
+
+    def _means(self, item: Waiter | Group, moment: float) -> bool:
+        if isinstance(item, Group):
+            return item in self._deferred and item.until == moment
+        return self._waiters.get(item.unit.uid) is item and moment in (
+            item.due_at,
+            item.cooling_until,
+        )
+
+    def _set_timer(self, moment: float, item: Waiter | Group) -> None:
+        self._timers.set(moment, item)
+        self._unheard = True
+
+    # --- what the cycle reports ----------------------------------------------------------------
+
+    def admitted(self, line: Line, choice: Choice) -> None:
+        """The choice has its quota and waits no more."""
+        line.scan.admitted(line, choice)
+        lane = choice.group.lane
+        self.remove(choice.uid)
+        self.reshared(lane.leaf)
+
+
+def _stays(former: Waiter, unit: Unit, place: Place) -> bool:
+    old = former.unit
+    return (
+        former.place == place
+        and old.request is unit.request
+        and old.preemptible == unit.preemptible
+        and old.requeue_at == unit.requeue_at
+        and (old.active, old.invalid) == (unit.active, unit.invalid)
+        and former.key == key_of(unit)
+    )
+
+
+def _counts(waiter: Waiter) -> bool:
+    return waiter.unit.active and not waiter.unit.invalid
+
+
+def _no_queue(name: str) -> Hold:
+    return Hold(
+        Reason.NO_QUEUE,
+        f"Queue {name} does not exist in namespace {QUEUE_NAMESPACE}",
+        f"waits until Queue {name} exists",
+    )

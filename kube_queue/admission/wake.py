@@ -1,0 +1,200 @@
+"""Wake indices: which lanes sleep at which bound of which quota node, so that a release touches
+only those it could help, best lane first.
+
+A lane sleeps, for each dimension that one of its groups watches, at the node of its chain that has
+the least of it left, with the smallest need as its threshold. Only lanes with a threshold within
+what is free are ever returned, in the order of their ranks. A rank that got worse is noticed when
+the entry comes up, one that got better replaces the entry at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from kube_queue.admission.lanes import Dimension, Lane, Rank
+from kube_queue.admission.ledger import Demand, LedgerNode
+
+_TIDY_FROM: Final = 64
+
+
+class Sleep:
+    """One lane's entry in one watch; dead once ``live`` is false."""
+
+    __slots__ = ("lane", "live", "rank", "threshold", "watch")
+
+    def __init__(self, lane: Lane, watch: Watch, threshold: int) -> None:
+        self.lane = lane
+        self.watch = watch
+        self.threshold = threshold
+        self.rank = lane.rank
+        self.live = True
+
+
+class _Bucket:
+    """Sleeping lanes with equal thresholds."""
+
+    __slots__ = ("heap", "live")
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[Rank, int, Sleep]] = []
+        self.live = 0
+
+
+class Watch:
+    """The lanes that sleep at one bound of one node."""
+
+    __slots__ = ("_buckets", "_pushed", "_thresholds", "dimension", "node")
+
+    def __init__(self, node: LedgerNode, dimension: Dimension) -> None:
+        self.node = node
+        self.dimension = dimension
+        self._thresholds: list[int] = []
+        self._buckets: dict[int, _Bucket] = {}
+        self._pushed = 0
+
+    @property
+    def free(self) -> int:
+        """What the node has left."""
+        return self.node.free[self.dimension[0]][self.dimension[1]]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether somebody who sleeps here could be helped."""
+        return bool(self._thresholds) and self._thresholds[0] <= self.free
+
+    def add(self, lane: Lane, threshold: int) -> Sleep:
+        """The lane sleeps here until ``threshold`` is free."""
+        bucket = self._buckets.get(threshold)
+        if bucket is None:
+            bucket = self._buckets[threshold] = _Bucket()
+            insort(self._thresholds, threshold)
+        sleep = Sleep(lane, self, threshold)
+        bucket.live += 1
+        self._push(bucket, sleep)
+        return sleep
+
+    def end(self, sleep: Sleep) -> None:
+        """The lane sleeps here no more."""
+        if not sleep.live:
+            return
+        sleep.live = False
+        bucket = self._buckets[sleep.threshold]
+        bucket.live -= 1
+        if not bucket.live:
+            del self._buckets[sleep.threshold]
+            del self._thresholds[bisect_left(self._thresholds, sleep.threshold)]
+
+    def improve(self, sleep: Sleep) -> None:
+        """The lane's better rank counts from now on."""
+        sleep.rank = sleep.lane.rank
+        self._push(self._buckets[sleep.threshold], sleep)
+
+    def best(self) -> Sleep | None:
+        """The sleeper of the best rank whose threshold is within what is free."""
+        found: Sleep | None = None
+        free = self.free
+        for threshold in self._thresholds:
+            if threshold > free:
+                break
+            sleep = self._top(self._buckets[threshold])
+            if found is None or sleep.rank < found.rank:
+                found = sleep
+        return found
+
+    def _top(self, bucket: _Bucket) -> Sleep:
+        while True:
+            rank, _, sleep = bucket.heap[0]
+            if not sleep.live or rank != sleep.rank:
+                heappop(bucket.heap)
+            elif sleep.lane.rank != rank:
+                heappop(bucket.heap)
+                sleep.rank = sleep.lane.rank
+                self._push(bucket, sleep)
+            else:
+                return sleep
+
+    def _push(self, bucket: _Bucket, sleep: Sleep) -> None:
+        self._pushed += 1
+        heappush(bucket.heap, (sleep.rank, self._pushed, sleep))
+        if len(bucket.heap) > _TIDY_FROM and len(bucket.heap) > 4 * bucket.live:
+            bucket.heap = [
+                entry for entry in bucket.heap if entry[2].live and entry[0] == entry[2].rank
+            ]
+            heapify(bucket.heap)
+
+
+class WakeIndex:
+    """All watches, and those that a release may have given room."""
+
+    def __init__(self) -> None:
+        self._at: dict[LedgerNode, dict[Dimension, Watch]] = {}
+        self.touched: dict[Watch, None] = {}
+
+    def clear(self) -> None:
+        """Nobody sleeps."""
+        self._at.clear()
+        self.touched.clear()
+
+    def released(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
+        """Watches of these nodes in these dimensions that have room now are touched."""
+        for node in chain:
+            watches = self._at.get(node)
+            if not watches:
+                continue
+            for bound, resource, _ in demand:
+                watch = watches.get((bound, resource))
+                if watch is not None and watch.has_room:
+                    self.touched[watch] = None
+
+    def best(self) -> Sleep | None:
+        """The sleeper of the best rank among all touched watches."""
+        found: Sleep | None = None
+        for watch in tuple(self.touched):
+            sleep = watch.best()
+            if sleep is None:
+                del self.touched[watch]
+            elif found is None or sleep.rank < found.rank:
+                found = sleep
+        return found
+
+    def put_to_sleep(self, lane: Lane) -> None:
+        """The lane sleeps at the tightest node of every dimension its groups watch."""
+        for dimension in [known for known in lane.asleep if known not in lane.watch]:
+            self._end(lane, dimension)
+        for dimension, index in lane.watch.items():
+            free, node = lane.tightest(dimension)
+            watches = self._at.setdefault(node, {})
+            watch = watches.get(dimension)
+            if watch is None:
+                watch = watches[dimension] = Watch(node, dimension)
+            sleep = lane.asleep.get(dimension)
+            threshold = index.lowest
+            if sleep is None or sleep.watch is not watch or sleep.threshold != threshold:
+                self._end(lane, dimension)
+                lane.asleep[dimension] = watch.add(lane, threshold)
+            if threshold <= free:
+                self.touched[watch] = None
+
+    def wake(self, lane: Lane) -> None:
+        """The lane sleeps nowhere."""
+        for dimension in tuple(lane.asleep):
+            self._end(lane, dimension)
+
+    @staticmethod
+    def _end(lane: Lane, dimension: Dimension) -> None:
+        sleep = lane.asleep.pop(dimension, None)
+        if sleep is not None:
+            sleep.watch.end(sleep)
+
+    @staticmethod
+    def rerank(lane: Lane) -> bool:
+        """The lane's rank is the present one. Returns whether it got better."""
+        rank = lane.present_rank()
+        better = rank < lane.rank
+        lane.rank = rank
+        if better:
+            for sleep in lane.asleep.values():
+                sleep.watch.improve(sleep)
+        return better

@@ -1,0 +1,71 @@
+"""What a Queue's status says, and the counts behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
+from kube_queue.api.queues import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """One waiting unit with its 1-based position."""
+
+    position: int
+    namespace: str
+    name: str
+    uid: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """The counts of one Queue and the first units that wait in it."""
+
+    name: str
+    policy: Policy
+    """The one it is served by."""
+    notice: str
+    """What the Queue asks for and does not get, empty if there is nothing."""
+    pending: int
+    reserved: int
+    admitted: int
+    head: str
+    """namespace/name of the first waiting unit, empty if none waits."""
+    items: tuple[QueueItem, ...]
+
+
+class HeldCounts:
+    """Units that hold quota, by Queue and kind of hold."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[str, bool]] = {}
+        self._counts: dict[tuple[str, bool], int] = {}
+
+    def set(self, uid: str, queue: str, phase: Phase | None) -> tuple[str, ...]:
+        """The unit counts in this Queue by its phase; None or a phase without quota: nowhere.
+
+        Returns the Queues whose counts changed.
+        """
+        new = (queue, phase is Phase.RESERVED) if phase in HOLDS_QUOTA else None
+        old = self._of.get(uid)
+        if new == old:
+            return ()
+        if old is not None:
+            self._counts[old] -= 1
+            if not self._counts[old]:
+                del self._counts[old]
+            del self._of[uid]
+        if new is not None:
+            self._counts[new] = self._counts.get(new, 0) + 1
+            self._of[uid] = new
+        return tuple(entry[0] for entry in (old, new) if entry is not None)
+
+    def reserved(self, queue: str) -> int:
+        """Units with quota reserved while their checks run."""
+        return self._counts.get((queue, True), 0)
+
+    def admitted(self, queue: str) -> int:
+        """Units admitted or running."""
+        return self._counts.get((queue, False), 0)
