@@ -3,6 +3,145 @@
 Holds: ApiServer; re-exports Request and Response.
 """
 
-from kube_queue.apiserver.messages import Request, Response
+import random
+from collections.abc import Callable
+from dataclasses import replace
 
-__all__ = ["Request", "Response"]
+import orjson
+
+from kube_queue.apiserver import (
+    deleting,
+    discovery,
+    openapi,
+    options,
+    reading,
+    routes,
+    subresources,
+    writing,
+)
+from kube_queue.apiserver.builtin import load_kinds
+from kube_queue.apiserver.conversion import SELECTABLE, extractor, home
+from kube_queue.apiserver.crds import CustomKinds
+from kube_queue.apiserver.garbage import Garbage
+from kube_queue.apiserver.lifecycle import Lifecycle
+from kube_queue.apiserver.messages import Request, Response
+from kube_queue.apiserver.start import populate
+from kube_queue.apiserver.status import StatusError, method_not_allowed, no_such_path
+from kube_queue.apiserver.store import WINDOW, Store
+from kube_queue.apiserver.world import Call, World
+
+__all__ = ["ApiServer", "Request", "Response"]
+
+_HEALTH = ("/healthz", "/readyz", "/livez")
+_VERBS = {
+    "GET": ("get", reading.get),
+    "PUT": ("update", writing.update),
+    "PATCH": ("patch", writing.patch),
+    "DELETE": ("delete", deleting.delete),
+}
+
+
+class ApiServer:
+    """A Kubernetes API server in memory.
+
+    `clock` gives seconds since the epoch; `rng` makes uids and name suffixes; `window` is how many
+    events of a collection are kept for watches that resume.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float], rng: random.Random, window: int = WINDOW
+    ) -> None:
+        store = Store(window=window)
+        self._world = World(store, clock, rng)
+        for kind in load_kinds():
+            paths = SELECTABLE.get((kind.group, kind.plural), {})
+            self._world.serve(replace(kind, selectable=tuple(paths)))
+            if home(kind) == (kind.group, kind.plural) and "list" in kind.verbs:
+                store.add_collection(kind.group, kind.plural, extractor(paths))
+        populate(self._world)
+        lifecycle = Lifecycle(self._world)
+        store.listeners += [
+            Garbage(self._world).seen,
+            lifecycle.seen,
+            CustomKinds(self._world).seen,
+        ]
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to the request; every refusal is a Status."""
+        try:
+            return self._answer(request)
+        except StatusError as refusal:
+            headers = {"Content-Type": "application/json", **refusal.headers}
+            return Response(refusal.code, headers, orjson.dumps(refusal.body))
+
+    async def close(self) -> None:
+        """Every watch ends and nothing runs on."""
+        self._world.close()
+
+    def _answer(self, request: Request) -> Response:
+        route = routes.parse(request.path, self._world.kinds)
+        if route is not None:
+            return self._resource(request, route)
+        if request.path.rstrip("/") in _HEALTH or request.path.startswith(
+            tuple(f"{path}/" for path in _HEALTH)
+        ):
+            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, b"ok")
+        return self._document(request)
+
+    def _document(self, request: Request) -> Response:
+        kinds = self._world.kinds
+        found = discovery.respond(request.path, request.headers.get("accept", ""), kinds)
+        headers: dict[str, str] = {}
+        if found is None:
+            document = openapi.respond(request.path, request.query, kinds)
+            if document is None:
+                raise no_such_path()
+            status, content_type, content, headers = document
+        else:
+            status, content_type, content = found
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed(request.method)
+        return Response(status, {"Content-Type": content_type, **headers}, content)
+
+    def _resource(self, request: Request, route: routes.Route) -> Response:
+        world, kind = self._world, route.kind
+        if "list" not in kind.verbs:
+            return subresources.create_only(world, request, route)
+        call = Call(
+            request=request,
+            query=options.flat(request),
+            kind=kind,
+            collection=world.store.collection(*home(kind)),
+            namespace=route.namespace,
+            name=route.name,
+            subresource=route.subresource,
+        )
+        if route.subresource and route.subresource != "status":
+            return subresources.handle(world, call)
+        if route.subresource and "status" not in kind.subresources:
+            raise no_such_path()
+        if route.name:
+            return self._object(call)
+        return self._collection(call)
+
+    def _object(self, call: Call) -> Response:
+        method = call.request.method
+        verb, act = _VERBS.get("GET" if method == "HEAD" else method, ("", None))
+        if act is None or verb not in call.kind.verbs:
+            raise method_not_allowed(method)
+        if verb == "get" and options.list_options(call.query).watch:
+            return reading.watch_one(self._world, call)
+        if verb == "delete" and call.subresource:
+            raise method_not_allowed(method)
+        return act(self._world, call)
+
+    def _collection(self, call: Call) -> Response:
+        method, kind = call.request.method, call.kind
+        everywhere = kind.namespaced and not call.namespace
+        if method in ("GET", "HEAD"):
+            return reading.list_or_watch(self._world, call)
+        if method == "POST" and not everywhere and "create" in kind.verbs:
+            return writing.create(self._world, call)
+        if method == "DELETE" and not everywhere and "deletecollection" in kind.verbs:
+            return deleting.delete_collection(self._world, call)
+        raise method_not_allowed(method)

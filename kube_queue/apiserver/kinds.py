@@ -11,6 +11,10 @@ from typing import Any
 GVR = tuple[str, str, str]
 """Group ("" for core), version, plural."""
 
+ALL_VERBS = frozenset(
+    {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -52,9 +56,9 @@ class Kind:
     stored_as: str = ""
     scale: tuple[str, str, str] = ("", "", "")
     """JSON paths of replicas in spec, replicas in status and the label selector."""
-    verbs: frozenset[str] = frozenset(
-        {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
-    )
+    selectable: tuple[str, ...] = ()
+    """Fields a field selector may name besides metadata.name and metadata.namespace."""
+    verbs: frozenset[str] = ALL_VERBS
 
     @property
     def api_version(self) -> str:

@@ -1,0 +1,61 @@
+"""The server as a process: `python -m kube_queue.apiserver --port 0 --token-file FILE`.
+
+Prints its URL on one line and serves until it is told to end.
+"""
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.http import serve
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m kube_queue.apiserver",
+        description="A Kubernetes-compatible API server that keeps everything in memory.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--token-file", type=Path, help="file with the bearer token to demand")
+    parser.add_argument(
+        "--exit-with-stdin", action="store_true", help="end when standard input closes"
+    )
+    return parser.parse_args()
+
+
+async def _main(arguments: argparse.Namespace) -> None:
+    token = arguments.token_file.read_text().strip() if arguments.token_file else ""
+    # This file is a process of its own: here the wall clock and true chance come in.
+    server = ApiServer(clock=time.time, rng=random.SystemRandom())  # noqa: TID251
+    running = await serve(server, host=arguments.host, port=arguments.port, token=token)
+    print(running.url, flush=True)  # noqa: T201
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end.set)
+    if arguments.exit_with_stdin:
+        reader = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        watching = loop.create_task(_drain(reader, end))
+        await end.wait()
+        watching.cancel()
+    else:
+        await end.wait()
+    await server.close()
+    await running.close()
+
+
+async def _drain(reader: asyncio.StreamReader, end: asyncio.Event) -> None:
+    while await reader.read(4096):
+        pass
+    end.set()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(_arguments()))

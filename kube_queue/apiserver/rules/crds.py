@@ -1,0 +1,247 @@
+"""CustomResourceDefinition: names, structural schemas, and when its kinds are served."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from kube_queue.apiserver.kinds import Column, Kind
+from kube_queue.apiserver.meta import LABEL_RULE, is_label, is_subdomain
+from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.schema import compile_custom, settle
+from kube_queue.apiserver.status import (
+    FieldError,
+    field_invalid,
+    field_required,
+    field_unsupported,
+)
+from kube_queue.apiserver.store import Object
+from kube_queue.apiserver.structural import schema_errors
+from kube_queue.apiserver.table import check_columns
+from kube_queue.apiserver.validation import SchemaError, Validator
+from kube_queue.apiserver.world import World
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+_VERSION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_UNEVALUATED = "x-kubernetes-validations"
+
+
+class CustomResourceDefinitionRules(Rules):
+    """Rules of customresourcedefinitions.apiextensions.k8s.io."""
+
+    counts_spec_only = True
+
+    def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
+        spec = obj.get("spec")
+        if not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
+            return
+        names = spec["names"]
+        if isinstance(names.get("kind"), str):
+            names.setdefault("singular", names["kind"].lower())
+            names.setdefault("listKind", f"{names['kind']}List")
+        spec.setdefault("conversion", {"strategy": "None"})
+        metadata = obj["metadata"]
+        if old is None:
+            metadata["finalizers"] = [
+                *(name for name in metadata.get("finalizers", ()) if name != CLEANUP),
+                CLEANUP,
+            ]
+        if "deletionTimestamp" in metadata or not isinstance(spec.get("versions"), list):
+            return
+        obj["status"] = accept(world, obj)
+
+    def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
+        spec, names = obj["spec"], obj["spec"]["names"]
+        found = _name_errors(obj, spec, names)
+        versions = spec.get("versions", [])
+        if not versions:
+            found.append(field_required("spec.versions", "must have at least one version"))
+        storing = [version for version in versions if version.get("storage")]
+        if versions and len(storing) != 1:
+            found.append(
+                field_invalid(
+                    "spec.versions",
+                    [version["name"] for version in versions],
+                    "must have exactly one version marked as storage version",
+                )
+            )
+        if len({version["name"] for version in versions}) != len(versions):
+            found.append(field_invalid("spec.versions", "", "must contain unique version names"))
+        if spec["conversion"].get("strategy") != "None":
+            found.append(
+                field_unsupported(
+                    "spec.conversion.strategy", spec["conversion"].get("strategy"), ["None"]
+                )
+            )
+        for place, version in enumerate(versions):
+            found += _version_errors(version, f"spec.versions[{place}]")
+        if old is not None:
+            found += _frozen(obj["spec"], old["spec"])
+        return found
+
+    def warnings(self, obj: Object) -> Iterable[str]:
+        for place, version in enumerate(obj["spec"]["versions"]):
+            if _mentions(version.get("schema"), _UNEVALUATED):
+                yield f"spec.versions[{place}]: this server does not evaluate {_UNEVALUATED}"
+
+
+def _mentions(value: Any, name: str) -> bool:
+    if isinstance(value, dict):
+        return name in value or any(_mentions(item, name) for item in value.values())
+    if isinstance(value, list):
+        return any(_mentions(item, name) for item in value)
+    return False
+
+
+def _name_errors(obj: Object, spec: Object, names: Object) -> list[FieldError]:
+    found = []
+    group, plural = spec.get("group", ""), names.get("plural", "")
+    if not is_subdomain(group) or "." not in group:
+        found.append(field_invalid("spec.group", group, "should be a domain with at least one dot"))
+    if spec.get("scope") not in ("Namespaced", "Cluster"):
+        found.append(field_unsupported("spec.scope", spec.get("scope"), ["Cluster", "Namespaced"]))
+    if not is_label(plural):
+        found.append(field_invalid("spec.names.plural", plural, LABEL_RULE))
+    if not names.get("kind"):
+        found.append(field_required("spec.names.kind"))
+    name = obj["metadata"]["name"]
+    if name != f"{plural}.{group}":
+        found.append(
+            field_invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+        )
+    if group.endswith((".k8s.io", ".kubernetes.io")) or group in ("k8s.io", "kubernetes.io"):
+        approval = "api-approved.kubernetes.io"
+        if not obj["metadata"].get("annotations", {}).get(approval):
+            found.append(
+                field_required(
+                    f"metadata.annotations[{approval}]",
+                    "protected groups must have approval annotation "
+                    '"api-approved.kubernetes.io", see '
+                    "https://github.com/kubernetes/enhancements/pull/1111",
+                )
+            )
+    return found
+
+
+def _frozen(spec: Object, old: Object) -> list[FieldError]:
+    pairs = (
+        ("spec.scope", spec.get("scope"), old.get("scope")),
+        ("spec.group", spec.get("group"), old.get("group")),
+        ("spec.names.plural", spec["names"].get("plural"), old["names"].get("plural")),
+        ("spec.names.kind", spec["names"].get("kind"), old["names"].get("kind")),
+    )
+    return [
+        field_invalid(path, new, "field is immutable") for path, new, was in pairs if new != was
+    ]
+
+
+def _version_errors(version: Object, path: str) -> list[FieldError]:
+    found = []
+    if not _VERSION.fullmatch(version["name"]):
+        found.append(field_invalid(f"{path}.name", version["name"], LABEL_RULE))
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    where = f"{path}.schema.openAPIV3Schema"
+    if not isinstance(schema, dict):
+        return [*found, field_required(where, "schemas are required")]
+    found += schema_errors(schema, where)
+    if not found:
+        try:
+            Validator(schema)
+        except SchemaError as problem:
+            found.append(field_invalid(where, "", str(problem)))
+        else:
+            found += _default_errors(schema, where)
+    for place, column in enumerate(version.get("additionalPrinterColumns", ())):
+        wrong = check_columns([Column(column["name"], column["type"], column["jsonPath"])])
+        if wrong:
+            found.append(
+                field_invalid(
+                    f"{path}.additionalPrinterColumns[{place}].jsonPath", column["jsonPath"], wrong
+                )
+            )
+    return found
+
+
+def _default_errors(schema: Object, path: str) -> list[FieldError]:
+    """Every default fits its own place in the schema."""
+    found = []
+    if schema.get("default") is not None:
+        value = schema["default"]
+        box = {"type": "object", "properties": {"value": schema}}
+        settled = {"value": value}
+        if settle(settled, compile_custom(box)):
+            found.append(field_invalid(f"{path}.default", value, "has unknown fields"))
+        elif not Validator(box).fits(settled):
+            problem = Validator(box).errors(settled)[0]
+            found.append(field_invalid(f"{path}.default", value, problem.message))
+    for key, child in (schema.get("properties") or {}).items():
+        found += _default_errors(child, f"{path}.properties[{key}]")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found += _default_errors(schema[key], f"{path}.{key}")
+    return found
+
+
+def accept(world: World, obj: Object) -> dict[str, Any]:
+    """The definition's status: whether its names are free, and so whether it is established."""
+    spec, status = obj["spec"], obj.get("status") or {}
+    taken = _taken(world, spec)
+    accepted = not taken
+    now = world.now()
+    before = {c["type"]: c for c in status.get("conditions", ()) if isinstance(c, dict)}
+    conditions = []
+    for type_, positive in (("NamesAccepted", "no conflicts found"), ("Established", "")):
+        conditions.append(
+            _condition(type_, accepted, _wording(type_, taken, positive), before.get(type_), now)
+        )
+    storage = [v["name"] for v in spec["versions"] if isinstance(v, dict) and v.get("storage")]
+    stored = list(status.get("storedVersions") or ())
+    return {
+        "conditions": conditions,
+        "acceptedNames": spec["names"] if accepted else status.get("acceptedNames", {}),
+        "storedVersions": stored + [name for name in storage if name not in stored],
+    }
+
+
+def _wording(type_: str, taken: tuple[str, str] | None, positive: str) -> tuple[str, str]:
+    if type_ == "NamesAccepted":
+        return taken or ("NoConflicts", positive)
+    if taken:
+        return "NotAccepted", "not all names are accepted"
+    return "InitialNamesAccepted", "the initial names have been accepted"
+
+
+def _condition(
+    type_: str, good: bool, wording: tuple[str, str], before: Object | None, now: str
+) -> Object:
+    status = "True" if good else "False"
+    since = before["lastTransitionTime"] if before and before.get("status") == status else now
+    return {
+        "type": type_,
+        "status": status,
+        "lastTransitionTime": since,
+        "reason": wording[0],
+        "message": wording[1],
+    }
+
+
+def _taken(world: World, spec: Object) -> tuple[str, str] | None:
+    """Reason and message of the first name another kind of the group already has."""
+    names = spec["names"]
+    plural = names.get("plural")
+    used: set[str] = set()
+    kinds: set[str] = set()
+    for other in world.kinds.of_group(spec.get("group", "")):
+        if other.plural != plural:
+            used |= {other.plural, other.singular, *other.short_names}
+            kinds |= {other.kind, other.list_kind}
+    checks = (
+        ("PluralConflict", plural, used),
+        ("SingularConflict", names.get("singular"), used),
+        ("KindConflict", names.get("kind"), kinds),
+        ("ListKindConflict", names.get("listKind"), kinds),
+        *(("ShortNamesConflict", name, used) for name in names.get("shortNames") or ()),
+    )
+    for reason, name, taken in checks:
+        if name in taken:
+            return reason, f'"{name}" is already in use'
+    return None

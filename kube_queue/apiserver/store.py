@@ -1,0 +1,275 @@
+"""The truth: every object, one rising resourceVersion, and the recent past.
+
+Holds: Record, Event, Collection, Store.
+
+An object is kept as its encoded bytes plus the few facts that finding it needs; who wants to
+change it decodes a fresh copy. So nothing stored can be mutated by accident, a read costs no
+encoding, and a hundred thousand objects give the garbage collector nothing to walk.
+"""
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+Object = dict[str, Any]
+Fields = Mapping[str, str]
+NO_FIELDS: Fields = {}
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+WINDOW = 10_000
+"""How many events of one collection are kept for watches that resume and lists that continue."""
+SNAPSHOTS = 8
+
+
+class Record:
+    """One version of one object; never changed after it is stored."""
+
+    __slots__ = (
+        "deleting", "fields", "key", "labels", "leaving", "name", "namespace", "owners", "raw",
+        "rv", "uid",
+    )  # fmt: skip
+
+    def __init__(self, obj: Object, rv: int, fields: Fields) -> None:
+        meta = obj["metadata"]
+        self.namespace: str = meta.get("namespace", "")
+        self.name: str = meta["name"]
+        self.key = object_key(self.namespace, self.name)
+        self.uid: str = meta["uid"]
+        self.rv = rv
+        self.labels: Mapping[str, str] = meta.get("labels") or NO_FIELDS
+        self.fields = fields
+        owners = meta.get("ownerReferences")
+        self.owners: tuple[str, ...] = tuple(ref["uid"] for ref in owners) if owners else ()
+        self.deleting = "deletionTimestamp" in meta
+        self.leaving: tuple[str, ...] = ()
+        """The finalizers that hold an object that is being deleted."""
+        if self.deleting:
+            self.leaving = tuple(meta.get("finalizers", ()))
+        self.raw: bytes = orjson.dumps(obj)
+
+    def decode(self) -> Object:
+        """A fresh copy of the object."""
+        obj: Object = orjson.loads(self.raw)
+        return obj
+
+
+def object_key(namespace: str, name: str) -> str:
+    """Where an object sorts: the order of Kubernetes lists."""
+    return f"{namespace}/{name}" if namespace else name
+
+
+class Event:
+    """One change. `line` is its watch line, encoded once and shared by every watcher."""
+
+    __slots__ = ("_line", "memo", "previous", "record", "rv", "type")
+
+    def __init__(self, type_: str, record: Record, previous: Record | None) -> None:
+        self.type = type_
+        self.record = record
+        self.previous = previous
+        self.rv = record.rv
+        self._line = b""
+        self.memo: dict[Any, bytes] | None = None
+        """Other encodings of the same event (tables, other versions), shared likewise."""
+
+    @property
+    def line(self) -> bytes:
+        if not self._line:
+            self._line = watch_line(self.type, self.record.raw)
+        return self._line
+
+
+def watch_line(type_: str, raw: bytes) -> bytes:
+    """One line of a watch."""
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), raw)
+
+
+class Subscriber(Protocol):
+    """Who is told of every change of a collection, at once and in order."""
+
+    def offer(self, event: Event) -> None: ...
+    def end(self) -> None: ...
+
+
+class Collection:
+    """All objects of one group and plural, whatever version they are served in."""
+
+    def __init__(
+        self, group: str, plural: str, extract: Callable[[Object], Fields] | None, floor: int
+    ) -> None:
+        self.group = group
+        self.plural = plural
+        self.extract = extract
+        self.records: dict[str, Record] = {}
+        self.namespaces: dict[str, dict[str, Record]] = {}
+        self.events: deque[Event] = deque()
+        self.floor = floor
+        """Events up to this resourceVersion are forgotten: who asks for them gets a 410."""
+        self.changed = floor
+        """resourceVersion of the last change."""
+        self.subscribers: dict[Subscriber, None] = {}
+        self._sorted: list[Record] | None = None
+        self._snapshots: OrderedDict[int, list[Record]] = OrderedDict()
+
+    def within(self, namespace: str) -> Iterable[Record]:
+        """The records of one namespace, or all of them ("")."""
+        return (self.namespaces.get(namespace, {}) if namespace else self.records).values()
+
+    def ordered(self) -> list[Record]:
+        """Every record in list order; the result is shared: do not change it."""
+        if self._sorted is None:
+            self._sorted = sorted(self.records.values(), key=lambda record: record.key)
+        return self._sorted
+
+    def at(self, rv: int) -> list[Record] | None:
+        """Every record as of a resourceVersion, in order; None when that past is forgotten."""
+        if rv >= self.changed:
+            return self.ordered()
+        if rv in self._snapshots:
+            return self._snapshots[rv]
+        if rv < self.floor:
+            return None
+        past: dict[str, Record] = dict(self.records)
+        for event in reversed(self.events):
+            if event.rv <= rv:
+                break
+            if event.previous is None:
+                past.pop(event.record.key, None)
+            else:
+                past[event.record.key] = event.previous
+        snapshot = sorted(past.values(), key=lambda record: record.key)
+        self.keep(rv, snapshot)
+        return snapshot
+
+    def keep(self, rv: int, snapshot: list[Record]) -> None:
+        """A list that will be continued stays readable as of `rv`, for a while."""
+        self._snapshots[rv] = snapshot
+        self._snapshots.move_to_end(rv)
+        while len(self._snapshots) > SNAPSHOTS:
+            self._snapshots.popitem(last=False)
+
+    def since(self, rv: int) -> list[Event] | None:
+        """The events after a resourceVersion, oldest first; None when some are forgotten."""
+        if rv < self.floor:
+            return None
+        missed = []
+        for event in reversed(self.events):
+            if event.rv <= rv:
+                break
+            missed.append(event)
+        missed.reverse()
+        return missed
+
+    def apply(self, event: Event, window: int) -> None:
+        """The collection shows the event's record and its subscribers know."""
+        record = event.record
+        if event.type == DELETED:
+            del self.records[record.key]
+            self._sorted = None
+            if record.namespace:
+                inside = self.namespaces[record.namespace]
+                del inside[record.key]
+                if not inside:
+                    del self.namespaces[record.namespace]
+        else:
+            self.records[record.key] = record
+            self._sorted = None
+            if record.namespace:
+                self.namespaces.setdefault(record.namespace, {})[record.key] = record
+        self.changed = event.rv
+        self.events.append(event)
+        if len(self.events) > window:
+            self.floor = self.events.popleft().rv
+        for subscriber in tuple(self.subscribers):
+            subscriber.offer(event)
+
+    def end(self) -> None:
+        """Every watch of the collection ends."""
+        for subscriber in tuple(self.subscribers):
+            subscriber.end()
+
+
+class Store:
+    """All collections. Every method is atomic: one event loop, no await."""
+
+    def __init__(self, *, window: int = WINDOW) -> None:
+        self.rv = 0
+        self.window = window
+        self.collections: dict[tuple[str, str], Collection] = {}
+        self.uids: dict[str, tuple[Collection, str]] = {}
+        self.dependents: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """Owner uid -> uids of the objects that name it as an owner."""
+        self.listeners: list[Callable[[Collection, Event], None]] = []
+
+    def collection(self, group: str, plural: str) -> Collection:
+        """The collection of that resource; KeyError when it is not served."""
+        return self.collections[(group, plural)]
+
+    def add_collection(
+        self, group: str, plural: str, extract: Callable[[Object], Fields] | None = None
+    ) -> Collection:
+        """The collection exists, empty or as it was."""
+        found = self.collections.get((group, plural))
+        if found is None:
+            found = Collection(group, plural, extract, self.rv)
+            self.collections[(group, plural)] = found
+        else:
+            found.extract = extract
+        return found
+
+    def drop_collection(self, group: str, plural: str) -> None:
+        """The collection is gone and its watches end."""
+        found = self.collections.pop((group, plural), None)
+        if found is not None:
+            found.end()
+
+    def find_uid(self, uid: str) -> tuple[Collection, Record] | None:
+        """Where the object with that uid is, or None."""
+        place = self.uids.get(uid)
+        return (place[0], place[0].records[place[1]]) if place else None
+
+    def put(self, collection: Collection, obj: Object) -> Record:
+        """The object is stored under a new resourceVersion (written into it) and announced."""
+        record = self._record(collection, obj)
+        previous = collection.records.get(record.key)
+        if previous is None:
+            self.uids[record.uid] = (collection, record.key)
+        if previous is None or previous.owners != record.owners:
+            self._index_owners(previous, record)
+        self._announce(collection, Event(ADDED if previous is None else MODIFIED, record, previous))
+        return record
+
+    def remove(self, collection: Collection, obj: Object) -> Record:
+        """The object is gone; the announced last state is `obj` at a new resourceVersion."""
+        record = self._record(collection, obj)
+        previous = collection.records[record.key]
+        self.uids.pop(previous.uid, None)
+        self._index_owners(previous, None)
+        self._announce(collection, Event(DELETED, record, previous))
+        return record
+
+    def _record(self, collection: Collection, obj: Object) -> Record:
+        rv = self.rv + 1
+        obj["metadata"]["resourceVersion"] = str(rv)
+        fields = collection.extract(obj) if collection.extract else NO_FIELDS
+        record = Record(obj, rv, fields)
+        self.rv = rv
+        return record
+
+    def _index_owners(self, previous: Record | None, record: Record | None) -> None:
+        if previous is not None:
+            for owner in previous.owners:
+                named = self.dependents.get(owner)
+                if named is not None:
+                    named.pop(previous.uid, None)
+                    if not named:
+                        del self.dependents[owner]
+        if record is not None:
+            for owner in record.owners:
+                self.dependents[owner][record.uid] = None
+
+    def _announce(self, collection: Collection, event: Event) -> None:
+        collection.apply(event, self.window)
+        for listener in self.listeners:
+            listener(collection, event)

@@ -1,0 +1,164 @@
+"""Strategic merge patch: a merge patch that knows which lists are maps.
+
+Holds: Merging (what a kind's schema says about its lists), strategic_patch.
+Directives: $patch (replace, delete, merge), $retainKeys, $deleteFromPrimitiveList,
+$setElementOrder. Source: the Kubernetes documentation on strategic merge patches.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kube_queue.apiserver.patches import PatchMalformed, PatchRefused
+from kube_queue.apiserver.schema import Schema, follow
+
+_DELETE_FROM = "$deleteFromPrimitiveList/"
+_ORDER = "$setElementOrder/"
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """A place in a schema; an empty schema merges maps and replaces lists."""
+
+    schema: Schema
+    definitions: Mapping[str, Schema]
+
+    def child(self, key: str) -> "Merging":
+        """The place of one field of a map."""
+        resolved, _ = follow(self.schema, self.definitions)
+        found = resolved.get("properties", {}).get(key)
+        if found is None:
+            extra = resolved.get("additionalProperties")
+            found = extra if isinstance(extra, Mapping) else {}
+        return Merging(found, self.definitions)
+
+    def item(self) -> "Merging":
+        """The place of a list's items."""
+        resolved, _ = follow(self.schema, self.definitions)
+        return Merging(resolved.get("items") or {}, self.definitions)
+
+    @property
+    def strategies(self) -> frozenset[str]:
+        """`merge`, `replace`, `retainKeys`, as the schema has them."""
+        text = self.schema.get("x-kubernetes-patch-strategy", "")
+        return frozenset(text.split(",")) if text else frozenset()
+
+    @property
+    def key(self) -> str:
+        """What identifies an item of a merged list; "" for plain values."""
+        return str(self.schema.get("x-kubernetes-patch-merge-key", ""))
+
+
+def strategic_patch(target: Any, patch: Any, place: Merging) -> Any:
+    """The target, changed by the patch; PatchRefused or PatchMalformed when it cannot be."""
+    if not isinstance(patch, dict):
+        raise PatchMalformed("a strategic merge patch must be an object")
+    return _map(target if isinstance(target, dict) else {}, patch, place)
+
+
+def _map(target: dict[str, Any], patch: dict[str, Any], place: Merging) -> dict[str, Any]:
+    directive = patch.get("$patch")
+    if directive == "replace":
+        replaced: dict[str, Any] = _clean(patch)
+        return replaced
+    if directive == "delete":
+        return {}
+    if directive not in (None, "merge"):
+        raise PatchMalformed(f"unknown $patch directive {directive!r}")
+    retained = patch.get("$retainKeys")
+    if retained is not None:
+        if not isinstance(retained, list):
+            raise PatchMalformed("$retainKeys must be a list")
+        for key in tuple(target):
+            if key not in retained:
+                del target[key]
+    for key, value in patch.items():
+        if key.startswith(_DELETE_FROM):
+            _delete_values(target, key.removeprefix(_DELETE_FROM), value)
+        elif not key.startswith("$"):
+            _field(target, key, value, place.child(key))
+    for key, order in patch.items():
+        if key.startswith(_ORDER):
+            name = key.removeprefix(_ORDER)
+            _arrange(target, name, order, place.child(name).key)
+    return target
+
+
+def _field(target: dict[str, Any], key: str, value: Any, place: Merging) -> None:
+    current = target.get(key)
+    if value is None:
+        target.pop(key, None)
+    elif isinstance(value, dict):
+        if "replace" in place.strategies:
+            target[key] = _clean(value)
+        else:
+            target[key] = _map(current if isinstance(current, dict) else {}, value, place)
+    elif isinstance(value, list):
+        if "merge" in place.strategies:
+            target[key] = _list(current if isinstance(current, list) else [], value, place)
+        else:
+            target[key] = _clean(value)
+    else:
+        target[key] = value
+
+
+def _list(current: list[Any], patch: list[Any], place: Merging) -> list[Any]:
+    directives = [item for item in patch if isinstance(item, dict) and "$patch" in item]
+    if any(item["$patch"] == "replace" for item in directives):
+        return _clean([item for item in patch if item not in directives])  # type: ignore[no-any-return]
+    key = place.key
+    if not key:
+        return [*current, *(item for item in patch if item not in current)]
+    for item in patch:
+        if not isinstance(item, dict) or key not in item:
+            raise PatchRefused(f"map: {item} does not contain declared merge key: {key}")
+        found = [
+            index
+            for index, old in enumerate(current)
+            if isinstance(old, dict) and old.get(key) == item[key]
+        ]
+        if item.get("$patch") == "delete":
+            current = [old for index, old in enumerate(current) if index not in found]
+        elif found:
+            current[found[0]] = _map(current[found[0]], item, place.item())
+        else:
+            current.append(_map({}, item, place.item()))
+    return current
+
+
+def _delete_values(target: dict[str, Any], key: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise PatchMalformed(f"{_DELETE_FROM}{key} must be a list")
+    if isinstance(target.get(key), list):
+        target[key] = [item for item in target[key] if item not in values]
+
+
+def _arrange(target: dict[str, Any], key: str, order: Any, merge_key: str) -> None:
+    """Items the order names stand in its order, in the places such items had; others stay."""
+    items = target.get(key)
+    if not isinstance(order, list):
+        raise PatchMalformed(f"{_ORDER}{key} must be a list")
+    if not isinstance(items, list):
+        return
+
+    def identity(item: Any) -> Any:
+        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+
+    ranks = [identity(item) for item in order]
+    named = [item for item in items if identity(item) in ranks]
+    named.sort(key=lambda item: ranks.index(identity(item)))
+    following = iter(named)
+    target[key] = [next(following) if identity(item) in ranks else item for item in items]
+
+
+def _clean(value: Any) -> Any:
+    """The value without directives and nulls, as it is stored when nothing was there before."""
+    if isinstance(value, dict):
+        return {
+            key: _clean(item)
+            for key, item in value.items()
+            if item is not None and not key.startswith("$")
+        }
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value

@@ -1,0 +1,125 @@
+"""Subresources besides status, and kinds that can only be created.
+
+Holds: pods/binding, pods/eviction, pods/log (refused), and the access review.
+"""
+
+from typing import Any
+
+import orjson
+
+from kube_queue.apiserver import body, deleting, meta, options, writing
+from kube_queue.apiserver.messages import Request, Response
+from kube_queue.apiserver.reading import JSON_HEADERS, find
+from kube_queue.apiserver.routes import Route
+from kube_queue.apiserver.status import (
+    StatusError,
+    bad_request,
+    conflict,
+    field_required,
+    field_unsupported,
+    invalid,
+    method_not_allowed,
+    no_such_path,
+)
+from kube_queue.apiserver.store import Object, Record
+from kube_queue.apiserver.world import Call, World
+
+_DONE = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def handle(world: World, call: Call) -> Response:
+    """The subresource's answer; 404 when the kind has none of that name."""
+    if call.subresource not in call.kind.subresources or not call.name:
+        raise no_such_path()
+    if call.subresource == "log":
+        raise StatusError(
+            501, "NotImplemented", "this server runs no containers: there are no logs to read"
+        )
+    if call.request.method != "POST" or call.subresource not in ("binding", "eviction"):
+        raise method_not_allowed(call.request.method)
+    content = body.decode_object(call.request)
+    if call.subresource == "binding":
+        return _bind(world, call, content)
+    return _evict(world, call, content)
+
+
+def create_only(world: World, request: Request, route: Route) -> Response:
+    """A kind that is created for its effect or its answer and never stored."""
+    if request.method != "POST" or route.name:
+        raise method_not_allowed(request.method)
+    content = body.decode_object(request)
+    if route.kind.kind == "SelfSubjectAccessReview":
+        # Whoever holds the token may do everything: there is no authorization to ask.
+        content["status"] = {"allowed": True, "reason": "every bearer of the token may do all"}
+        return Response(201, JSON_HEADERS, orjson.dumps(content))
+    pods = world.kinds.find("", "v1", "pods")
+    name = content.get("metadata", {}).get("name") if isinstance(content, dict) else None
+    if route.kind.kind != "Binding" or pods is None or not isinstance(name, str):
+        raise bad_request(f"a {route.kind.kind} cannot be created from this body")
+    collection = world.store.collection("", "pods")
+    call = Call(request, options.flat(request), pods, collection, route.namespace, name, "binding")
+    return _bind(world, call, content)
+
+
+def _bind(world: World, call: Call, content: Object) -> Response:
+    """The pod is assigned to the node, and has the binding's annotations and labels."""
+    chosen = options.write_options(call.request)
+    target = content.get("target")
+    node = target.get("name") if isinstance(target, dict) else None
+    problems = []
+    if not isinstance(target, dict) or not isinstance(node, str) or not node:
+        problems.append(field_required("target.name"))
+    elif target.get("kind") not in (None, "", "Node"):
+        problems.append(field_unsupported("target.kind", target["kind"], ["Node", "<empty>"]))
+    if problems:
+        raise invalid("", "Binding", call.name, problems)
+    metadata = meta.read(call.kind, content)
+    if metadata.get("name", call.name) != call.name:
+        raise bad_request("name in URL does not match name in Binding object")
+    record = find(call)
+    writing.check_preconditions(
+        call.kind, record, metadata.get("uid", ""), metadata.get("resourceVersion", "")
+    )
+    pod = _bound(world, call, record, str(node), metadata)
+    if not chosen.dry_run:
+        world.store.put(call.collection, pod)
+    return Response(201, JSON_HEADERS, orjson.dumps(_DONE))
+
+
+def _bound(world: World, call: Call, record: Record, node: str, metadata: Object) -> Object:
+    pod = record.decode()
+    if "deletionTimestamp" in pod["metadata"]:
+        raise conflict(
+            call.kind, call.name, f"pod {call.name} is being deleted, cannot be assigned to a host"
+        )
+    assigned = pod["spec"].get("nodeName")
+    if assigned:
+        raise conflict(
+            call.kind, call.name, f'pod {call.name} is already assigned to node "{assigned}"'
+        )
+    if pod["spec"].get("schedulingGates"):
+        raise conflict(call.kind, call.name, f"pod {call.name} has non-empty .spec.schedulingGates")
+    pod["spec"]["nodeName"] = node
+    for key in ("annotations", "labels"):
+        if metadata.get(key):
+            pod["metadata"].setdefault(key, {}).update(metadata[key])
+    scheduled: dict[str, Any] = {
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": None,
+        "lastTransitionTime": world.now(),
+    }
+    status = pod.setdefault("status", {})
+    others = [c for c in status.get("conditions", ()) if c.get("type") != "PodScheduled"]
+    status["conditions"] = [*others, scheduled]
+    return pod
+
+
+def _evict(world: World, call: Call, content: Object) -> Response:
+    """The pod is deleted; nothing here can forbid it, as no disruption budget is served."""
+    stated = content.get("deleteOptions")
+    chosen = options.delete_options(call.request, stated if isinstance(stated, dict) else {})
+    record = find(call)
+    deleting.check_delete_preconditions(call.kind, record, chosen)
+    deleting.remove(world, call.kind, call.collection, record, chosen)
+    return Response(201, JSON_HEADERS, orjson.dumps(_DONE))

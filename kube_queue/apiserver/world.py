@@ -1,0 +1,132 @@
+"""What every verb works on: the store, the kinds with their compiled schemas, clock and chance.
+
+Holds: World, Model, Call.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from kube_queue.apiserver.builtin import definitions
+from kube_queue.apiserver.kinds import GVR, Kind, KindRegistry
+from kube_queue.apiserver.messages import Request
+from kube_queue.apiserver.meta import timestamp
+from kube_queue.apiserver.schema import Shape, compile_builtin, compile_custom
+from kube_queue.apiserver.store import Collection, Record, Store
+from kube_queue.apiserver.strategic import Merging
+from kube_queue.apiserver.validation import Validator
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A kind's compiled schema. Objects stored before `since` may lack its defaults."""
+
+    shape: Shape
+    validator: Validator
+    since: int
+    fills: bool
+    """Whether any default exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one resource: a collection of a kind, or one object of it."""
+
+    request: Request
+    query: Mapping[str, str]
+    kind: Kind
+    collection: Collection
+    namespace: str
+    name: str
+    subresource: str
+
+
+class World:
+    """The server's mutable state and its doors to time and chance."""
+
+    def __init__(self, store: Store, clock: Callable[[], float], rng: random.Random) -> None:
+        self.store = store
+        self.kinds = KindRegistry()
+        self.clock = clock
+        self.rng = rng
+        self._models: dict[GVR, Model] = {}
+        self._mergings: dict[GVR, Merging] = {}
+        self._work: deque[Callable[[], None]] = deque()
+        self._handle: asyncio.Handle | None = None
+
+    def now(self) -> str:
+        """The present as a timestamp."""
+        return timestamp(self.clock())
+
+    def model(self, kind: Kind) -> Model:
+        """The kind's compiled schema, compiled when first needed."""
+        found = self._models.get(kind.gvr)
+        if found is None:
+            found = self._compile(kind)
+            self._models[kind.gvr] = found
+        return found
+
+    def _compile(self, kind: Kind) -> Model:
+        if kind.builtin:
+            shared = definitions()
+            shape = compile_builtin(kind.schema, shared)
+            return Model(shape, Validator(kind.schema, shared), self.store.rv, fills=False)
+        fills = b'"default":' in orjson.dumps(kind.schema)
+        return Model(
+            compile_custom(kind.schema), Validator(kind.schema), self.store.rv, fills=fills
+        )
+
+    def merging(self, kind: Kind) -> Merging:
+        """How strategic patches merge the kind's lists."""
+        found = self._mergings.get(kind.gvr)
+        if found is None:
+            found = self._mergings[kind.gvr] = Merging(kind.schema, definitions())
+        return found
+
+    def serve(self, kind: Kind, model: Model | None = None) -> None:
+        """The kind is served from now on."""
+        self._models.pop(kind.gvr, None)
+        if model is not None:
+            self._models[kind.gvr] = model
+        self.kinds.add(kind)
+
+    def stop_serving(self, kind: Kind) -> None:
+        """The kind is no longer served."""
+        self._models.pop(kind.gvr, None)
+        self.kinds.remove(kind)
+
+    def kind_of(self, collection: Collection) -> Kind | None:
+        """A kind whose objects the collection holds; None when none is served."""
+        kinds = [k for k in self.kinds.of_group(collection.group) if k.plural == collection.plural]
+        return next((kind for kind in kinds if kind.storage), kinds[0] if kinds else None)
+
+    def namespace(self, name: str) -> Record | None:
+        """The namespace's record, or None."""
+        return self.store.collection("", "namespaces").records.get(name)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """The work runs soon, after the present request, in the order given."""
+        self._work.append(work)
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._handle = None
+        for _ in range(min(_BATCH, len(self._work))):
+            self._work.popleft()()
+        if self._work and self._handle is None:
+            self._handle = asyncio.get_running_loop().call_soon(self._run)
+
+    def close(self) -> None:
+        """No work runs any more and every watch ends."""
+        self._work.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+        for collection in self.store.collections.values():
+            collection.end()
