@@ -12,13 +12,13 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a map, else an empty one."""
-    return value if isinstance(value, Mapping) else _NOTHING
+    """The value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
-    """The maps in the value if it is a list, else none."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    """The JSON objects in the value if it is a list, else none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def text(value: object) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import lru_cache
 from typing import Any, Final
 
 from kube_queue.api.names import RUN_SECONDS_ANNOTATION
@@ -26,6 +26,7 @@ EXIT_CODE_ANNOTATION: Final = "simulator.kube-queue/exit-code"
 STOP_SECONDS_ANNOTATION: Final = "simulator.kube-queue/stop-seconds"
 """On a pod: how long its processes take to end after SIGTERM; the grace period cuts it short."""
 
+_CACHED_COMMANDS: Final = 4096
 _SHELLS: Final = frozenset({"sh", "bash", "ash", "dash", "zsh"})
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
@@ -66,19 +67,24 @@ def script_of(pod: Mapping[str, Any]) -> Script:
     return Script(seconds, int(code), DEFAULT_STOP_SECONDS if stop is None else stop)
 
 
-def _command(container: Mapping[str, Any]) -> list[str]:
+def _command(container: Mapping[str, Any]) -> tuple[str, ...]:
     words: list[str] = []
     for field in ("command", "args"):
         given = container.get(field)
         words += [text(word) for word in given] if isinstance(given, list) else []
-    return words
+    return tuple(words)
 
 
-def _seconds(command: Sequence[str]) -> float | None:
+def _program(command: Sequence[str]) -> str:
+    return command[0].rpartition("/")[2]
+
+
+@lru_cache(maxsize=_CACHED_COMMANDS)
+def _seconds(command: tuple[str, ...]) -> float | None:
     """None when the command does not say."""
     if not command:
         return None
-    program = PurePosixPath(command[0]).name
+    program = _program(command)
     if program == "sleep":
         return _sum(command[1:])
     if program in ("true", "false"):
@@ -95,10 +101,11 @@ def _seconds(command: Sequence[str]) -> float | None:
     return sum(said) if said else None
 
 
-def _exit_code(command: Sequence[str]) -> int:
+@lru_cache(maxsize=_CACHED_COMMANDS)
+def _exit_code(command: tuple[str, ...]) -> int:
     if not command:
         return 0
-    if PurePosixPath(command[0]).name == "false":
+    if _program(command) == "false":
         return 1
     script = _shell_script(command) or ""
     found = _EXIT.search(script)
@@ -109,7 +116,7 @@ def _exit_code(command: Sequence[str]) -> int:
 
 def _shell_script(command: Sequence[str]) -> str | None:
     """The text a shell was given with -c: the first word after its options."""
-    if PurePosixPath(command[0]).name not in _SHELLS:
+    if _program(command) not in _SHELLS:
         return None
     options = 1
     while options < len(command) and command[options][:1] in ("-", "+"):
@@ -132,8 +139,10 @@ def _sum(words: Sequence[str]) -> float | None:
 
 
 def _non_negative(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
     try:
-        seconds = float(text(value))
+        seconds = float(value)
     except ValueError:
         return None
     return seconds if seconds >= 0 else None
