@@ -181,6 +181,9 @@ class ClientSettings(SettingsGroup):
 class ServingSettings(SettingsGroup):
     """Metrics, health and visibility over HTTP."""
 
+    enabled: bool = True
+    """Off: the process opens no port at all."""
+
     bind_address: Annotated[str, Switchable(flag="--bind-address")] = Field(
         default="127.0.0.1", min_length=1
     )

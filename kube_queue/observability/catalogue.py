@@ -70,10 +70,16 @@ QUOTA_USED: Final = Metric(
     "else the resource's own.",
 )
 QUOTA_MIN: Final = Metric(
-    "kube_queue_quota_min", "gauge", ("quota", "resource"), "The min a node of the tree declares."
+    "kube_queue_quota_min",
+    "gauge",
+    ("quota", "resource"),
+    "The min of a node of the tree, times the oversell rate.",
 )
 QUOTA_MAX: Final = Metric(
-    "kube_queue_quota_max", "gauge", ("quota", "resource"), "The max a node of the tree declares."
+    "kube_queue_quota_max",
+    "gauge",
+    ("quota", "resource"),
+    "The max of a node of the tree, times the oversell rate.",
 )
 QUOTA_REQUEST: Final = Metric(
     "kube_queue_quota_request",

@@ -1,6 +1,6 @@
 """The form of a log line: a constant sentence, then fields; one line each, on standard error.
 
-    {"at": "2026-01-02T03:04:05.678901Z", "level": "info", "event": "leading", "lease": "..."}
+{"at": "2026-01-02T03:04:05.678901Z", "level": "info", "event": "leading", "lease": "..."}
 """
 
 from __future__ import annotations

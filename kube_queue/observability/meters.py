@@ -120,8 +120,6 @@ class _Reader(Collector):
             family = families.get(metric.name)
             if family is None:
                 kind = CounterMetricFamily if metric.form == "counter" else GaugeMetricFamily
-                family = families[metric.name] = kind(
-                    metric.name, metric.doc, labels=metric.labels
-                )
+                family = families[metric.name] = kind(metric.name, metric.doc, labels=metric.labels)
             family.add_metric(labels, value)
         yield from families.values()

@@ -1,0 +1,71 @@
+"""The admission loop: news or the end of a backoff, a cycle, its effects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from kube_queue.cache import Cache
+from kube_queue.controller.effects import Effects
+from kube_queue.observability.meters import Meters
+
+LEAST_WAIT: Final = 0.001
+"""Seconds; a timer that fires a rounding error early must not spin."""
+
+
+class AdmissionLoop:
+    """Runs cycles while `run` runs; `wake` may be called at any time before and meanwhile.
+
+    A cycle takes at most `limit` decisions, and never more than there is room to write; between two
+    cycles the event loop has a turn, so that writes, watches and the Lease get theirs.
+    """
+
+    def __init__(
+        self, cache: Cache, meters: Meters, clock: Callable[[], float], *, limit: int
+    ) -> None:
+        self._cache = cache
+        self._meters = meters
+        self._clock = clock
+        self._limit = limit
+        self._news = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """Something changed that may change a decision."""
+        self._news.set()
+
+    async def run(self, effects: Effects) -> None:
+        """Decide until cancelled."""
+        self.wake()
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._cycles(effects)
+                self._sleep_until_due()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    async def _cycles(self, effects: Effects) -> None:
+        loop = asyncio.get_running_loop()
+        # Without room the end of a write wakes the loop again.
+        while room := effects.room:
+            began = loop.time()
+            decisions = self._cache.cycle(self._clock(), min(self._limit, room))
+            self._meters.cycled(loop.time() - began)
+            effects.apply(decisions)
+            await asyncio.sleep(0)
+            if not self._cache.has_work():
+                return
+
+    def _sleep_until_due(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._cache.next_wake()
+        if due is not None:
+            wait = max(LEAST_WAIT, due - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(wait, self.wake)

@@ -1,0 +1,236 @@
+"""The queue side as a whole: informers, memory, and what runs while this process leads.
+
+::
+
+    informers ──▶ Feeder ──▶ Cache ──▶ AdmissionLoop ──▶ Effects ──▶ writes
+        │                      ▲ │
+        ├──▶ TreeKeeper ───────┘ ├──▶ Statuses ──▶ StatusWriter ──▶ writes
+        └──▶ AutomaticQueues     └──▶ ReasonWriter ────────────────▶ writes
+
+A process that stands by runs the informers and keeps the memory warm; only `lead` writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
+from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE, TREE_NAMESPACE
+from kube_queue.api.quota import QuotaTree
+from kube_queue.api.reasons import Reason
+from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
+from kube_queue.cache import Cache
+from kube_queue.config import Settings
+from kube_queue.controller.effects import Effects, Means
+from kube_queue.controller.feeder import Feeder
+from kube_queue.controller.queueing.loop import AdmissionLoop
+from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
+from kube_queue.controller.queueing.reasons import ReasonWriter
+from kube_queue.controller.queueing.status import StatusWriter
+from kube_queue.controller.queueing.statuses import Statuses
+from kube_queue.controller.queueing.trees import TreeKeeper
+from kube_queue.controller.records import (
+    QueueRecord,
+    TreeRecord,
+    UnitRecord,
+    queue_record,
+    tree_record,
+    unit_record,
+)
+from kube_queue.kube.client import Client
+from kube_queue.kube.events import EventRecorder, ObjectRef
+from kube_queue.kube.informer import Informer
+from kube_queue.kube.writes import WriteScheduler
+from kube_queue.observability.meters import Meters
+
+
+class QueueSide:
+    """Everything of the queue side that one process holds.
+
+    `clock` gives seconds since the epoch. `run` keeps the memory true until cancelled; `lead`
+    decides and writes until cancelled, and is to be called only by the leader, after `synced`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        meters: Meters,
+    ) -> None:
+        self.cache = Cache(
+            default_policy=settings.controller.default_policy,
+            oversell_rate=settings.controller.oversell_rate,
+        )
+        self.meters = meters
+        self.events: EventRecorder | None = None
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        size = settings.client.page_size
+        self.units: Informer[UnitRecord] = Informer(
+            client, QUEUE_UNITS, unit_record, rng=rng, page_size=size
+        )
+        self.queues: Informer[QueueRecord] = Informer(
+            client, QUEUES, queue_record, rng=rng, page_size=size
+        )
+        self.trees: Informer[TreeRecord] = Informer(
+            client, ELASTIC_QUOTA_TREES, tree_record, namespace=TREE_NAMESPACE, rng=rng
+        )
+        self.keeper = TreeKeeper(
+            self.trees, settings.controller.tree_validation, self._tree_in_force
+        )
+        self._loop = AdmissionLoop(self.cache, meters, clock, limit=settings.controller.cycle_limit)
+        self._feeder = Feeder(self.cache, self._loop.wake)
+        self._automatic = AutomaticQueues(self.queues)
+        self._filler = QueueFiller(self.units)
+        self._status = StatusWriter(
+            Statuses(self.cache, self.queues, self.trees, self.keeper, clock),
+            rate=settings.writes.status_rate,
+        )
+        self._reasons = ReasonWriter(
+            self.cache,
+            self.units.get,
+            clock,
+            after=settings.controller.reason_after_seconds,
+        )
+        self._attach()
+
+    def _attach(self) -> None:
+        # The cache comes first: whoever is told next may ask it.
+        self._feeder.attach(self.units, self.queues)
+        self.units.add_handler(self._automatic.unit_changed)
+        self.units.add_handler(self._filler.unit_changed)
+        self.units.add_handler(self._reasons.unit_changed)
+        self.units.add_handler(self._unit_changed)
+        self.queues.add_handler(self._automatic.queue_changed)
+        self.queues.add_handler(self._queue_changed)
+        self.trees.add_handler(self.keeper.tree_changed)
+        self.trees.add_handler(self._tree_changed)
+
+    async def run(self) -> None:
+        """Keep informers and memory true until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in (self.trees, self.queues, self.units):
+                group.create_task(informer.run())
+            await self.trees.synced.wait()
+            self.keeper.settle()
+
+    async def synced(self) -> None:
+        """What exists is in memory."""
+        for informer in (self.trees, self.queues, self.units):
+            await informer.synced.wait()
+
+    @property
+    def ready(self) -> bool:
+        """Whether what exists is in memory."""
+        return all(one.synced.is_set() for one in (self.trees, self.queues, self.units))
+
+    async def lead(self, writes: WriteScheduler) -> None:
+        """Decide and write until cancelled."""
+        self.events = EventRecorder(writes, CONTROLLER_COMPONENT, self._clock, self._rng)
+        means = Means(
+            cache=self.cache,
+            writes=writes,
+            events=self.events,
+            meters=self.meters,
+            clock=self._clock,
+            record=self.units.get,
+        )
+        effects = Effects(
+            means,
+            most_open=2 * self._settings.writes.max_in_flight,
+            settled=self._loop.wake,
+        )
+        self.units.add_handler(effects.unit_changed)
+        for tree in self.trees.values():
+            self._say_verdict(tree)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._loop.run(effects))
+                group.create_task(self._automatic.run(writes))
+                group.create_task(self._filler.run(writes))
+                group.create_task(self._status.run(writes))
+                group.create_task(self._reasons.run(writes, self.events))
+        finally:
+            effects.stop()
+
+    def _tree_in_force(self, tree: QuotaTree | None) -> None:
+        self._feeder.tree_in_force(tree)
+        self._automatic.tree_in_force(tree)
+        self._filler.tree_in_force(tree)
+        for record in self.queues.values():
+            self._touch_queue(record.namespace, record.name)
+        self._touch_trees()
+
+    def _tree_changed(self, old: TreeRecord | None, new: TreeRecord | None) -> None:
+        if new is None:
+            if old is not None:
+                self._status.gone((ELASTIC_QUOTA_TREES.plural, old.namespace, old.name))
+            return
+        if old is None or old.spec != new.spec:
+            self._touch_trees()
+            self._say_verdict(new)
+
+    def _say_verdict(self, record: TreeRecord) -> None:
+        verdict = self.keeper.verdict(record)
+        told = any(message == verdict.message for _, _, _, message, _ in record.conditions)
+        if self.events is None or verdict.reason is Reason.TREE_VALID or told:
+            return
+        tree = ObjectRef(
+            ELASTIC_QUOTA_TREES.api_version,
+            ELASTIC_QUOTA_TREES.kind,
+            record.namespace,
+            record.name,
+            record.uid,
+        )
+        self.events.record(tree, "Warning", verdict.reason, verdict.message)
+
+    def _queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
+        if new is None:
+            if old is not None:
+                self._status.gone((QUEUES.plural, old.namespace, old.name))
+        elif old is None or old.queue.policy_text != new.queue.policy_text:
+            self._touch_queue(new.namespace, new.name)
+
+    def _unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
+        if _shows_alike(old, new):
+            return
+        for queue in {one.unit.queue for one in (old, new) if one is not None}:
+            self._touch_queue(QUEUE_NAMESPACE, queue)
+        self._touch_trees()
+        if old is not None and new is not None:
+            self._measure(old, new)
+
+    def _measure(self, old: UnitRecord, new: UnitRecord) -> None:
+        unit = new.unit
+        if unit.phase in FINISHED and old.unit.phase in HOLDS_QUOTA:
+            kind = unit.job.kind if unit.job is not None else ""
+            self.meters.finished(unit.queue, kind, self._clock() - unit.submitted / 1e6)
+        if unit.evicted and not old.unit.evicted:
+            self.meters.evicted(unit.reason or Reason.EVICTED)
+
+    def _touch_queue(self, namespace: str, name: str) -> None:
+        if name:
+            self._status.touched((QUEUES.plural, namespace, name))
+
+    def _touch_trees(self) -> None:
+        for record in self.trees.values():
+            self._status.touched((ELASTIC_QUOTA_TREES.plural, record.namespace, record.name))
+
+
+def _shows_alike(old: UnitRecord | None, new: UnitRecord | None) -> bool:
+    """Whether no status shows a difference between the two."""
+    if old is None or new is None:
+        return False
+    a, b = old.unit, new.unit
+    return (
+        (a.queue, a.quota, a.phase, a.priority, a.active, a.evicted)
+        == (b.queue, b.quota, b.phase, b.priority, b.active, b.evicted)
+        and a.request == b.request
+        and a.held == b.held
+    )

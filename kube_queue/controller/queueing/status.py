@@ -1,0 +1,134 @@
+"""Status of Queues and of the quota tree: few writes a second, the most-changed object first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+
+from kube_queue.api.errors import KubeQueueError
+from kube_queue.api.types import ResourceType
+from kube_queue.controller.records import digest
+from kube_queue.kube.client import Client
+from kube_queue.kube.patches import merge_patch
+from kube_queue.kube.writes import Failed, Lane, Outcome, WriteScheduler
+
+Key = tuple[str, str, str]
+"""Plural, namespace, name."""
+
+FULL_DETAIL_BELOW: Final = 100.0
+"""Changes a second from which on a Queue's status is written without its list of units."""
+QUIET_SECONDS: Final = 1.0
+"""The least span over which changes a second are counted."""
+
+_log = structlog.get_logger("controller.status")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The status an object should have."""
+
+    resource: ResourceType
+    namespace: str
+    name: str
+    uid: str
+    status: Mapping[str, Any]
+    written: bytes
+    """Digest of the status it has, as far as the informer knows."""
+
+
+class Source(Protocol):
+    """Knows the status of one kind of objects."""
+
+    def wanted(self, key: Key, *, hurried: bool) -> Wanted | None:
+        """What the object's status should be; None when there is no such object (any more).
+
+        `hurried` asks for the short form: the object changes too fast for the long one.
+        """
+        ...
+
+
+class StatusWriter:
+    """Writes a status when it differs from the one that stands, at most `rate` a second in all.
+
+    `touched` is called for every change that may show in a status and costs one addition; what the
+    status is, is asked of the source when its turn has come.
+    """
+
+    def __init__(self, source: Source, *, rate: float) -> None:
+        self._source = source
+        self._pause = 1.0 / rate
+        self._changes: Counter[Key] = Counter()
+        self._since: dict[Key, float] = {}
+        self._written: dict[Key, tuple[str, bytes]] = {}
+        self._news = asyncio.Event()
+
+    def touched(self, key: Key) -> None:
+        """The object's status may have changed once more."""
+        if key not in self._changes:
+            self._since[key] = asyncio.get_running_loop().time()
+        self._changes[key] += 1
+        self._news.set()
+
+    def gone(self, key: Key) -> None:
+        """The object is no more."""
+        self._changes.pop(key, None)
+        self._since.pop(key, None)
+        self._written.pop(key, None)
+
+    async def run(self, writes: WriteScheduler) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            # What happens together is told together.
+            await asyncio.sleep(self._pause)
+            while self._changes:
+                if self._write_next(writes):
+                    await asyncio.sleep(self._pause)
+                else:
+                    await asyncio.sleep(0)
+
+    def _write_next(self, writes: WriteScheduler) -> bool:
+        """Whether the most-changed object needed a write, now on its way."""
+        key, count = max(self._changes.items(), key=lambda entry: (entry[1], entry[0]))
+        elapsed = asyncio.get_running_loop().time() - self._since.pop(key)
+        del self._changes[key]
+        hurried = count >= FULL_DETAIL_BELOW * max(elapsed, QUIET_SECONDS)
+        wanted = self._source.wanted(key, hurried=hurried)
+        if wanted is None:
+            return False
+        if hurried:
+            # Once it is quiet again, the long form is due.
+            asyncio.get_running_loop().call_later(QUIET_SECONDS, self.touched, key)
+        fresh = digest(wanted.status)
+        uid, stands = self._written.get(key, ("", b""))
+        if fresh == (stands if uid == wanted.uid else wanted.written):
+            return False
+        self._written[key] = (wanted.uid, fresh)
+        self._submit(writes, key, wanted)
+        return True
+
+    def _submit(self, writes: WriteScheduler, key: Key, wanted: Wanted) -> None:
+        # The status is ours alone, so no version is asked for: only that it is the same object.
+        patch = merge_patch(wanted.uid, "", {"status": wanted.status})
+
+        async def send(client: Client) -> None:
+            await client.patch(
+                wanted.resource, wanted.namespace, wanted.name, patch, subresource="status"
+            )
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Failed):
+                self._failed(key, outcome.error)
+
+        writes.submit(Lane.STATUS, key, send, done)
+
+    def _failed(self, key: Key, error: KubeQueueError) -> None:
+        _log.info("a status was not written", object="/".join(key), problem=str(error))
+        # What stands is not known: the next change writes whatever it finds.
+        self._written.pop(key, None)

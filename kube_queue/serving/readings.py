@@ -1,0 +1,80 @@
+"""What /metrics reads off memory when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kube_queue.api.resources import MILLI_RESOURCES
+from kube_queue.controller.queueing.queue_side import QueueSide
+from kube_queue.kube.client import Client
+from kube_queue.kube.writes import WriteScheduler
+from kube_queue.observability.catalogue import (
+    ADMITTED_UNITS,
+    API_REQUESTS,
+    API_WRITES,
+    EVENTS_DROPPED,
+    INFORMER_OBJECTS,
+    LEADER,
+    PENDING_UNITS,
+    QUOTA_MAX,
+    QUOTA_MIN,
+    QUOTA_REQUEST,
+    QUOTA_USED,
+    RESERVED_UNITS,
+    Metric,
+)
+from kube_queue.observability.meters import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the readings of one process come from."""
+
+    client: Client
+    side: QueueSide
+    writes: Callable[[], WriteScheduler | None]
+    """The write scheduler while this process leads."""
+    leading: Callable[[], bool]
+
+
+def readings(sources: Sources) -> Iterator[Reading]:
+    """The present value of everything that is not counted on its way."""
+    yield LEADER, (), float(sources.leading())
+    for verb, count in sources.client.requests.items():
+        yield API_REQUESTS, (verb,), count
+    writes = sources.writes()
+    if writes is not None:
+        for (lane, result), count in writes.counts.items():
+            yield API_WRITES, (lane.name.lower(), result), count
+    if sources.side.events is not None:
+        yield EVENTS_DROPPED, (), sources.side.events.dropped
+    for informer in (sources.side.units, sources.side.queues, sources.side.trees):
+        yield INFORMER_OBJECTS, (informer.resource.plural,), len(informer)
+    yield from _of_queues(sources.side)
+    yield from _of_quotas(sources.side)
+
+
+def _of_queues(side: QueueSide) -> Iterator[Reading]:
+    for record in side.queues.values():
+        counts = side.cache.queue_status(record.queue.key)
+        if counts is None:
+            continue
+        labels = (record.name,)
+        yield PENDING_UNITS, labels, counts.pending
+        yield RESERVED_UNITS, labels, counts.reserved
+        yield ADMITTED_UNITS, labels, counts.admitted
+
+
+def _of_quotas(side: QueueSide) -> Iterator[Reading]:
+    for path, sums in side.cache.quota_status().items():
+        yield from _of_resources(QUOTA_USED, path, sums.used)
+        yield from _of_resources(QUOTA_REQUEST, path, sums.request)
+        yield from _of_resources(QUOTA_MIN, path, sums.min)
+        yield from _of_resources(QUOTA_MAX, path, sums.max)
+
+
+def _of_resources(metric: Metric, path: str, amounts: Mapping[str, int]) -> Iterator[Reading]:
+    for name, amount in amounts.items():
+        # People chart cores, not millicores.
+        yield metric, (path, name), amount / 1000 if name in MILLI_RESOURCES else amount

@@ -1,0 +1,282 @@
+"""What the queue knows, as JSON; every answer comes from memory.
+
+::
+
+    GET /visibility/v1/units[?namespace=&queue=&limit=]   {"units": [UNIT...], "total": 12}
+    GET /visibility/v1/queues                             {"queues": [QUEUE...]}
+    GET /visibility/v1/quotas                             {"tree": TREE | null,
+                                                           "quotas": [QUOTA...]}
+    GET /visibility/v1/explain?namespace=&name=[&kind=]   UNIT and more; 404 {"error": "..."}
+
+    UNIT   namespace, name, uid, job {apiVersion, kind, namespace, name, uid} | null, queue, quota
+           (path, "" when none), phase, active, priority, preemptible, request {cpu: "3", ...},
+           position (1-based among the waiting of its queue, 0 when it does not wait),
+           submitted (RFC 3339), waitedSeconds (so far; null when it does not wait), reason, message
+    QUEUE  namespace, name, policy (it is served by), notice (what it asks for and does not get;
+           the policy is empty for a Queue that is not served), priority, quotaPath, createdByUs, pending, reserved, admitted,
+           head ("namespace/name")
+    QUOTA  path, name, parent (path | null), leaf, namespaces, and used, request, min, max
+           {resource: quantity}, the bounds as they apply: times the oversell rate; parents before their children
+    TREE   namespace, name, valid, reason, message
+    explain: a UNIT, and policy ("" while there is no such Queue), notice, waitsFor (a sentence or ""),
+           levels [{path, resources [{resource, requested, used, min, max, available}]}] from the
+           leaf to the root; an absent min or max is null, available null where nothing limits,
+           shortages [{path, resource, bound, requested, used, limit, missing, message}]
+
+Units of one queue stand in its order: those that wait by position, then the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from kube_queue.admission import Explanation, QuotaLevel, Shortage
+from kube_queue.api.conditions import rfc3339_micro
+from kube_queue.api.lifecycle import Phase
+from kube_queue.api.resources import format_amount
+from kube_queue.api.units import Unit, order_key
+from kube_queue.cache import Cache
+from kube_queue.controller.queueing.queue_side import QueueSide
+from kube_queue.controller.records import UnitRecord
+
+PREFIX: Final = "/visibility/v1"
+CHUNK: Final = 1_000
+"""Units put into words before others have a turn."""
+
+
+class Visibility:
+    """Answers questions about units, queues and quotas out of one queue side's memory."""
+
+    def __init__(self, side: QueueSide, clock: Callable[[], float]) -> None:
+        self._side = side
+        self._clock = clock
+
+    @property
+    def _cache(self) -> Cache:
+        return self._side.cache
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of this module's docstring."""
+        return [
+            web.get(f"{PREFIX}/units", self._units),
+            web.get(f"{PREFIX}/queues", self._queues),
+            web.get(f"{PREFIX}/quotas", self._quotas),
+            web.get(f"{PREFIX}/explain", self._explain),
+        ]
+
+    async def _units(self, request: web.Request) -> web.Response:
+        namespace = request.query.get("namespace", "")
+        queue = request.query.get("queue", "")
+        limit = _limit(request.query.get("limit", ""))
+        if limit is None:
+            return _answer({"error": "limit: is no number from 0 up; leave it out for all"}, 400)
+        chosen = [
+            record
+            for record in self._side.units.values()
+            if (not namespace or record.namespace == namespace)
+            and (not queue or record.unit.queue == queue)
+        ]
+        chosen.sort(key=_listing_order)
+        total = len(chosen)
+        words: list[dict[str, Any]] = []
+        for number, record in enumerate(chosen[:limit] if limit else chosen):
+            if number % CHUNK == CHUNK - 1:
+                await asyncio.sleep(0)
+            # It may have changed while others had their turn: what is known now is told.
+            unit = self._cache.unit(record.uid)
+            if unit is not None:
+                words.append(self._unit_words(unit))
+        return _answer({"units": words, "total": total})
+
+    async def _queues(self, _: web.Request) -> web.Response:
+        words = []
+        for record in sorted(self._side.queues.values(), key=lambda one: (one.namespace, one.name)):
+            queue = record.queue
+            counts = self._cache.queue_status(queue.key)
+            words.append(
+                {
+                    "namespace": queue.namespace,
+                    "name": queue.name,
+                    "policy": "" if counts is None else str(counts.policy),
+                    "notice": "" if counts is None else counts.notice,
+                    "priority": queue.priority,
+                    "quotaPath": queue.quota_path,
+                    "createdByUs": queue.created_by_us,
+                    "pending": 0 if counts is None else counts.pending,
+                    "reserved": 0 if counts is None else counts.reserved,
+                    "admitted": 0 if counts is None else counts.admitted,
+                    "head": "" if counts is None else counts.head,
+                }
+            )
+        return _answer({"queues": words})
+
+    async def _quotas(self, _: web.Request) -> web.Response:
+        return _answer({"tree": self._tree_words(), "quotas": self._quota_words()})
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        namespace = request.query.get("namespace", "")
+        name = request.query.get("name", "")
+        kind = request.query.get("kind", "")
+        if not namespace or not name:
+            return _answer({"error": "namespace and name: both are needed"}, 400)
+        unit = self._find(namespace, name, kind)
+        explained = None if unit is None else self._cache.explain(unit.uid, self._clock())
+        if unit is None or explained is None:
+            what = f"{kind or 'job or unit'} {namespace}/{name}"
+            return _answer({"error": f"the queue knows no {what}"}, 404)
+        return _answer(self._explained(unit, explained))
+
+    def _find(self, namespace: str, name: str, kind: str) -> Unit | None:
+        """The unit of a job of this name, else the unit of this name."""
+        if not kind or kind.lower() in {"queueunit", "queueunits", "qu", "qus"}:
+            record = self._side.units.get(namespace, name)
+            if record is not None:
+                return record.unit
+        for record in self._side.units.values():
+            job = record.unit.job
+            if (
+                job is not None
+                and record.namespace == namespace
+                and job.name == name
+                and (not kind or job.kind.lower() == kind.lower())
+            ):
+                return record.unit
+        return None
+
+    def _unit_words(self, unit: Unit) -> dict[str, Any]:
+        explained = self._cache.explain(unit.uid, self._clock())
+        return {} if explained is None else self._words(unit, explained)
+
+    def _words(self, unit: Unit, explained: Explanation) -> dict[str, Any]:
+        waits = explained.position > 0 or unit.phase is Phase.ENQUEUED
+        job = unit.job
+        return {
+            "namespace": unit.namespace,
+            "name": unit.name,
+            "uid": unit.uid,
+            "job": None
+            if job is None
+            else {
+                "apiVersion": job.api_version,
+                "kind": job.kind,
+                "namespace": job.namespace,
+                "name": job.name,
+                "uid": job.uid,
+            },
+            "queue": explained.queue,
+            "quota": explained.quota,
+            "phase": str(explained.phase),
+            "active": unit.active,
+            "priority": unit.priority,
+            "preemptible": unit.preemptible,
+            "request": unit.request.manifest(),
+            "position": explained.position,
+            "submitted": rfc3339_micro(unit.submitted),
+            "waitedSeconds": max(0.0, self._clock() - unit.submitted / 1e6) if waits else None,
+            "reason": str(explained.reason),
+            "message": explained.message,
+        }
+
+    def _explained(self, unit: Unit, explained: Explanation) -> dict[str, Any]:
+        return {
+            **self._words(unit, explained),
+            "policy": str(explained.policy or ""),
+            "notice": explained.notice,
+            "waitsFor": explained.waits_for,
+            "levels": [_level_words(level) for level in explained.levels],
+            "shortages": [_shortage_words(one) for one in explained.shortages],
+        }
+
+    def _tree_words(self) -> dict[str, Any] | None:
+        first = self._side.keeper.first()
+        if first is None:
+            return None
+        verdict = self._side.keeper.verdict(first)
+        return {
+            "namespace": first.namespace,
+            "name": first.name,
+            "valid": verdict.valid,
+            "reason": str(verdict.reason),
+            "message": verdict.message,
+        }
+
+    def _quota_words(self) -> list[dict[str, Any]]:
+        tree = self._side.keeper.in_force
+        if tree is None:
+            return []
+        usage = self._cache.quota_status()
+        return [
+            {
+                "path": path,
+                "name": node.name,
+                "parent": node.parent,
+                "leaf": node.leaf,
+                "namespaces": list(node.namespaces),
+                "used": _amounts(usage[path].used),
+                "request": _amounts(usage[path].request),
+                "min": _amounts(usage[path].min),
+                "max": _amounts(usage[path].max),
+            }
+            for path, node in tree.nodes.items()
+        ]
+
+
+def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:
+    unit = record.unit
+    return unit.queue, unit.phase is not Phase.ENQUEUED, order_key(unit)
+
+
+def _limit(text: str) -> int | None:
+    if not text:
+        return 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _amounts(amounts: Mapping[str, int]) -> dict[str, str]:
+    return {name: format_amount(name, amount) for name, amount in sorted(amounts.items())}
+
+
+def _amount(name: str, amount: int | None) -> str | None:
+    return None if amount is None else format_amount(name, amount)
+
+
+def _level_words(level: QuotaLevel) -> dict[str, Any]:
+    return {
+        "path": level.path,
+        "resources": [
+            {
+                "resource": one.resource,
+                "requested": _amount(one.resource, one.requested),
+                "used": _amount(one.resource, one.used),
+                "min": _amount(one.resource, one.min),
+                "max": _amount(one.resource, one.max),
+                "available": _amount(one.resource, one.available),
+            }
+            for one in level.resources
+        ],
+    }
+
+
+def _shortage_words(shortage: Shortage) -> dict[str, Any]:
+    name = shortage.resource
+    return {
+        "path": shortage.path,
+        "resource": name,
+        "bound": shortage.bound.name.lower(),
+        "requested": _amount(name, shortage.requested),
+        "used": _amount(name, shortage.used),
+        "limit": _amount(name, shortage.limit),
+        "missing": _amount(name, shortage.missing),
+        "message": shortage.message,
+    }
+
+
+def _answer(body: Mapping[str, Any] | Iterable[Any], status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body), status=status, content_type="application/json", charset="utf-8"
+    )
