@@ -13,12 +13,13 @@
            position (1-based among the waiting of its queue, 0 when it does not wait),
            submitted (RFC 3339), waitedSeconds (so far; null when it does not wait), reason, message
     QUEUE  namespace, name, policy (it is served by), notice (what it asks for and does not get;
-           the policy is empty for a Queue that is not served), priority, quotaPath, createdByUs, pending, reserved, admitted,
-           head ("namespace/name")
+           the policy is empty for a Queue that is not served), priority, quotaPath, createdByUs,
+           pending, reserved, admitted, head ("namespace/name")
     QUOTA  path, name, parent (path | null), leaf, namespaces, and used, request, min, max
-           {resource: quantity}, the bounds as they apply: times the oversell rate; parents before their children
+           {resource: quantity}, the bounds as they apply: times the oversell rate; parents before
+           their children
     TREE   namespace, name, valid, reason, message
-    explain: a UNIT, and policy ("" while there is no such Queue), notice, waitsFor (a sentence or ""),
+    explain: a UNIT, and policy ("" while there is no such Queue), notice, waitsFor (a sentence),
            levels [{path, resources [{resource, requested, used, min, max, available}]}] from the
            leaf to the root; an absent min or max is null, available null where nothing limits,
            shortages [{path, resource, bound, requested, used, limit, missing, message}]

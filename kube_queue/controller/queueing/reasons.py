@@ -52,8 +52,11 @@ TOLD_AS_EVENT: Final = SHORTAGES | {
 
 def worth_writing(stands: str, reason: Reason) -> bool:
     """Whether a unit whose status says `stands` ("" = nothing yet) is to be told this reason."""
-    if reason in PASSING:
-        return stands not in PASSING and stands not in SHORTAGES and bool(stands)
+    if reason is Reason.BACKOFF:
+        return stands not in SHORTAGES and stands != reason
+    if reason is Reason.ENQUEUED:
+        # Its turn comes at once or never: only words that are no longer true are worth replacing.
+        return bool(stands) and stands not in SHORTAGES and stands not in PASSING
     return stands != reason
 
 
