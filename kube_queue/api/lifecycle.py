@@ -1,26 +1,22 @@
 """The life of a QueueUnit: its phases, who may move it, and which phases hold quota.
 
-::
+C marks moves the controller writes, J those of the job side::
 
-                              ┌──────────────── JOB SIDE: adopted (released by hand) ─────┐
-                              │┌─────────────── controller: admitted, no checks ─────────┐│
-                              ││                                                         ▼▼
-    (created) ─────────▶ Enqueued ◀── controller ──▶ Reserved ── controller ──▶ Dequeued
-                           ▲  ▲  ▲                      │      checks Ready      │  │  │
-                           │  │  │               Retry  │                        │  │  │
-                           │  │  │ controller           ▼                        │  │  │
-                           │  │  └──────────── TimeoutBackoff ◀── controller ────┘  │  │
-                           │  │     backoff over                 pending too long   │  │
-                           │  │                                                     │  │
-                           │  └── JOB SIDE: suspended and its pods gone (evicted) ──┘  │
-                           │                                                           │ JOB SIDE:
-                           └───── JOB SIDE: the same ──────── Running ◀────────────────┤ pods run
-                                                                 │                     │
-                                                        JOB SIDE │ the job ended       │
-                                                                 ▼                     │
-                                                        Succeed, Failed ◀── JOB SIDE ──┘
+                         C admitted (no checks)   J adopted: its job was released by hand
+      ┌───────────────────────────────────────────────────────┐
+      │                                                       ▼
+    Enqueued ──C quota reserved──▶ Reserved ──C checks Ready──▶ Dequeued ──J pods run──▶ Running
+     ▲ ▲ ▲ ◀──────C given back──────┘ │                        │ │ │                    │ │
+     │ │ │                  C a check │                        │ │ │                    │ │
+     │ │ │                  says Retry▼     C pending too long │ │ │                    │ │
+     │ │ └───C backoff over─── TimeoutBackoff ◀────────────────┘ │ │                    │ │
+     │ │                                                         │ │                    │ │
+     │ └──────J job suspended, its pods gone─────────────────────┘ │ J the job ended    │ │
+     └────────J job suspended, its pods gone───────────────────────┼────────────────────┘ │
+                                                                   ▼                      │
+                                                        Succeed or Failed ◀──J job ended──┘
 
-    holds quota: Reserved, Dequeued, Running          never left again: Succeed, Failed
+    holds quota: Reserved, Dequeued, Running            never left again: Succeed, Failed
 
 An eviction is no transition: the controller sets condition Evicted and leaves phase and quota
 alone, the job side suspends the job and, once its pods are gone, moves the unit back to Enqueued.

@@ -51,16 +51,16 @@ class ResourceVector:
 
         Raises InvalidQuantity (bad or negative amount) or InvalidManifest (no map), with the path.
         """
-        if not quantities:
-            if quantities is None or isinstance(quantities, Mapping):
-                return EMPTY
-        elif isinstance(quantities, Mapping):
-            try:
-                return _parse_cached(tuple(quantities.items()))
-            except TypeError:
-                return _parse(tuple(quantities.items()), path)  # an unhashable amount: name it
-            except InvalidQuantity:
-                return _parse(tuple(quantities.items()), path)  # once more, for the path
+        if quantities is None:
+            return EMPTY
+        if type(quantities) is dict or isinstance(quantities, Mapping):
+            items = tuple(quantities.items())
+            if all(type(value) is str for _, value in items):
+                try:
+                    return _parse_shared(items)
+                except InvalidQuantity:
+                    pass  # parsed once more below, for the path
+            return _parse(items, path)
         raise InvalidManifest(
             f"a map of resource names to quantities is expected, not {shown(quantities)}",
             path,
@@ -212,16 +212,8 @@ def format_amount(name: str, amount: int) -> str:
     return str(Quantity(amount * 10**9, Format.BINARY_SI if binary else Format.DECIMAL_SI))
 
 
-# Typed by the checks inside _parse, so the wire's own types go in unchanged. Two spellings that
-# Python holds equal (1, 1.0, True) must not share an entry, hence typed=True does not suffice for
-# values inside a tuple: callers' tuples with anything but text and ints bypass the cache.
+# Texts only: Python holds 1, 1.0 and True equal, so as keys they would share one entry. The shared
+# vectors stay alive here after their last unit is gone, at most so many.
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _parse_shared(items: tuple[tuple[str, str], ...]) -> ResourceVector:
     return _parse(items, "")
-
-
-def _parse_cached(items: tuple[tuple[Any, Any], ...]) -> ResourceVector:
-    for _, value in items:
-        if type(value) is not str:
-            return _parse(items, "")
-    return _parse_shared(items)
