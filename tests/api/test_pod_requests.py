@@ -24,8 +24,8 @@ def sidecar(cpu: str) -> dict[str, Any]:
     return asking(cpu, restartPolicy="Always")
 
 
-def cpu_of(pod_spec: dict[str, Any], **options: ResourceVector) -> int:
-    return pod_request(pod_spec, **options)["cpu"]
+def cpu_of(pod_spec: dict[str, Any], runtime_overhead: ResourceVector = EMPTY) -> int:
+    return pod_request(pod_spec, runtime_overhead=runtime_overhead)["cpu"]
 
 
 @pytest.mark.parametrize(

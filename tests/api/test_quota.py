@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_queue import manifests
@@ -145,7 +145,11 @@ def test_a_min_is_held_against_the_children_only_where_the_parent_declares_one()
 
 
 def test_max_jobs_is_held_against_min_only_where_min_lists_it() -> None:
-    root = {"name": "root", "min": {"cpu": 5, MAX_JOBS: 2}, "children": [{"name": "a"}]}
+    root: dict[str, Any] = {
+        "name": "root",
+        "min": {"cpu": 5, MAX_JOBS: 2},
+        "children": [{"name": "a"}],
+    }
     assert violations(root) == {}
     root["children"] = [{"name": "a", "min": {MAX_JOBS: 3}}]
     assert set(violations(root)) == {f"spec.root.min[{MAX_JOBS}]"}
@@ -274,9 +278,9 @@ def test_depth_is_data_up_to_a_thousand_levels() -> None:
     leaf = tree.leaf_for("", "deep")
     assert leaf is not None
     assert len(tree.chain(leaf.path)) == 1000
-    tree, found = parse_tree(a_tree(a_chain_of(1500)))
-    assert tree is not None
-    assert tree.leaf_for("", "deep") is None
+    deeper, found = parse_tree(a_tree(a_chain_of(1500)))
+    assert deeper is not None
+    assert deeper.leaf_for("", "deep") is None
     assert any("deeper than" in one.problem for one in found)
 
 
@@ -296,7 +300,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_no_content_makes_the_reading_raise(root: object) -> None:
     tree, found = parse_tree(a_tree(root))
@@ -324,7 +327,6 @@ nodes = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(nodes)
 def test_a_tree_without_errors_keeps_every_rule(root: dict[str, Any]) -> None:
     tree, found = parse_tree(a_tree(root))
