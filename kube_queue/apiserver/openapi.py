@@ -1,7 +1,8 @@
-"""The OpenAPI v3 documents of the served kinds: what kubectl needs to apply, patch and explain.
+"""The OpenAPI documents of the served kinds: what kubectl needs to apply, patch and explain.
 
 Holds: respond; the index /openapi/v3 and one document for each group-version, with the schemas of
-its kinds, merge strategies among them, and their operations with the query parameters understood.
+its kinds, merge strategies among them, and their operations with the query parameters understood;
+an OpenAPI v2 document for those who insist.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from kube_queue.apiserver.kinds import Kind, KindRegistry
 
 Answer = tuple[int, str, bytes, dict[str, str]]
 
+_TITLE = "Kubernetes"
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _OBJECT_META = f"{_META}.ObjectMeta"
 _LIST_META = f"{_META}.ListMeta"
@@ -75,12 +78,17 @@ _ON_SUBRESOURCE = {
 }
 
 
-def respond(path: str, query: Iterable[tuple[str, str]], registry: KindRegistry) -> Answer | None:
-    """Status, content type, body and caching headers for an OpenAPI v3 path; None for others.
+def respond(
+    path: str, query: Iterable[tuple[str, str]], registry: KindRegistry, accept: str = ""
+) -> Answer | None:
+    """Status, content type, body and caching headers for an OpenAPI path; None for others.
 
-    A request that names the document's present hash may keep the answer for good.
+    A request that names the document's present hash may keep the answer for good. `accept` decides
+    between JSON and protobuf for /openapi/v2.
     """
     parts = [part for part in path.split("/") if part]
+    if parts == ["openapi", "v2"]:
+        return _version_two(accept)
     if parts[:2] != ["openapi", "v3"]:
         return None
     served = _group_versions(registry)
@@ -95,6 +103,30 @@ def respond(path: str, query: Iterable[tuple[str, str]], registry: KindRegistry)
     if ("hash", _hash(body)) in query:
         headers["Cache-Control"] = "public, immutable, max-age=31536000"
     return 200, JSON, body, headers
+
+
+def _version_two(accept: str) -> Answer:
+    """An OpenAPI v2 document without definitions.
+
+    kubectl asks for it, in protobuf, before it sends a List or a kind it does not know; finding no
+    definition it leaves the judgement to the server, where it belongs.
+    """
+    if "protobuf" not in accept:
+        info = {"title": _TITLE, "version": KUBERNETES_VERSION}
+        document = {"swagger": "2.0", "info": info, "paths": {}, "definitions": {}}
+        return 200, JSON, orjson.dumps(document), {"Vary": "Accept"}
+    info_message = _text_field(1, _TITLE) + _text_field(2, KUBERNETES_VERSION)
+    body = _text_field(1, "2.0") + _field(2, info_message) + _field(8, b"")
+    return 200, _V2_PROTOBUF, body, {"Vary": "Accept"}
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A protobuf field of bytes, shorter than 128."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def _text_field(number: int, text: str) -> bytes:
+    return _field(number, text.encode())
 
 
 def _group_versions(registry: KindRegistry) -> dict[str, tuple[Kind, ...]]:
@@ -141,7 +173,7 @@ def _document(kinds: tuple[Kind, ...]) -> bytes:
     return orjson.dumps(
         {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
+            "info": {"title": _TITLE, "version": KUBERNETES_VERSION},
             "paths": paths,
             "components": {"schemas": dict(sorted(schemas.items()))},
         }

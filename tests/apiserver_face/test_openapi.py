@@ -100,6 +100,17 @@ def test_a_kind_that_can_only_be_created_offers_nothing_else(registry: KindRegis
     assert "/api/v1/bindings" not in paths
 
 
-@pytest.mark.parametrize("path", ["/openapi/v2", "/openapi", "/openapi/v3/apis/none/v1", "/api"])
+@pytest.mark.parametrize("path", ["/openapi/v1", "/openapi", "/openapi/v3/apis/none/v1", "/api"])
 def test_other_paths_are_left_to_others(registry: KindRegistry, path: str) -> None:
     assert openapi.respond(path, (), registry) is None
+
+
+def test_version_two_is_an_empty_document_in_the_form_asked_for(registry: KindRegistry) -> None:
+    plain = openapi.respond("/openapi/v2", (), registry, "application/json")
+    assert plain is not None
+    assert json.loads(plain[2])["swagger"] == "2.0"
+    asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    encoded = openapi.respond("/openapi/v2", (), registry, asked)
+    assert encoded is not None
+    assert encoded[1].endswith("+protobuf")
+    assert encoded[2].startswith(b"\x0a\x032.0\x12")

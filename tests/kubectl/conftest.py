@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -117,17 +118,23 @@ class Ran:
 
     def table(self) -> list[dict[str, str]]:
         """A printed table: one mapping from heading to cell for each row."""
+        if not self.lines:
+            return []
         heading, *rows = self.lines
-        names = [name for name in heading.split("  ") if name.strip()]
-        starts = [heading.index(name.strip()) for name in names]
-        ends = [*starts[1:], None]
+        columns = list(re.finditer(r"\S+( \S+)*", heading))
+        ends = [*(column.start() for column in columns[1:]), None]
         return [
             {
-                name.strip(): row[start:end].strip()
-                for name, start, end in zip(names, starts, ends, strict=True)
+                column[0]: row[column.start() : end].strip()
+                for column, end in zip(columns, ends, strict=True)
             }
             for row in rows
         ]
+
+    @property
+    def squeezed(self) -> str:
+        """Its output with every run of blanks as one: layouts differ between versions."""
+        return re.sub(r"[ \t]+", " ", self.out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +271,14 @@ _counter = itertools.count(1)
 def home(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home directory with a kubeconfig and nothing else."""
     folder = tmp_path_factory.mktemp("home")
+    # Over plain http kubectl sends no token; what it does send is the user and password in the URL.
+    url = server.url.replace("http://", f"http://kube-queue:{TOKEN}@")
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "local",
-        "clusters": [{"name": "local", "cluster": {"server": server.url}}],
-        "users": [{"name": "local", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "local", "context": {"cluster": "local", "user": "local"}}],
+        "clusters": [{"name": "local", "cluster": {"server": url}}],
+        "contexts": [{"name": "local", "context": {"cluster": "local"}}],
     }
     (folder / "config").write_text(yaml.safe_dump(config))
     return folder

@@ -92,7 +92,8 @@ def test_apply_of_a_definition_serves_its_kind_at_once(kubectl: Kubectl) -> None
     assert kubectl.json("gadget", "g")["anything"] == {"goes": [1, "two"]}
     assert kubectl("get", "gadgets").table()[0].keys() == {"NAME", "AGE"}
     kubectl("delete", "crd", "gadgets.tools.example.com")
-    assert "the server doesn't have a resource type" in kubectl("get", "gadgets", fails=True).err
+    refused = kubectl("get", "gadgets", "--cache-dir", str(kubectl.home / "new"), fails=True)
+    assert "the server doesn't have a resource type" in refused.err
 
 
 def test_create_names_an_object_from_its_generate_name(kubectl: Kubectl) -> None:

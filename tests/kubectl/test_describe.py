@@ -7,9 +7,12 @@ from tests.kubectl.objects import a_job, a_pod, a_widget
 
 
 def _say(kubectl: Kubectl, kind: str, name: str, reason: str, message: str) -> None:
+    """An event about an object; one that is not there gets a uid all the same."""
+    uid = kubectl("get", kind, name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}").out
+    about = {"kind": kind, "name": name, "namespace": kubectl.namespace, "uid": uid or "none"}
     event: dict[str, Any] = {
         "metadata": {"generateName": f"{name}."},
-        "involvedObject": {"kind": kind, "name": name, "namespace": kubectl.namespace},
+        "involvedObject": about,
         "reason": reason,
         "message": message,
         "type": "Normal",
@@ -25,9 +28,9 @@ def test_describe_pod_tells_its_containers_and_events(kubectl: Kubectl) -> None:
     kubectl.apply(a_pod())
     _say(kubectl, "Pod", "p", "Scheduled", "assigned to n1")
     _say(kubectl, "Pod", "other", "Scheduled", "assigned to n2")
-    told = kubectl("describe", "pod", "p").out
-    assert "Name:             p" in told
-    assert "Image:      busybox" in told
+    told = kubectl("describe", "pod", "p").squeezed
+    assert "Name: p" in told
+    assert "Image: busybox" in told
     assert "assigned to n1" in told
     assert "assigned to n2" not in told
 
@@ -43,18 +46,18 @@ def test_describe_node_tells_its_room_and_its_pods(kubectl: Kubectl) -> None:
     pod = a_pod()
     pod["spec"]["nodeName"] = name
     kubectl.apply(pod)
-    told = kubectl("describe", "node", name).out
-    assert f"Name:               {name}" in told
-    assert "cpu:     4" in told
-    assert f"  {kubectl.namespace}" in told
+    told = kubectl("describe", "node", name).squeezed
+    assert f"Name: {name}" in told
+    assert "cpu: 4" in told
+    assert f" {kubectl.namespace} p " in told
     assert "100m (2%)" in told
 
 
 def test_describe_job_tells_that_it_is_suspended(kubectl: Kubectl) -> None:
     kubectl.apply(a_job())
     _say(kubectl, "Job", "pi", "Suspended", "Job suspended")
-    told = kubectl("describe", "job", "pi").out
-    assert "Suspend:          true" in told
+    told = kubectl("describe", "job", "pi").squeezed
+    assert "Suspend: true" in told
     assert "Job suspended" in told
 
 
@@ -67,8 +70,8 @@ def test_describe_namespace_tells_its_quota_and_limits(kubectl: Kubectl) -> None
         "spec": {"limits": [{"type": "Container", "default": {"cpu": "1"}}]},
     }
     kubectl.apply(limits)
-    told = kubectl("describe", "namespace", kubectl.namespace).out
-    assert "Status:       Active" in told
+    told = kubectl("describe", "namespace", kubectl.namespace).squeezed
+    assert "Status: Active" in told
     assert "Resource Quotas" in told
     assert "Container" in told
 
@@ -76,9 +79,9 @@ def test_describe_namespace_tells_its_quota_and_limits(kubectl: Kubectl) -> None
 def test_describe_custom_object_tells_every_field_and_its_events(kubectl: Kubectl) -> None:
     kubectl.apply(a_widget(parts=["wheel"]))
     _say(kubectl, "Widget", "w", "Queuing", "waits for cpu")
-    told = kubectl("describe", "widget", "w").out
-    assert "Kind:         Widget" in told
-    assert "Colour:  grey" in told
+    told = kubectl("describe", "widget", "w").squeezed
+    assert "Kind: Widget" in told
+    assert "Colour: grey" in told
     assert "waits for cpu" in told
 
 
@@ -88,12 +91,12 @@ def test_describe_of_the_other_kinds_works(kubectl: Kubectl) -> None:
     kubectl("create", "serviceaccount", "sa")
     kubectl("create", "quota", "q", "--hard=cpu=4")
     kubectl("create", "service", "clusterip", "svc", "--tcp=80:80")
-    assert "a:\n----\n1" in kubectl("describe", "configmap", "c").out
-    assert "a:  1 bytes" in kubectl("describe", "secret", "s").out
-    assert "Name:                sa" in kubectl("describe", "serviceaccount", "sa").out
-    assert "cpu" in kubectl("describe", "quota", "q").out
-    assert "Port:              80-80  80/TCP" in kubectl("describe", "service", "svc").out
-    assert "widgets" in kubectl("describe", "crd", "widgets.example.com").out
+    assert "a:\n----\n1" in kubectl("describe", "configmap", "c").squeezed
+    assert "a: 1 bytes" in kubectl("describe", "secret", "s").squeezed
+    assert "Name: sa" in kubectl("describe", "serviceaccount", "sa").squeezed
+    assert "cpu" in kubectl("describe", "quota", "q").squeezed
+    assert "Port: 80-80 80/TCP" in kubectl("describe", "service", "svc").squeezed
+    assert "widgets" in kubectl("describe", "crd", "widgets.example.com").squeezed
 
 
 def test_events_are_listed_by_the_object_they_are_about(kubectl: Kubectl) -> None:
