@@ -5,7 +5,7 @@ Nothing an object holds raises, and nothing is admitted for free because of a sl
 * an amount that cannot be read or is negative: in a max it allows nothing of the resource, in a
   min it guarantees nothing, in a lend limit nothing is lent;
 * a max that is no map at all: no job is admitted below the node (``kube-queue/max-jobs`` 0);
-* a node without a usable name, a second node of the same path, a node deeper than a thousand
+* a node without a usable name, a second node of the same path, a node deeper than a hundred
   levels: left out with all below it; its jobs wait with reason NoQuota;
 * a namespace listed twice belongs to the first leaf; one on an inner node belongs to none.
 """
