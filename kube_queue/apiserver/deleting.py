@@ -32,10 +32,13 @@ def delete(world: World, call: Call) -> Response:
     record = find(call)
     kind = call.kind
     check_delete_preconditions(kind, record, chosen)
+    warnings = tuple(rules_of(kind).deletion_warnings(chosen.propagation))
     left = remove(world, kind, call.collection, record, chosen)
     if left is None and not rules_of(kind).returns_deleted:
-        return Response(200, JSON_HEADERS, orjson.dumps(success(kind, record.name, record.uid)))
-    return Response(200, JSON_HEADERS, view_of(world, call).one(left or record))
+        return Response(
+            200, JSON_HEADERS, orjson.dumps(success(kind, record.name, record.uid)), warnings
+        )
+    return Response(200, JSON_HEADERS, view_of(world, call).one(left or record), warnings)
 
 
 def check_delete_preconditions(kind: Kind, record: Record, chosen: DeleteOptions) -> None:
@@ -65,7 +68,10 @@ def remove(
     obj = record.decode()
     metadata = obj["metadata"]
     grace = rules.grace(obj, chosen.grace)
-    finalizers = _finalizers(metadata, chosen.propagation)
+    propagation = chosen.propagation or rules.default_propagation
+    if propagation == "Orphan" and record.uid not in world.store.dependents:
+        propagation = "Background"  # There is nothing to orphan, so nothing to wait for.
+    finalizers = _finalizers(metadata, propagation)
     deleting = "deletionTimestamp" in metadata
     shorter = grace < metadata.get("deletionGracePeriodSeconds", 0)
     if not finalizers and not grace and not rules.holds(obj):

@@ -20,6 +20,9 @@ class Rules:
     returns_deleted: ClassVar[bool] = False
     """Whether deleting at once answers with the object instead of a Status."""
 
+    default_propagation: ClassVar[str] = ""
+    """What happens to dependents when a delete does not say; "" is Background."""
+
     def generation(self, kind: Kind) -> bool:
         """Whether the kind's objects carry metadata.generation."""
         return self.has_generation
@@ -47,4 +50,8 @@ class Rules:
 
     def warnings(self, obj: Object) -> Iterable[str]:
         """What the caller should know although the object is accepted."""
+        return ()
+
+    def deletion_warnings(self, propagation: str) -> Iterable[str]:
+        """What the caller of a delete should know; `propagation` is what it asked for."""
         return ()

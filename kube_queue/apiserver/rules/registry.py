@@ -3,11 +3,15 @@
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.rules.base import Rules
 from kube_queue.apiserver.rules.crds import CustomResourceDefinitionRules
+from kube_queue.apiserver.rules.jobs import JobRules
+from kube_queue.apiserver.rules.pods import PodRules
 from kube_queue.apiserver.rules.small import (
+    LimitRangeRules,
     NamespaceRules,
     NodeRules,
     PlainRules,
     PriorityClassRules,
+    ResourceQuotaRules,
 )
 
 _CUSTOM = Rules()
@@ -15,6 +19,10 @@ _PLAIN = PlainRules()
 _RULES: dict[tuple[str, str], Rules] = {
     ("", "namespaces"): NamespaceRules(),
     ("", "nodes"): NodeRules(),
+    ("", "pods"): PodRules(),
+    ("batch", "jobs"): JobRules(),
+    ("", "limitranges"): LimitRangeRules(),
+    ("", "resourcequotas"): ResourceQuotaRules(),
     ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionRules(),
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassRules(),
 }

@@ -2,6 +2,7 @@
 
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.quantities import settle_amounts
 from kube_queue.apiserver.status import FieldError, field_forbidden, field_invalid, forbidden
 from kube_queue.apiserver.store import Object, Record
 from kube_queue.apiserver.world import World
@@ -47,6 +48,40 @@ class NodeRules(PlainRules):
 
     keeps_status = True
 
+    def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
+        settle_amounts(obj.get("status"), ("capacity", "allocatable"), "status")
+
+
+class ResourceQuotaRules(PlainRules):
+    """A quota's amounts are quantities."""
+
+    def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
+        settle_amounts(obj.get("spec"), ("hard",), "spec")
+        settle_amounts(obj.get("status"), ("hard", "used"), "status")
+
+
+class LimitRangeRules(PlainRules):
+    """A limit range's amounts are quantities."""
+
+    def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
+        spec = obj.get("spec")
+        limits = spec.get("limits") if type(spec) is dict else None
+        keys = ("default", "defaultRequest", "max", "min", "maxLimitRequestRatio")
+        for place, limit in enumerate(limits if type(limits) is list else ()):
+            settle_amounts(limit, keys, f"spec.limits[{place}]")
+
+
+def _check_only_default(world: World, kind: Kind, name: str) -> None:
+    classes = world.store.collection("scheduling.k8s.io", "priorityclasses").records
+    for record in classes.values():
+        if record.name != name and record.decode().get("globalDefault"):
+            raise forbidden(
+                kind,
+                name,
+                f"PriorityClass {record.name} is already marked as default. "
+                "Only one default can exist",
+            )
+
 
 class PriorityClassRules(Rules):
     """A class's value and policy never change; names and values of the system are its own."""
@@ -54,6 +89,8 @@ class PriorityClassRules(Rules):
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
         obj.setdefault("value", 0)
+        if obj.get("globalDefault") is True:
+            _check_only_default(world, kind, obj["metadata"].get("name", ""))
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         found = []
