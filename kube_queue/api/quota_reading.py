@@ -14,8 +14,8 @@ from kube_queue.api.names import LEND_LIMIT_ATTRIBUTE, MAX_JOBS
 from kube_queue.api.quota_tree import Violation
 from kube_queue.api.resources import parse_limit
 
-# Each level nests a list and a map, and orjson writes 254 levels at most: the status of a deeper tree
-# could not be sent.
+# Each level nests a list and a map, and orjson writes 254 levels at most: the status of a deeper
+# tree could not be sent.
 _DEEPEST: Final = 100
 _NODE_FIELDS: Final = frozenset({"name", "namespaces", "attributes", "min", "max", "children"})
 

@@ -272,9 +272,9 @@ def test_a_root_without_a_name_is_called_root() -> None:
 
 
 def a_chain_of(levels: int) -> dict[str, Any]:
-    node: dict[str, Any] = {"name": "n", "namespaces": ["deep"]}
-    for _ in range(levels - 1):
-        node = {"name": "n", "children": [node]}
+    node: dict[str, Any] = {"name": f"n{levels}", "namespaces": ["deep"]}
+    for level in range(levels - 1, 0, -1):
+        node = {"name": f"n{level}", "children": [node]}
     return node
 
 
