@@ -260,7 +260,12 @@ class WriteScheduler:
             sleep=partial(self._rest, write),
             reraise=True,
         )
-        return await attempts(write.send, self._client)
+
+        # tenacity awaits coroutine functions only; a send may be any callable.
+        async def attempt() -> Any:
+            return await write.send(self._client)
+
+        return await attempts(attempt)
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
