@@ -1,6 +1,8 @@
 """The server as a process: `python -m kube_queue.apiserver --port 0 --token-file FILE`.
 
-Prints its URL on one line and serves until it is told to end.
+Prints its URL on one line and serves until it is told to end. With `--certificate-file` it serves
+TLS as well, on a port of its own: it writes its certificate there and prints the https URL on a
+second line; that is the one for kubectl, which sends its token only over TLS.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.http import serve
+from kube_queue.apiserver.tls import self_signed
 
 
 def _arguments() -> argparse.Namespace:
@@ -26,6 +29,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--exit-with-stdin", action="store_true", help="end when standard input closes"
     )
+    parser.add_argument(
+        "--certificate-file", type=Path, help="serve TLS too, and write the certificate here"
+    )
+    parser.add_argument("--tls-port", type=int, default=0, help="port for TLS; 0 takes a free one")
     return parser.parse_args()
 
 
@@ -33,8 +40,14 @@ async def _main(arguments: argparse.Namespace) -> None:
     token = arguments.token_file.read_text().strip() if arguments.token_file else ""
     # This file is a process of its own: here the wall clock and true chance come in.
     server = ApiServer(clock=time.time, rng=random.SystemRandom())  # noqa: TID251
-    running = await serve(server, host=arguments.host, port=arguments.port, token=token)
-    print(running.url, flush=True)  # noqa: T201
+    fronts = [await serve(server, host=arguments.host, port=arguments.port, token=token)]
+    if arguments.certificate_file:
+        tls = self_signed(time.time())  # noqa: TID251
+        arguments.certificate_file.write_text(tls.certificate)
+        fronts.append(
+            await serve(server, host=arguments.host, port=arguments.tls_port, token=token, tls=tls)
+        )
+    print(*(front.url for front in fronts), sep="\n", flush=True)  # noqa: T201
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -48,7 +61,8 @@ async def _main(arguments: argparse.Namespace) -> None:
     else:
         await end.wait()
     await server.close()
-    await running.close()
+    for front in fronts:
+        await front.close()
 
 
 async def _drain(reader: asyncio.StreamReader, end: asyncio.Event) -> None:

@@ -18,6 +18,7 @@ from kube_queue.apiserver.body import BODY_LIMIT
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.messages import Request, Response
 from kube_queue.apiserver.status import StatusError, bad_request, too_large
+from kube_queue.apiserver.tls import Certificate
 from kube_queue.apiserver.watch import WatchStream
 
 BODY_SECONDS = 30.0
@@ -40,9 +41,18 @@ class RunningServer:
 
 
 async def serve(
-    server: ApiServer, *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+    server: ApiServer,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str = "",
+    tls: Certificate | None = None,
 ) -> RunningServer:
-    """The server listens; port 0 takes a free one. An empty token lets everybody in."""
+    """The server listens; port 0 takes a free one. An empty token lets everybody in.
+
+    kubectl and client-go send a token from a kubeconfig only over TLS: give them a URL that was
+    served with a certificate, which is also their certificate authority.
+    """
     front = _Front(server, token)
     low = web.Server(
         front.handle,
@@ -53,11 +63,13 @@ async def serve(
     )
     runner = web.ServerRunner(low, shutdown_timeout=0.0)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=1024)
+    context = tls.context() if tls is not None else None
+    site = web.TCPSite(runner, host, port, backlog=1024, ssl_context=context)
     await site.start()
     bound = int(runner.addresses[0][1])
     shown = f"[{host}]" if ":" in host else host
-    return RunningServer(bound, f"http://{shown}:{bound}", runner)
+    scheme = "http" if tls is None else "https"
+    return RunningServer(bound, f"{scheme}://{shown}:{bound}", runner)
 
 
 class _Front:
