@@ -41,6 +41,9 @@ ATTEMPTS = 8
 FIRST_REST = 0.1
 LAST_REST = 5.0
 
+IN_DOUBT = (ConnectionLost, TooManyRequests, ServerFault)
+"""After these a write may or may not have been carried out, or will be if asked again."""
+
 Send = Callable[[Client], Awaitable[Any]]
 
 
@@ -253,24 +256,34 @@ class WriteScheduler:
             self._tell(write, outcome)
 
     async def _attempts(self, write: _Write) -> Any:
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type((ConnectionLost, TooManyRequests, ServerFault)),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=self._wait,
-            sleep=partial(self._rest, write),
-            reraise=True,
-        )
+        # Machinery for trying again costs more than a write; only one in doubt pays for it.
+        try:
+            return await write.send(self._client)
+        except IN_DOUBT as error:
+            wait = self._pause(error, 1)
+        await self._rest(write, wait)
 
         # tenacity awaits coroutine functions only; a send may be any callable.
         async def attempt() -> Any:
             return await write.send(self._client)
 
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(IN_DOUBT),
+            stop=stop_after_attempt(ATTEMPTS - 1),
+            wait=self._next_pause,
+            sleep=partial(self._rest, write),
+            reraise=True,
+        )
         return await attempts(attempt)
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _next_pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
+        return self._pause(error, state.attempt_number + 1)
+
+    def _pause(self, error: BaseException | None, attempts: int) -> float:
+        """Seconds to rest after so many attempts, the last of which ended in the error."""
         asked = error.retry_after if isinstance(error, ApiError) else None
-        grown = min(LAST_REST, FIRST_REST * 2.0 ** (state.attempt_number - 1))
+        grown = min(LAST_REST, FIRST_REST * 2.0 ** (attempts - 1))
         # At least what was asked; jitter spreads writers that failed together.
         return max(asked or 0.0, grown) * (1.0 + self._rng.random() / 2)
 
