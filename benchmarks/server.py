@@ -1,0 +1,256 @@
+"""How fast the embedded API server is, beside the bare HTTP stack it stands on.
+
+`python benchmarks/server.py [--json]` starts the server and a bare aiohttp server that only echoes
+bodies (and, for watches, writes one ready line to each open stream), each in a process of its own,
+sends both the same requests from this process, in turns, and prints medians and ratios.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+GROUP = "/apis/bench.kube-queue/v1alpha1/namespaces/default/units"
+CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "units.bench.kube-queue"},
+    "spec": {
+        "group": "bench.kube-queue",
+        "scope": "Namespaced",
+        "names": {"plural": "units", "kind": "Unit"},
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "required": ["resource"],
+                                "properties": {
+                                    "priority": {"type": "integer", "minimum": -100},
+                                    "queue": {"type": "string", "default": ""},
+                                    "resource": {
+                                        "type": "object",
+                                        "additionalProperties": {
+                                            "x-kubernetes-int-or-string": True
+                                        },
+                                    },
+                                },
+                            },
+                            "status": {
+                                "type": "object",
+                                "properties": {
+                                    "phase": {"type": "string", "enum": ["Enqueued", "Dequeued"]},
+                                    "message": {"type": "string"},
+                                },
+                            },
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+def unit(name: str) -> bytes:
+    """A small custom resource, encoded."""
+    return json.dumps(
+        {
+            "apiVersion": "bench.kube-queue/v1alpha1",
+            "kind": "Unit",
+            "metadata": {"name": name, "labels": {"queue": "a"}, "annotations": {"from": "bench"}},
+            "spec": {"priority": 5, "resource": {"cpu": "3", "memory": "4Gi"}},
+        }
+    ).encode()
+
+
+class Connection:
+    """One keep-alive connection, as cheap as asyncio allows, so that the server is the limit."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def open(self) -> None:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def send(self, method: str, path: str, body: bytes, media: str) -> int:
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: b\r\nContent-Type: {media}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        self.writer.write(head.encode() + body)
+        header = await self.reader.readuntil(b"\r\n\r\n")
+        length = header.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
+        await self.reader.readexactly(int(length))
+        return int(header[9:12])
+
+    async def watch(self, path: str, lines: int) -> None:
+        self.writer.write(f"GET {path}?watch=true HTTP/1.1\r\nHost: b\r\n\r\n".encode())
+        await self.reader.readuntil(b"\r\n\r\n")
+        seen = 0
+        while seen < lines:
+            chunk = await self.reader.read(1 << 18)
+            seen += chunk.count(b'{"type":')
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+async def writes(
+    port: int, count: int, connections: int, make: Callable[[int], tuple[str, str, bytes, str]]
+) -> float:
+    """Requests a second, `connections` at a time."""
+    numbers = itertools.count()
+
+    async def work(connection: Connection) -> None:
+        while (number := next(numbers)) < count:
+            status = await connection.send(*make(number))
+            if status >= 300:
+                raise SystemExit(f"request {number} was answered with {status}")
+
+    lanes = [Connection(port) for _ in range(connections)]
+    await asyncio.gather(*(lane.open() for lane in lanes))
+    began = time.perf_counter()
+    await asyncio.gather(*(work(lane) for lane in lanes))
+    took = time.perf_counter() - began
+    for lane in lanes:
+        lane.close()
+    return count / took
+
+
+async def deliveries(
+    port: int, count: int, watchers: int, make: Callable[[int], tuple[str, str, bytes, str]]
+) -> float:
+    """Watch events delivered a second to `watchers` streams while one after another is written."""
+    streams = [Connection(port) for _ in range(watchers)]
+    await asyncio.gather(*(stream.open() for stream in streams))
+    reading = [asyncio.create_task(stream.watch(GROUP, count)) for stream in streams]
+    await asyncio.sleep(0.2)
+    began = time.perf_counter()
+    await writes(port, count, 4, make)
+    await asyncio.gather(*reading)
+    took = time.perf_counter() - began
+    for stream in streams:
+        stream.close()
+    return count * watchers / took
+
+
+async def bare() -> None:
+    """A server that echoes bodies and writes one ready line to each stream for every write."""
+    streams: list[web.StreamResponse] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "GET":
+            out = web.StreamResponse(headers={"Content-Type": "application/json"})
+            await out.prepare(request)
+            streams.append(out)
+            await asyncio.Event().wait()
+        body = await request.read()
+        line = b'{"type":"MODIFIED","object":%b}\n' % body
+        for stream in streams:
+            await stream.write(line)
+        return web.Response(body=body, content_type="application/json")
+
+    low = web.Server(handle, access_log=None, handler_cancellation=True)
+    runner = web.ServerRunner(low)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+async def start(*command: str) -> tuple[asyncio.subprocess.Process, int]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    url = (await process.stdout.readline()).decode().strip()
+    return process, int(url.rpartition(":")[2])
+
+
+async def one_round(count: int, watchers: int) -> dict[str, float]:
+    """Every figure once, on fresh processes."""
+    ours, port = await start("-m", "kube_queue.apiserver")
+    echo, echo_port = await start(__file__, "--bare")
+    merge = "application/merge-patch+json"
+
+    def create(prefix: str) -> Callable[[int], tuple[str, str, bytes, str]]:
+        return lambda n: ("POST", GROUP, unit(f"{prefix}-{n}"), "application/json")
+
+    def patch(n: int) -> tuple[str, str, bytes, str]:
+        body = json.dumps({"status": {"phase": "Dequeued", "message": f"at {n}"}}).encode()
+        return "PATCH", f"{GROUP}/unit-{n % count}/status", body, merge
+
+    def echoed_patch(n: int) -> tuple[str, str, bytes, str]:
+        return "PATCH", f"{GROUP}/unit-{n % count}/status", unit(f"unit-{n}"), merge
+
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    crd = json.dumps(CRD).encode()
+    await writes(port, 1, 1, lambda _: ("POST", path, crd, "application/json"))
+    figures = {
+        "creates": await writes(port, count, 16, create("unit")),
+        "bare_creates": await writes(echo_port, count, 16, create("unit")),
+        "patches": await writes(port, count, 16, patch),
+        "bare_patches": await writes(echo_port, count, 16, echoed_patch),
+        "deliveries": await deliveries(port, count, watchers, patch),
+        "bare_deliveries": await deliveries(echo_port, count, watchers, echoed_patch),
+    }
+    for process in (ours, echo):
+        process.terminate()
+        await process.wait()
+    return figures
+
+
+async def measure(rounds: int, count: int, watchers: int) -> dict[str, Any]:
+    """Medians over the rounds, and the ratio of each figure to the bare stack's."""
+    seen = [await one_round(count, watchers) for _ in range(rounds)]
+    result: dict[str, Any] = {
+        key: round(statistics.median(figures[key] for figures in seen)) for key in seen[0]
+    }
+    for key in ("creates", "patches", "deliveries"):
+        ratios = [figures[key] / figures[f"bare_{key}"] for figures in seen]
+        result[f"{key}_ratio"] = round(statistics.median(ratios), 3)
+    return {"rounds": rounds, "requests": count, "watchers": watchers, **result}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--watchers", type=int, default=16)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.bare:
+        asyncio.run(bare())
+        return
+    result = asyncio.run(measure(arguments.rounds, arguments.count, arguments.watchers))
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    goals = {"creates": 0.25, "patches": 0.2, "deliveries": 0.5}
+    print(f"{'':12}{'server':>10}{'bare':>10}{'ratio':>8}{'goal':>8}")
+    for key, goal in goals.items():
+        print(
+            f"{key + '/s':12}{result[key]:>10}{result[f'bare_{key}']:>10}"
+            f"{result[f'{key}_ratio']:>8.2f}{goal:>8.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
