@@ -139,9 +139,14 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running embedded server."""
+    """A running embedded server: a plain URL for us, one with TLS for kubectl.
+
+    kubectl sends a token only over TLS.
+    """
 
     url: str
+    tls_url: str
+    certificate: Path
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer to one request of our own, beside kubectl."""
@@ -244,17 +249,19 @@ def binary() -> str:
 @pytest.fixture(scope="session")
 def server(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An embedded server in a process of its own, with the kind Widget."""
-    token = tmp_path_factory.mktemp("token") / "token"
+    folder = tmp_path_factory.mktemp("server")
+    token, certificate = folder / "token", folder / "certificate.pem"
     token.write_text(TOKEN)
+    files = ("--token-file", str(token), "--certificate-file", str(certificate))
     process = subprocess.Popen(
-        [sys.executable, "-m", "kube_queue.apiserver", "--port", "0", "--token-file", str(token)],
+        [sys.executable, "-m", "kube_queue.apiserver", "--port", "0", *files],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     try:
-        url = process.stdout.readline().split()[-1]
-        running = Server(url.rstrip("/"))
+        url, tls_url = (process.stdout.readline().strip() for _ in range(2))
+        running = Server(url, tls_url, certificate)
         crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         running.ask("POST", crds, WIDGETS)
         yield running
@@ -271,14 +278,14 @@ _counter = itertools.count(1)
 def home(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home directory with a kubeconfig and nothing else."""
     folder = tmp_path_factory.mktemp("home")
-    # Over plain http kubectl sends no token; what it does send is the user and password in the URL.
-    url = server.url.replace("http://", f"http://kube-queue:{TOKEN}@")
+    cluster = {"server": server.tls_url, "certificate-authority": str(server.certificate)}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "local",
-        "clusters": [{"name": "local", "cluster": {"server": url}}],
-        "contexts": [{"name": "local", "context": {"cluster": "local"}}],
+        "clusters": [{"name": "local", "cluster": cluster}],
+        "users": [{"name": "local", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "local", "context": {"cluster": "local", "user": "local"}}],
     }
     (folder / "config").write_text(yaml.safe_dump(config))
     return folder

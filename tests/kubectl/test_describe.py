@@ -9,7 +9,14 @@ from tests.kubectl.objects import a_job, a_pod, a_widget
 def _say(kubectl: Kubectl, kind: str, name: str, reason: str, message: str) -> None:
     """An event about an object; one that is not there gets a uid all the same."""
     uid = kubectl("get", kind, name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}").out
-    about = {"kind": kind, "name": name, "namespace": kubectl.namespace, "uid": uid or "none"}
+    group_version = {"Pod": "v1", "Job": "batch/v1", "Widget": "example.com/v1"}[kind]
+    about = {
+        "apiVersion": group_version,
+        "kind": kind,
+        "name": name,
+        "namespace": kubectl.namespace,
+        "uid": uid or "none",
+    }
     event: dict[str, Any] = {
         "metadata": {"generateName": f"{name}."},
         "involvedObject": about,
@@ -89,14 +96,23 @@ def test_describe_of_the_other_kinds_works(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "c", "--from-literal=a=1")
     kubectl("create", "secret", "generic", "s", "--from-literal=a=1")
     kubectl("create", "serviceaccount", "sa")
-    kubectl("create", "quota", "q", "--hard=cpu=4")
     kubectl("create", "service", "clusterip", "svc", "--tcp=80:80")
     assert "a:\n----\n1" in kubectl("describe", "configmap", "c").squeezed
     assert "a: 1 bytes" in kubectl("describe", "secret", "s").squeezed
     assert "Name: sa" in kubectl("describe", "serviceaccount", "sa").squeezed
-    assert "cpu" in kubectl("describe", "quota", "q").squeezed
     assert "Port: 80-80 80/TCP" in kubectl("describe", "service", "svc").squeezed
     assert "widgets" in kubectl("describe", "crd", "widgets.example.com").squeezed
+
+
+def test_a_quota_tells_what_is_used_of_it(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "q", "--hard=cpu=4,memory=4Gi")
+    quota = kubectl.json("quota", "q")
+    quota["status"] = {"hard": quota["spec"]["hard"], "used": {"cpu": "3", "memory": "0"}}
+    path = f"/api/v1/namespaces/{kubectl.namespace}/resourcequotas/q/status"
+    kubectl.server.ask("PUT", path, quota)
+    assert "cpu 3 4" in kubectl("describe", "quota", "q").squeezed
+    (row,) = kubectl("get", "resourcequota", "q", "-o", "wide").table()
+    assert row["REQUEST"] == "cpu: 3/4, memory: 0/4Gi"
 
 
 def test_events_are_listed_by_the_object_they_are_about(kubectl: Kubectl) -> None:

@@ -79,6 +79,5 @@ def test_what_is_not_served_is_refused_clearly(kubectl: Kubectl) -> None:
 
 
 def test_a_wrong_token_is_refused(kubectl: Kubectl) -> None:
-    server = kubectl.server.url.replace("http://", "http://kube-queue:wrong@")
-    refused = kubectl("get", "pods", f"--server={server}", fails=True)
+    refused = kubectl("get", "pods", "--token=wrong", fails=True)
     assert "You must be logged in to the server" in refused.err
