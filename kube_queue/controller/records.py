@@ -17,7 +17,6 @@ import orjson
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
 from kube_queue.api.loose import mapping_of, text_of
-from kube_queue.api.names import QUEUE_NAME_ANNOTATION
 from kube_queue.api.queues import Queue, project_queue
 from kube_queue.api.quota import SeenTree, project_tree
 from kube_queue.api.resources import ResourceVector
@@ -48,8 +47,6 @@ class UnitRecord:
     """Empty once the unit left its queue, and where they do not add up to its request."""
     conditions: Conditions
     """Empty once the unit left its queue."""
-    named_queue: str
-    """The queue its annotation names, kept only while spec.queue is empty."""
 
     @property
     def namespace(self) -> str:
@@ -140,13 +137,11 @@ def unit_record(obj: Mapping[str, Any]) -> UnitRecord:
     """The record of a QueueUnit object; never raises on content."""
     unit = project_unit(obj)
     if unit.phase in HOLDS_QUOTA or unit.phase in FINISHED:
-        return UnitRecord(unit, (), (), "")
-    annotations = mapping_of(mapping_of(obj.get("metadata")).get("annotations"))
+        return UnitRecord(unit, (), ())
     return UnitRecord(
         unit,
         _pod_sets(mapping_of(obj.get("spec")).get("podSet"), unit.request),
         conditions_of(obj),
-        "" if unit.queue else text_of(annotations.get(QUEUE_NAME_ANNOTATION)),
     )
 
 

@@ -11,11 +11,10 @@ from kube_queue.api.errors import AlreadyExists, Conflict, NotFound
 from kube_queue.api.lifecycle import FINISHED
 from kube_queue.api.names import (
     CREATED_BY_LABEL,
-    QUEUE_NAME_ANNOTATION,
     QUEUE_NAMESPACE,
     QUOTA_PATH_ANNOTATION,
 )
-from kube_queue.api.quota import QuotaTree, queue_for, queue_name
+from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.api.types import QUEUE_UNITS, QUEUES
 from kube_queue.controller.effects import write_key
 from kube_queue.controller.records import QueueRecord, UnitRecord
@@ -173,10 +172,10 @@ class QueueFiller:
             return
         unit = record.unit
         leaf = None if self._tree is None else self._tree.leaf_for(unit.quota, unit.namespace)
-        name = queue_for({QUEUE_NAME_ANNOTATION: record.named_queue}, leaf)
-        if not name:
+        if leaf is None:
             return
-        patch = merge_patch(unit.uid, unit.resource_version, {"spec": {"queue": name}})
+        changes = {"spec": {"queue": queue_name(leaf.path)}}
+        patch = merge_patch(unit.uid, unit.resource_version, changes)
 
         async def send(client: Client) -> None:
             try:
