@@ -60,11 +60,12 @@ def test_describe_node_tells_its_room_and_its_pods(kubectl: Kubectl) -> None:
     assert "100m (2%)" in told
 
 
-def test_describe_job_tells_that_it_is_suspended(kubectl: Kubectl) -> None:
+def test_describe_job_tells_its_numbers_and_events(kubectl: Kubectl) -> None:
     kubectl.apply(a_job())
     _say(kubectl, "Job", "pi", "Suspended", "Job suspended")
     told = kubectl("describe", "job", "pi").squeezed
-    assert "Suspend: true" in told
+    assert "Completions: 1" in told
+    assert "Image: perl:5.34.0" in told
     assert "Job suspended" in told
 
 

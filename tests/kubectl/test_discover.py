@@ -8,7 +8,7 @@ from tests.kubectl.conftest import Kubectl
 def test_version_tells_the_servers_version(kubectl: Kubectl) -> None:
     told = json.loads(kubectl("version", "-o", "json").out)["serverVersion"]
     assert (told["major"], told["minor"]) == ("1", "36")
-    assert "Server Version: v1.36." in kubectl("version").out
+    assert "v1.36." in kubectl("version").out
 
 
 def test_api_resources_list_built_in_and_custom_kinds(kubectl: Kubectl) -> None:

@@ -1,6 +1,6 @@
 """What is known about built-in kinds, loaded from data beside this file.
 
-Holds: load_kinds, definitions, served_subresource, protobuf_tables; the JSON files and a note of
+Holds: load_kinds, definitions, served_subresources, protobuf_tables; the JSON files and a note of
     their source (README.md).
 May import: kinds.
 Never: a guess; the files are generated from Kubernetes' own documents.
