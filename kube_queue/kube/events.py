@@ -6,6 +6,7 @@ one Event whose count rises, and when too many wait to be written the next are d
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,12 +146,9 @@ async def _write(client: Client, event: dict[str, Any], spoken: _Spoken) -> None
     namespace = event["involvedObject"]["namespace"] or "default"
     changing = {"count": spoken.count, "lastTimestamp": rfc3339(spoken.last)}
     if spoken.created:
-        try:
+        # Servers forget Events after an hour; then this one starts anew.
+        with contextlib.suppress(NotFound):
             await client.patch(EVENTS, namespace, spoken.name, changing)
-        except NotFound:
-            # Servers forget Events after an hour; then this one starts anew.
-            spoken.created = False
-        else:
             return
     metadata = {"name": spoken.name, "namespace": namespace}
     fixed = {**event, "metadata": metadata, "firstTimestamp": rfc3339(spoken.first)}

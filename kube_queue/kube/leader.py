@@ -79,8 +79,8 @@ class LeaderElector:
         """Wait for the lead, then run `on_started()` for as long as it is held.
 
         Returns when `on_started` returned, or when the lead was lost and `on_started` has been
-        cancelled and has ended. Raises what `on_started` raised. Left for any reason but a lost
-        lead, the Lease is released, so that the next holder need not wait.
+        cancelled and has ended. Raises what `on_started` raised. A Lease that is still ours at the
+        end is released, so that the next holder need not wait.
         """
         while not await self._try():
             await asyncio.sleep(self._retry_seconds)
@@ -91,14 +91,12 @@ class LeaderElector:
         try:
             await asyncio.wait({work, keeping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            lost = keeping.done()
             # The work stops before the Lease is free: never two leaders at once.
             for task in (work, keeping):
                 task.cancel()
             await asyncio.gather(work, keeping, return_exceptions=True)
             self.leading = False
-            if not lost:
-                await self._release()
+            await self._release()
         for task in (keeping, work):
             if not task.cancelled():
                 task.result()

@@ -118,6 +118,27 @@ def test_a_failed_reconcile_is_repeated_and_a_wish_to_look_again_is_granted() ->
     assert run_virtual(main()) == [("fails", 0), ("again", 0), ("fails", 1), ("again", 10)]
 
 
+def test_a_key_that_succeeded_meanwhile_is_repeated_soon_when_it_fails_again() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[str] = WorkQueue(first_backoff=1)
+        runs: list[float] = []
+
+        async def reconcile(key: str) -> float | None:
+            runs.append(loop.time())
+            if len(runs) in {1, 2, 3, 5}:
+                raise ConnectionLost("no answer")
+            return 100.0
+
+        queue.add("a")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(150):
+                await run_workers(queue, reconcile, 1)
+        return runs
+
+    assert run_virtual(main()) == [0, 1, 3, 7, 107, 108]
+
+
 def test_no_key_is_reconciled_by_two_workers_at_once() -> None:
     async def main() -> None:
         queue: WorkQueue[int] = WorkQueue()
