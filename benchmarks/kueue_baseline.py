@@ -238,7 +238,7 @@ async def _measure(scale: float, supervisor: Supervisor, directory: Path) -> dic
     python = (sys.executable, "-m", "kube_queue")
     serve = (*python, "local", "api-server", "--token-file", str(directory / "token"))
     facts = await supervisor.start(Child("api-server", serve, vital=True))
-    write_kubeconfig(kubeconfig, server=facts["url"], token=token)
+    write_kubeconfig(kubeconfig, server=facts["plain"], token=token)
     client = await connect(kubeconfig=str(kubeconfig))
     try:
         await install(client, operators=False)

@@ -23,11 +23,12 @@ from kube_queue.app.install import install
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
+from kube_queue.observability.log import configure_log
 from kube_queue.simulator.profile import profile_named
 from kube_queue.simulator.run import run_simulator
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-PASSING_STATES = {"", "Created"}
+PASSING_STATES = {"", "Created", "Suspended"}
 LONGEST = 20.0
 
 
@@ -54,6 +55,7 @@ async def run_demo(
     `seconds` is what each pod sleeps. `explain` turns the controller's visibility address into the
     text shown while the second job waits. Raises DemoFailed.
     """
+    configure_log(level="error", form="console", clock=time.time)
     server = ApiServer(clock=time.time, rng=random.Random(secrets.randbits(64)))
     client = Client(InProcessTransport(server))
     visibility: asyncio.Future[str] = asyncio.get_running_loop().create_future()

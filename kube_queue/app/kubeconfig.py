@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import yaml
 CONTEXT = "kube-queue-local"
 
 
-def write_kubeconfig(path: Path, *, server: str, token: str, visibility: str = "") -> None:
+def write_kubeconfig(
+    path: Path, *, server: str, token: str, authority: str = "", visibility: str = ""
+) -> None:
     """The file names the cluster, readable by its owner only; an old one is replaced whole.
 
-    `visibility` goes into the cluster's extensions, where `kube-queue explain` finds the address.
+    `authority` is the PEM certificate to trust; kubectl sends a token only over TLS. `visibility`
+    goes into the cluster's extensions, where `kube-queue explain` finds the address.
     Raises OSError.
     """
     cluster: dict[str, object] = {"server": server}
+    if authority:
+        cluster["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()
     if visibility:
         cluster["extensions"] = [{"name": "kube-queue", "extension": {"visibility": visibility}}]
     config = {

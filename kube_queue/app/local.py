@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kube_queue.api.errors import InvalidSetting
+from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.http import serve
+from kube_queue.apiserver.tls import self_signed
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
 from kube_queue.kube.credentials import connect
 
 LOCAL_EXTENSIONS = "tfjob,job"
+Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +95,9 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
             vital=True,
         )
     )
-    server = facts["url"]
-    for path in (private, options.kubeconfig):
-        write_kubeconfig(path, server=server, token=token)
+    # Our own processes speak plain HTTP on loopback: encrypting it would cost them a third.
+    write_kubeconfig(private, server=facts["plain"], token=token)
+    server, authority = facts["secure"], facts["authority"]
     client = await connect(kubeconfig=str(private))
     try:
         await install(client, operators=True)
@@ -100,7 +107,13 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     for child in _controllers(options, str(private)):
         facts = await supervisor.start(child)
         visibility = facts.get("visibility", visibility)
-    write_kubeconfig(options.kubeconfig, server=server, token=token, visibility=visibility)
+    write_kubeconfig(
+        options.kubeconfig,
+        server=server,
+        token=token,
+        authority=authority,
+        visibility=visibility,
+    )
     return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
 
 
@@ -108,14 +121,14 @@ def _controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue = ("controller", *common, "--port", str(_free_port()))
+    queue: Words = ("controller", *common, "--port", str(_free_port()))
     queue += ("--leader-elect-identity", "local-controller")
-    simulator = ("local", "simulator", *common, "--profile", options.profile)
+    simulator: Words = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
         simulator += ("--nodes", str(options.nodes))
     children = [_child(options, "simulator", simulator)]
     if options.split:
-        side = ("job-extensions", *common, "--port", "0", *jobs)
+        side: Words = ("job-extensions", *common, "--port", "0", *jobs)
         side += ("--leader-elect-identity", "local-job-extensions")
         children.append(_child(options, "controller", (*queue, *options.controller_flags)))
         children.append(_child(options, "job-extensions", side))
@@ -138,20 +151,31 @@ def _child(
     return Child(name, command, options.environment, vital=vital)
 
 
-async def run_api_server(*, port: int, token_file: Path, serving: Callable[[str], None]) -> None:
-    """Serve the embedded API server on loopback until cancelled; `serving` is told its URL."""
-    import random
-    import time
+async def run_api_server(
+    *, port: int, token_file: Path, serving: Callable[[dict[str, str]], None]
+) -> None:
+    """Serve the embedded API server on loopback until cancelled.
 
-    from kube_queue.apiserver.core import ApiServer
-    from kube_queue.apiserver.http import serve
-
+    `serving` is told the addresses: `secure` (TLS, on `port`; for kubectl, which sends a token
+    only over TLS), its certificate `authority`, and `plain`. Both demand the token.
+    Raises InvalidSetting when the port cannot be had.
+    """
     token = token_file.read_text(encoding="utf-8").strip()
     server = ApiServer(clock=time.time, rng=random.Random(secrets.randbits(64)))
-    running = await serve(server, port=port, token=token)
+    certificate = self_signed(time.time())
+    plain = await serve(server, token=token)
     try:
-        serving(running.url)
+        secure = await serve(server, port=port, token=token, tls=certificate)
+    except OSError as problem:
+        await plain.close()
+        raise InvalidSetting(
+            f"cannot be had: {problem.strerror or problem}", "--port", "choose another, or 0"
+        ) from problem
+    try:
+        authority = certificate.certificate
+        serving({"plain": plain.url, "secure": secure.url, "authority": authority})
         await asyncio.get_running_loop().create_future()
     finally:
-        await running.close()
+        await secure.close()
+        await plain.close()
         await server.close()

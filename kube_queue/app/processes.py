@@ -13,6 +13,7 @@ from kube_queue.app.child import announce, run_loop, until_stopped
 from kube_queue.app.controller import run_controller
 from kube_queue.app.job_extensions import run_job_extensions
 from kube_queue.kube.credentials import connect
+from kube_queue.observability.log import configure_log
 from kube_queue.simulator.run import run_simulator
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def controller_process(
     """Run the queue controller until it is told to stop."""
 
     async def main() -> None:
-        client = await connect(kubeconfig=kubeconfig, context=context)
+        client = await connect(kubeconfig, context)
         try:
             work = run_controller(
                 client,
@@ -54,7 +55,7 @@ def job_extensions_process(
     """Run the job side until it is told to stop."""
 
     async def main() -> None:
-        client = await connect(kubeconfig=kubeconfig, context=context)
+        client = await connect(kubeconfig, context)
         try:
             work = run_job_extensions(
                 client,
@@ -76,7 +77,7 @@ def simulator_process(
     """Play nodes, a scheduler and operators until told to stop."""
 
     async def main() -> None:
-        client = await connect(kubeconfig=kubeconfig, context=context)
+        client = await connect(kubeconfig, context)
         try:
             if child:
                 announce({})
@@ -87,10 +88,12 @@ def simulator_process(
         finally:
             await client.close()
 
+    configure_log(level="info", form="json", clock=time.time)
     run_loop(main())
 
 
 def _run(settings: Settings, main: Coroutine[Any, Any, None]) -> None:
+    configure_log(level=settings.log.level, form=settings.log.format, clock=time.time)
     for sentence in settings.warnings():
         print(f"Warning: {sentence}", file=sys.stderr)
     run_loop(main)

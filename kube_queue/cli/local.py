@@ -75,9 +75,7 @@ def _greet(cluster: LocalCluster) -> None:
 
 def api_server_verb(*, port: int, token_file: Path) -> None:
     """Run the embedded API server as a child process."""
-    work = run_api_server(
-        port=port, token_file=token_file, serving=lambda url: announce({"url": url})
-    )
+    work = run_api_server(port=port, token_file=token_file, serving=announce)
     run_loop(until_stopped(work, watch_stdin=True))
 
 

@@ -1,0 +1,113 @@
+"""Where answers about the queue come from.
+
+First the leader's visibility endpoint: at the address in the kubeconfig's extensions (a local
+cluster), else through the API server's service proxy under the user's own rights. Where neither
+answers, the same memory is built here from list calls, and a note says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
+
+from kube_queue.api.errors import ApiError
+from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.cli.errors import REFUSED, Stop
+from kube_queue.kube.credentials import Credentials, load_credentials
+
+PREFIX = "/visibility/v1"
+SERVICE = f"/api/v1/namespaces/{QUEUE_NAMESPACE}/services/http:kube-queue-controller:ops/proxy"
+DIRECT_SECONDS = 5.0
+REBUILD_SECONDS = 30.0
+Answer = dict[str, Any]
+
+
+class Questions:
+    """Asks one cluster. Raises Stop with the controller's own words when it refuses."""
+
+    def __init__(self, kubeconfig: str | None, context: str | None) -> None:
+        self.credentials: Credentials = load_credentials(kubeconfig, context)
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._noted = False
+
+    def ask(self, what: str, **query: str) -> Answer:
+        """The JSON of this question: units, queues, quotas or explain."""
+        wanted = {name: value for name, value in query.items() if value}
+        if self.credentials.visibility:
+            answer = _direct(self.credentials.visibility, what, wanted)
+            if answer is not None:
+                return answer
+        return asyncio.run(self._through_cluster(what, wanted))
+
+    async def _through_cluster(self, what: str, query: Mapping[str, str]) -> Answer:
+        from kube_queue.kube.credentials import connect
+
+        client = await connect(self._kubeconfig, self._context)
+        try:
+            try:
+                reply = await client.transport.request(
+                    "GET", f"{SERVICE}{PREFIX}/{what}", query=tuple(query.items())
+                )
+            except ApiError:
+                reply = None
+            if reply is not None:
+                answer = _understood(reply.status, reply.body)
+                if answer is not None:
+                    return answer
+            self._note()
+            from kube_queue.app.rebuilt import rebuilt_answer
+
+            async with asyncio.timeout(REBUILD_SECONDS):
+                status, body = await rebuilt_answer(client, what, query)
+            answer = _understood(status, body)
+            assert answer is not None, "visibility speaks its own language"
+            return answer
+        except TimeoutError:
+            raise Stop(f"the cluster did not list its objects in {REBUILD_SECONDS:.0f} s") from None
+        finally:
+            await client.close()
+
+    def _note(self) -> None:
+        if not self._noted:
+            self._noted = True
+            print(
+                "Note: no controller answers; this is rebuilt from the cluster's objects, "
+                "with default settings.",
+                file=sys.stderr,
+            )
+
+
+def _direct(visibility: str, what: str, query: Mapping[str, str]) -> Answer | None:
+    """The answer of the controller at this address; None when it is not there."""
+    # Loopback: a proxy of the environment has no business here.
+    opener = build_opener(ProxyHandler({}))
+    address = f"{visibility.removesuffix('/').removesuffix(PREFIX)}{PREFIX}/{what}"
+    if query:
+        address += f"?{urlencode(query)}"
+    try:
+        with opener.open(address, timeout=DIRECT_SECONDS) as reply:
+            return _understood(reply.status, reply.read())
+    except HTTPError as refused:
+        return _understood(refused.code, refused.read())
+    except (URLError, OSError):
+        return None
+
+
+def _understood(status: int, body: bytes) -> Answer | None:
+    """The answer; None when somebody else than the controller spoke. Raises Stop if refused."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(answer, dict) or answer.get("kind") == "Status":
+        return None
+    if status != 200:
+        raise Stop(str(answer.get("error", f"the controller answered {status}")), REFUSED)
+    return answer
