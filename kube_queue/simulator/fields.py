@@ -39,6 +39,20 @@ def moment(value: object) -> int:
         return 0
 
 
+def merge_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch that makes `before` into `after`; empty when they are equal."""
+    changes: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        held = before.get(name)
+        if isinstance(value, dict) and isinstance(held, dict):
+            inner = merge_difference(held, value)
+            if inner:
+                changes[name] = inner
+        elif name not in before or held != value:
+            changes[name] = value
+    return changes
+
+
 def condition_status(conditions: object, kind: str) -> str:
     """ "True", "False" or "Unknown" as the condition of that type says; empty when it is absent."""
     for condition in mappings(conditions):

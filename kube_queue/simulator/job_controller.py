@@ -16,7 +16,7 @@ from kube_queue.kube.client import Client
 from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.workqueue import WorkQueue, run_workers
 from kube_queue.simulator import job_status
-from kube_queue.simulator.fields import mapping, mappings, moment
+from kube_queue.simulator.fields import mapping, mappings, merge_difference, moment
 from kube_queue.simulator.job_status import JobSpec, Tally
 from kube_queue.simulator.owned_pods import OwnedPods, Wanted, generated_name
 from kube_queue.simulator.table import Table
@@ -139,10 +139,8 @@ class JobController:
         The patch carries the version it was computed from: conditions are a list, and somebody
         else's condition in it must not be lost.
         """
-        before = mapping(job.get("status"))
         after = job_status.next_status(job, spec, counts, self._clock())
-        changes = {name: value for name, value in after.items() if before.get(name) != value}
-        changes |= {name: None for name in before if name not in after}
+        changes = merge_difference(mapping(job.get("status")), after)
         if not changes:
             return True
         patch = merge_patch(document.uid, document.resource_version, {"status": changes})

@@ -231,7 +231,8 @@ def format_indexes(indexes: frozenset[int]) -> str:
         if position + 1 < len(ordered) and ordered[position + 1] == index + 1:
             continue
         first = ordered[start]
-        pieces.append(str(first) if first == index else f"{first}-{index}")
+        between = "-" if index > first + 1 else ","
+        pieces.append(str(first) if first == index else f"{first}{between}{index}")
         start = position + 1
     return ",".join(pieces)
 

@@ -15,7 +15,7 @@ from kube_queue.api.types import TFJOBS
 from kube_queue.kube.client import Client
 from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.workqueue import WorkQueue, run_workers
-from kube_queue.simulator.fields import mapping
+from kube_queue.simulator.fields import mapping, merge_difference
 from kube_queue.simulator.owned_pods import OwnedPods, Wanted
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.tfjob_status import Outcome, Replicas, plan, tfjob_spec
@@ -119,8 +119,7 @@ class TFJobOperator:
         The patch carries the version it was computed from, so a condition that somebody else
         appended meanwhile is met again, not dropped: Conflict puts the job back in the queue.
         """
-        before = mapping(job.get("status"))
-        changes = {n: value for n, value in outcome.status.items() if before.get(n) != value}
+        changes = merge_difference(mapping(job.get("status")), outcome.status)
         if not changes:
             return True
         patch = merge_patch(document.uid, document.resource_version, {"status": changes})

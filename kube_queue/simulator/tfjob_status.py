@@ -153,10 +153,18 @@ def plan(job: Mapping[str, Any], pods: Sequence[PodView], now: float) -> Outcome
 def _clean_up(
     spec: TFJobSpec, conditions: Conditions, outcome: Outcome, pods: Sequence[PodView], now: float
 ) -> None:
-    """After its end: pods go by cleanPodPolicy, the job itself by its time to live."""
+    """After its end: pods go by cleanPodPolicy, the job itself by its time to live.
+
+    Policy Running takes the parameter servers in any phase: they serve until they are stopped, and
+    a stand-in that sleeps exactly as long as its workers must not be left over by a race with them.
+    """
     status = outcome.status
     if spec.clean_pod_policy != "None":
-        outcome.delete = [pod for pod in pods if spec.clean_pod_policy == "All" or not pod.terminal]
+        outcome.delete = [
+            pod
+            for pod in pods
+            if spec.clean_pod_policy == "All" or not pod.terminal or pod.slot.startswith("ps-")
+        ]
     if conditions.status("Succeeded") == "True":
         status["replicaStatuses"] = {
             kind: _settled(mapping(counts))

@@ -1,6 +1,6 @@
 """Pure rules of a Job's status."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube_queue.simulator.job_status import (
@@ -12,6 +12,7 @@ from kube_queue.simulator.job_status import (
 )
 
 
+@settings(deadline=None)
 @given(st.frozensets(st.integers(min_value=0, max_value=200)))
 def test_completed_indexes_are_read_as_they_were_written(indexes: frozenset[int]):
     assert parse_indexes(format_indexes(indexes)) == indexes
@@ -19,6 +20,10 @@ def test_completed_indexes_are_read_as_they_were_written(indexes: frozenset[int]
 
 def test_neighbouring_indexes_are_written_as_a_range():
     assert format_indexes(frozenset({1, 3, 4, 5, 9})) == "1,3-5,9"
+
+
+def test_two_neighbours_are_no_range():
+    assert format_indexes(frozenset({0, 1, 4})) == "0,1,4"
 
 
 def test_a_suspended_job_without_pods_says_so_once():

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube_queue.simulator.run_time import DEFAULT_RUN_SECONDS, script_of
@@ -90,10 +90,12 @@ def test_the_annotated_exit_code_beats_the_script():
     assert script_of(pod(["sh", "-c", "exit 3"], exit_code="137")).exit_code == 137
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=6,
     )
 )
 def test_whatever_stands_there_a_script_is_read(junk: object):
@@ -101,6 +103,7 @@ def test_whatever_stands_there_a_script_is_read(junk: object):
     assert script.seconds >= 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1))
 def test_whatever_is_commanded_a_script_is_read(command: list[str]):
     assert script_of(pod(command)).seconds >= 0

@@ -2,12 +2,16 @@
 
 import asyncio
 import copy
+import itertools
+import random
 from typing import Any
 
 import pytest
 
 from kube_queue.api.errors import Conflict
 from kube_queue.api.types import PODS, TFJOBS
+from kube_queue.kube.informer import Informer
+from kube_queue.simulator.views import JobDocument, job_document
 from tests.simulator.world import World, a_tfjob, in_world
 
 
@@ -35,9 +39,10 @@ def test_a_job_gets_its_pods_and_runs():
     in_world(story)
 
 
-def test_after_success_completed_workers_stay_and_running_servers_go():
+@pytest.mark.parametrize("ps", ["1h", "30s"])
+def test_after_success_completed_workers_stay_and_parameter_servers_go(ps: str):
     async def story(world: World) -> None:
-        await world.client.create(TFJOBS, a_tfjob("job1", ps="1h"))
+        await world.client.create(TFJOBS, a_tfjob("job1", ps=ps))
         await asyncio.sleep(35)
         assert await world.states("job1") == ["Created", "-Running", "Succeeded"]
         assert await world.phases() == {
@@ -187,18 +192,32 @@ def test_a_retryable_exit_code_restarts_the_pod():
             worker_annotations=killed,
             restart_policy="ExitCode",
         )
+        watch = Informer(world.client, TFJOBS, job_document, rng=random.Random(1))
+        seen: list[str] = []
+        watch.add_handler(lambda old, new: seen.append(state(new)))
+        watching = asyncio.create_task(watch.run())
         await world.client.create(TFJOBS, job)
-        seen: set[str] = set()
-        uids: set[str] = set()
-        for _ in range(250):
-            await asyncio.sleep(0.1)
-            seen.update((await world.states("job1"))[-1:])
-            uids |= {p["metadata"]["uid"] for p in await world.pods() if "worker" in str(p)}
-        assert {"Running", "Restarting"} <= seen
-        assert "Failed" not in seen
-        assert len(uids) > 1
+        await asyncio.sleep(5)
+        first = await world.get(PODS, "job1-worker-0")
+        await asyncio.sleep(10)
+        second = await world.get(PODS, "job1-worker-0")
+        assert second["metadata"]["uid"] != first["metadata"]["uid"]
+        assert second["status"]["phase"] == "Running"
+        assert [each for each, _ in itertools.groupby(seen) if each] == [
+            "Created",
+            "Running",
+            "Restarting",
+            "Running",
+        ]
+        watching.cancel()
 
     in_world(story)
+
+
+def state(document: JobDocument | None) -> str:
+    """What kubectl prints as its STATE."""
+    conditions = document.manifest().get("status", {}).get("conditions") if document else None
+    return str(conditions[-1]["type"]) if conditions else ""
 
 
 def test_a_job_restarted_too_often_reaches_its_backoff_limit():
