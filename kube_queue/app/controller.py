@@ -1,23 +1,22 @@
-"""The queue controller as a process: everything it is made of, put together."""
+"""Composition root of the queue controller: everything it needs, from a client and settings."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import random
-import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 
-from kube_queue.api.errors import KubeQueueError
 from kube_queue.app.job_extensions import run_job_extensions
-from kube_queue.config import ClientSettings, LeaderSettings, Settings
+from kube_queue.app.leading import lease_identity, limited
+from kube_queue.config import Settings
 from kube_queue.controller.queueing.queue_side import QueueSide
+from kube_queue.jobframework import load_extensions
 from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
-from kube_queue.kube.limiter import LimitedTransport
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
 from kube_queue.serving.ops import OpsServer, ops_routes
@@ -25,10 +24,6 @@ from kube_queue.serving.readings import Sources, readings
 from kube_queue.serving.visibility import Visibility
 
 _log = structlog.get_logger("app.controller")
-
-
-class LeadLost(KubeQueueError):
-    """Another process leads now; this one has stopped writing and should be started afresh."""
 
 
 async def run_controller(
@@ -44,57 +39,81 @@ async def run_controller(
 
     `clock` gives seconds since the epoch. `ready` is told the address of /visibility (empty when
     serving is off) once it answers and what exists is in memory. `with_jobs` runs the job side as
-    well, under the same lead. Raises LeadLost when another process took the lead, InvalidSetting
-    when the address to listen on cannot be had. The client is limited to the settings' qps and
-    stays open.
+    well, under the same lead. A process that loses the lead stops writing, stands by, and starts
+    anew with nothing remembered when it leads again. Raises InvalidSetting or NotInThisVersion at
+    once when the address to listen on or the enabled extensions cannot be had. The client stays
+    open.
     """
-    client = limited(client, settings.client)
-    meters = Meters()
-    side = QueueSide(client, settings, clock=clock, rng=rng, meters=meters)
-    process = _Process(client, settings, side, clock=clock, rng=rng, with_jobs=with_jobs)
-    meters.read_from(lambda: readings(process.sources))
+    if with_jobs:
+        load_extensions(settings.jobs.enabled_extensions)
+    process = _Process(
+        limited(client, settings.client), settings, clock=clock, rng=rng, with_jobs=with_jobs
+    )
     if not settings.serving.enabled:
-        await first_to_end(side.run(), process.run("", ready))
+        await process.run(lambda: ready("") if ready is not None else None)
         return
-    routes = [*ops_routes(meters, lambda: side.ready), *Visibility(side, clock).routes()]
+    visibility = Visibility(lambda: process.side, clock)
+    routes = [*ops_routes(process.meters, lambda: process.side.ready), *visibility.routes()]
     server = OpsServer(routes, address=settings.serving.bind_address, port=settings.serving.port)
     await server.open()
     try:
-        await first_to_end(side.run(), process.run(server.url, ready))
+        await process.run(lambda: ready(server.url) if ready is not None else None)
     finally:
         await server.close()
 
 
 class _Process:
-    """What waits for memory and lead, and then leads."""
+    """Fills a memory, waits for the lead, leads; and all of it again when the lead is lost."""
 
     def __init__(
         self,
         client: Client,
         settings: Settings,
-        side: QueueSide,
         *,
         clock: Callable[[], float],
         rng: random.Random,
         with_jobs: bool,
     ) -> None:
-        self.sources = Sources(client, side, lambda: self._writes, lambda: self._leading)
+        self.meters = Meters()
         self._client = client
         self._settings = settings
-        self._side = side
         self._clock = clock
         self._rng = rng
         self._with_jobs = with_jobs
+        self._identity = lease_identity(settings.leader, rng)
+        self._announced = False
         self._writes: WriteScheduler | None = None
         self._leading = False
+        self.side = self._fresh_side()
+        sources = Sources(client, lambda: self.side, lambda: self._writes, lambda: self._leading)
+        self.meters.read_from(lambda: readings(sources))
 
-    async def run(self, url: str, ready: Callable[[str], None] | None) -> None:
-        await self._side.synced()
-        # What was just read stays for long: the collector need not look at it again and again.
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Take part until cancelled."""
+        while True:
+            await first_to_end(self.side.run(), self._take_part(ready))
+            if not self._settings.leader.enabled:
+                return
+            _log.warning("standing by: another process leads")
+            self.side = self._fresh_side()
+
+    def _fresh_side(self) -> QueueSide:
+        return QueueSide(
+            self._client,
+            self._settings,
+            clock=self._clock,
+            rng=self._rng,
+            meters=self.meters,
+        )
+
+    async def _take_part(self, ready: Callable[[], None]) -> None:
+        await self.side.synced()
+        # What was just read stays: the collector need not look at it again and again.
         gc.freeze()
-        _log.info("in memory", units=len(self._side.units), queues=len(self._side.queues))
-        if ready is not None:
-            ready(url)
+        _log.info("in memory", units=len(self.side.units), queues=len(self.side.queues))
+        if not self._announced:
+            self._announced = True
+            ready()
         leader = self._settings.leader
         if not leader.enabled:
             await self._lead()
@@ -103,14 +122,13 @@ class _Process:
             self._client,
             leader.controller_lease,
             leader.namespace,
-            lease_identity(leader, self._rng),
+            self._identity,
             self._clock,
             lease=leader.lease_seconds,
             renew=leader.renew_seconds,
             retry=leader.retry_seconds,
         )
         await elector.run(self._lead)
-        raise LeadLost("another process leads now; this one has stopped writing")
 
     async def _lead(self) -> None:
         limits = self._settings.writes
@@ -121,32 +139,20 @@ class _Process:
             rng=self._rng,
         )
         self._writes, self._leading = writes, True
-        work: list[Coroutine[Any, Any, None]] = [writes.run(), self._side.lead(writes)]
+        work: list[Coroutine[Any, Any, None]] = [writes.run(), self.side.lead(writes)]
         if self._with_jobs:
-            # One process, one lead: the job side needs none of its own.
-            settings = self._settings.replaced(leader={"enabled": False})
-            work.append(
-                run_job_extensions(
-                    self._client, settings, clock=self._clock, rng=self._rng, writes=writes
-                )
-            )
+            work.append(self._job_side(writes))
         try:
             await first_to_end(*work)
         finally:
             self._leading = False
 
-
-def limited(client: Client, settings: ClientSettings) -> Client:
-    """The client, or one on the same connection that keeps to the settings' qps and burst."""
-    if not settings.qps:
-        return client
-    burst = settings.burst or max(1, int(2 * settings.qps))
-    return Client(LimitedTransport(client.transport, qps=settings.qps, burst=burst))
-
-
-def lease_identity(leader: LeaderSettings, rng: random.Random) -> str:
-    """The name of this process in a Lease: as set, else host name and a random part."""
-    return leader.identity or f"{socket.gethostname()}_{rng.getrandbits(48):012x}"
+    async def _job_side(self, writes: WriteScheduler) -> None:
+        # One process, one lead, one speed limit: the job side needs none of its own.
+        settings = self._settings.replaced(leader={"enabled": False}, client={"qps": 0, "burst": 0})
+        await run_job_extensions(
+            self._client, settings, clock=self._clock, rng=self._rng, writes=writes
+        )
 
 
 async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:

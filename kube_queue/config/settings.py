@@ -94,7 +94,7 @@ class ControllerSettings(SettingsGroup):
     """A waiting unit's reason is written to its status once it has waited this long."""
 
     cycle_limit: int = Field(default=200, ge=1)
-    """Decisions taken in one turn of the loop before writes and Lease renewal get theirs."""
+    """Units admitted in one turn of the loop before writes and Lease renewal get theirs."""
 
     @property
     def default_policy(self) -> Policy:

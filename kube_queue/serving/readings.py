@@ -32,7 +32,7 @@ class Sources:
     """Where the readings of one process come from."""
 
     client: Client
-    side: QueueSide
+    side: Callable[[], QueueSide]
     writes: Callable[[], WriteScheduler | None]
     """The write scheduler while this process leads."""
     leading: Callable[[], bool]
@@ -47,12 +47,13 @@ def readings(sources: Sources) -> Iterator[Reading]:
     if writes is not None:
         for (lane, result), count in writes.counts.items():
             yield API_WRITES, (lane.name.lower(), result), count
-    if sources.side.events is not None:
-        yield EVENTS_DROPPED, (), sources.side.events.dropped
-    for informer in (sources.side.units, sources.side.queues, sources.side.trees):
+    side = sources.side()
+    if side.events is not None:
+        yield EVENTS_DROPPED, (), side.events.dropped
+    for informer in (side.units, side.queues, side.trees):
         yield INFORMER_OBJECTS, (informer.resource.plural,), len(informer)
-    yield from _of_queues(sources.side)
-    yield from _of_quotas(sources.side)
+    yield from _of_queues(side)
+    yield from _of_quotas(side)
 
 
 def _of_queues(side: QueueSide) -> Iterator[Reading]:

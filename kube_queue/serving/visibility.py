@@ -51,11 +51,15 @@ CHUNK: Final = 1_000
 
 
 class Visibility:
-    """Answers questions about units, queues and quotas out of one queue side's memory."""
+    """Answers questions about units, queues and quotas out of the present queue side's memory."""
 
-    def __init__(self, side: QueueSide, clock: Callable[[], float]) -> None:
-        self._side = side
+    def __init__(self, side: Callable[[], QueueSide], clock: Callable[[], float]) -> None:
+        self._present = side
         self._clock = clock
+
+    @property
+    def _side(self) -> QueueSide:
+        return self._present()
 
     @property
     def _cache(self) -> Cache:
@@ -180,7 +184,7 @@ class Visibility:
             "submitted": rfc3339_micro(unit.submitted),
             "waitedSeconds": max(0.0, self._clock() - unit.submitted / 1e6) if waits else None,
             "reason": str(explained.reason),
-            "message": explained.message,
+            "message": _present_message(explained),
         }
 
     def _explained(self, unit: Unit, explained: Explanation) -> dict[str, Any]:
@@ -225,6 +229,14 @@ class Visibility:
             }
             for path, node in tree.nodes.items()
         ]
+
+
+def _present_message(explained: Explanation) -> str:
+    """The last verdict in the numbers of this moment; a sleeping unit keeps those of its try."""
+    for shortage in explained.shortages:
+        if shortage.reason is explained.reason:
+            return shortage.message
+    return explained.message
 
 
 def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:

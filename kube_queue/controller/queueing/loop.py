@@ -17,14 +17,22 @@ LEAST_WAIT: Final = 0.001
 class AdmissionLoop:
     """Runs cycles while `run` runs; `wake` may be called at any time before and meanwhile.
 
-    A cycle takes at most `limit` decisions, and never more than there is room to write; between two
-    cycles the event loop has a turn, so that writes, watches and the Lease get theirs.
+    A cycle admits at most `limit` units, and never more than there is room to write; between two
+    cycles the event loop has a turn, so that writes, watches and the Lease get theirs. `decided` is
+    called after every cycle that decided anything.
     """
 
     def __init__(
-        self, cache: Cache, meters: Meters, clock: Callable[[], float], *, limit: int
+        self,
+        cache: Cache,
+        meters: Meters,
+        clock: Callable[[], float],
+        *,
+        limit: int,
+        decided: Callable[[], None],
     ) -> None:
         self._cache = cache
+        self._decided = decided
         self._meters = meters
         self._clock = clock
         self._limit = limit
@@ -56,7 +64,9 @@ class AdmissionLoop:
             began = loop.time()
             decisions = self._cache.cycle(self._clock(), min(self._limit, room))
             self._meters.cycled(loop.time() - began)
-            effects.apply(decisions)
+            if decisions:
+                effects.apply(decisions)
+                self._decided()
             await asyncio.sleep(0)
             if not self._cache.has_work():
                 return

@@ -84,19 +84,25 @@ class QueueSide:
         self.keeper = TreeKeeper(
             self.trees, settings.controller.tree_validation, self._tree_in_force
         )
-        self._loop = AdmissionLoop(self.cache, meters, clock, limit=settings.controller.cycle_limit)
+        self._reasons = ReasonWriter(
+            self.cache,
+            self.units.get,
+            clock,
+            after=settings.controller.reason_after_seconds,
+        )
+        self._loop = AdmissionLoop(
+            self.cache,
+            meters,
+            clock,
+            limit=settings.controller.cycle_limit,
+            decided=self._reasons.stirred,
+        )
         self._feeder = Feeder(self.cache, self._loop.wake)
         self._automatic = AutomaticQueues(self.queues)
         self._filler = QueueFiller(self.units)
         self._status = StatusWriter(
             Statuses(self.cache, self.queues, self.trees, self.keeper, clock),
             rate=settings.writes.status_rate,
-        )
-        self._reasons = ReasonWriter(
-            self.cache,
-            self.units.get,
-            clock,
-            after=settings.controller.reason_after_seconds,
         )
         self._attach()
 

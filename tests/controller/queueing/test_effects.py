@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -212,7 +213,7 @@ def test_a_refused_admission_returns_its_quota_and_is_tried_again_after_a_backof
         assert used(world) == 0
         await world.settle(30)
         assert await world.admitted() == {"u1"}
-        gaps = [round(b - a) for a, b in zip(tried, tried[1:], strict=False)]
+        gaps = [round(b - a) for a, b in itertools.pairwise(tried)]
         assert gaps == [1, 2]
         failed = 'kube_queue_admission_attempts_total{result="failed"} 3.0'
         assert failed in world.meters.text().decode()

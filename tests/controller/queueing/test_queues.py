@@ -126,7 +126,11 @@ def test_an_invalid_tree_takes_no_queue_away_even_after_a_restart() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "policy"),
-    [({}, "Round"), ({"strict_priority": True}, "Block"), ({"strict_consistency": True}, "Priority")],
+    [
+        ({}, "Round"),
+        ({"strict_priority": True}, "Block"),
+        ({"strict_consistency": True}, "Priority"),
+    ],
 )
 def test_an_automatic_queue_follows_the_controllers_default_policy(
     settings: dict[str, bool], policy: str

@@ -145,9 +145,7 @@ class World:
         client = Client(self.recorder)
         rng = random.Random(self._seed)
         self.meters = Meters()
-        self.side = QueueSide(
-            client, self.settings, clock=self.clock, rng=rng, meters=self.meters
-        )
+        self.side = QueueSide(client, self.settings, clock=self.clock, rng=rng, meters=self.meters)
         self.scheduler = WriteScheduler(client, rng=rng)
         work: list[Coroutine[Any, Any, None]] = [self.side.run()]
         if lead:
@@ -203,8 +201,11 @@ class World:
     async def unit(self, name: str, namespace: str = "default") -> Object:
         return await self.user.get(QUEUE_UNITS, namespace, name)
 
+    async def units(self) -> list[Object]:
+        return await self.user.list(QUEUE_UNITS)
+
     async def phases(self) -> dict[str, str]:
-        units = await self.user.list(QUEUE_UNITS)
+        units = await self.units()
         return {one["metadata"]["name"]: phase_of(one) for one in units}
 
     async def admitted(self) -> set[str]:
