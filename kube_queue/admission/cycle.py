@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kube_queue.admission.decisions import Admit, Bound, Decision, Requeue, Shortage
-from kube_queue.admission.lanes import Group, Line
+from kube_queue.admission.decisions import Admit, Decision, Requeue
+from kube_queue.admission.lanes import Line
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.policies import Choice
@@ -62,11 +62,6 @@ def _admit(ledger: QuotaLedger, pending: PendingQueues, line: Line, choice: Choi
 
 def _refuse(line: Line, choice: Choice, blocked: Blocked, now: float) -> Requeue:
     node, bound, resource, amount = blocked
-    shortage = _keep_verdict(choice.group, node.shortage(Bound(bound), resource, amount))
+    shortage = choice.group.shortage = node.shortage(bound, resource, amount)
     line.scan.refused(line, choice, ((bound, resource), amount), now)
-    return Requeue(choice.uid, shortage.reason, shortage.message, shortage)
-
-
-def _keep_verdict(group: Group, shortage: Shortage) -> Shortage:
-    group.shortage = shortage
-    return shortage
+    return Requeue(choice.uid, shortage)

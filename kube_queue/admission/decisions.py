@@ -110,9 +110,17 @@ class Requeue:
     """The unit was tried and does not fit; units alike share this answer and are not listed."""
 
     uid: str
-    reason: Reason
-    message: str
-    shortage: Shortage | None
+    shortage: Shortage
+
+    @property
+    def reason(self) -> Reason:
+        """The one word for it."""
+        return self.shortage.reason
+
+    @property
+    def message(self) -> str:
+        """The sentence for it; made when asked for, most are not."""
+        return self.shortage.message
 
 
 Decision = Admit | Requeue

@@ -100,6 +100,7 @@ class Group:
         "deferred",
         "demand",
         "exceeds",
+        "head",
         "lane",
         "need",
         "opened",
@@ -127,6 +128,8 @@ class Group:
         self.demand = demand
         self.serial = serial
         self.units = SortedKeys()
+        self.head: Key = NO_HEAD
+        """The first of ``units``."""
         self.exceeds: Shortage | None = None
         """Set while the request is larger than a bound itself: passed over by every policy."""
         self.shortage: Shortage | None = None

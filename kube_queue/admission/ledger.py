@@ -59,7 +59,17 @@ class NodeUsage:
 class LedgerNode:
     """The mutable sums of one quota node."""
 
-    __slots__ = ("free", "limits", "over", "path", "quota", "share_of", "used", "waiting")
+    __slots__ = (
+        "_share",
+        "_share_of",
+        "free",
+        "limits",
+        "over",
+        "path",
+        "quota",
+        "used",
+        "waiting",
+    )
 
     def __init__(self, quota: QuotaNode, limits: tuple[dict[str, int], ...]) -> None:
         self.path = quota.path
@@ -69,36 +79,35 @@ class LedgerNode:
         self.free: tuple[dict[str, int], ...] = tuple(dict(limit) for limit in limits)
         self.over: dict[tuple[int, str], None] = {}
         self.waiting: dict[str, int] = {}
-        self.share_of = {
-            resource: quota.min.get(resource) or quota.max.get(resource, 0)
-            for resource in (*quota.min, *quota.max)
-        }
+        whole = {name: quota.min.get(name) or quota.max.get(name, 0) for name in quota.max}
+        whole.update((name, amount) for name, amount in quota.min.items() if amount)
+        self._share_of = {name: amount for name, amount in whole.items() if amount > 0}
+        self._share: float | None = 0.0
 
     def add(self, demand: Demand, sign: int) -> None:
         """The demand counts here once more (sign 1) or once less (-1)."""
+        self._share = None
         for bound, resource, amount in demand:
-            used = self.used[bound]
+            used, free = self.used[bound], self.free[bound]
             total = used.get(resource, 0) + sign * amount
             if total:
                 used[resource] = total
             else:
                 used.pop(resource, None)
-            limit = self.limits[bound].get(resource)
-            if limit is not None:
-                self.free[bound][resource] = limit - total
-                if total > limit:
+            if resource in free:
+                left = free[resource] = free[resource] - sign * amount
+                if left < 0:
                     self.over[bound, resource] = None
                 elif self.over:
                     self.over.pop((bound, resource), None)
 
     def share(self) -> float:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
-        used = self.used[_MAX]
-        largest = 0.0
-        for resource, whole in self.share_of.items():
-            if whole > 0 and (part := used.get(resource, 0)):
-                largest = max(largest, part / whole)
-        return largest
+        if self._share is None:
+            whole = self._share_of
+            parts = [part / whole[name] for name, part in self.used[_MAX].items() if name in whole]
+            self._share = max(parts, default=0.0)
+        return self._share
 
     def shortage(self, bound: int, resource: str, amount: int) -> Shortage:
         """The numbers of one bound, against a request of ``amount``."""

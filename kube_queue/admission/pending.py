@@ -134,6 +134,9 @@ class PendingQueues:
         """Every waiting unit, in no order that means anything."""
         return self._waiters.values()
 
+    def __len__(self) -> int:
+        return len(self._waiters)
+
     def position(self, waiter: Waiter) -> int:
         """The unit's 1-based position in its Queue, 0 while there is no such Queue."""
         state = self._queues.get(waiter.place.queue)
@@ -178,6 +181,7 @@ class PendingQueues:
             group = self._new_group(lane, unit, inherited)
         waiter.group = group
         group.units.add(waiter.key)
+        group.head = group.units.first
         if group.exceeds is None:
             lane.order.add(waiter.key)
             if lane.order.first == waiter.key:
@@ -220,7 +224,9 @@ class PendingQueues:
         group.units.remove(waiter.key)
         if group.exceeds is None:
             lane.order.remove(waiter.key)
-        if not group.units:
+        if group.units:
+            group.head = group.units.first
+        else:
             lane.unwatch(group)
             group.opened = False
             self._deferred.pop(group, None)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Final
 
 from kube_queue.admission.lanes import Dimension, Group, Lane, Line, Position
@@ -30,6 +31,9 @@ BACKOFF_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 20.0)
 
 _OPEN_ALL_FROM: Final = 64
 """From so many groups with room on, they go into the heap instead of being compared each turn."""
+
+
+_head: Final = attrgetter("head")
 
 
 def backoff(failures: int) -> float:
@@ -99,7 +103,7 @@ class PriorityScan(Scan):
 
     def next_of(self, line: Line, group: Group) -> Position:
         """The group's unit whose turn comes first."""
-        return 0, group.units.first
+        return 0, group.head
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         if group.exceeds is not None or group.deferred or group.watched is not None:
@@ -125,16 +129,15 @@ class PriorityScan(Scan):
         best: Position | None = None
         chosen: Group | None = None
         for lane in line.awake:
-            for group in self._with_room(line, lane):
-                position = self.next_of(line, group)
-                if best is None or position < best:
-                    best, chosen = position, group
+            group, position = self._first_of(line, self._with_room(line, lane))
+            if group is not None and (best is None or position < best):
+                best, chosen = position, group
         while line.open and (best is None or line.open[0][0] < best):
-            position, _, group = line.open[0]
-            if position[1] in group.units and group.opened:
-                return Choice(group, position)
+            position, _, opened = line.open[0]
+            if position[1] in opened.units and opened.opened:
+                return Choice(opened, position)
             heappop(line.open)
-            self._stale(line, group, position)
+            self._stale(line, opened, position)
         return Choice(chosen, best) if chosen is not None and best is not None else None
 
     def admitted(self, line: Line, choice: Choice) -> None:
@@ -149,6 +152,13 @@ class PriorityScan(Scan):
         group.token = None
         group.lane.watch_for(group, *blocked)
         line.stirred[group.lane] = None
+
+    def _first_of(self, line: Line, groups: list[Group]) -> tuple[Group | None, Position]:
+        """The group whose turn comes first, and its position."""
+        if not groups:
+            return None, line.cursor
+        first = min(groups, key=_head)
+        return first, self.position(line, first.head)
 
     def _with_room(self, line: Line, lane: Lane) -> list[Group]:
         found: list[Group] = []
@@ -182,8 +192,19 @@ class RoundScan(PriorityScan):
 
     def next_of(self, line: Line, group: Group) -> Position:
         lap, last = line.cursor
+        if group.head > last:
+            return lap, group.head
         key = group.units.after(last)
-        return (lap, key) if key is not None else (lap + 1, group.units.first)
+        return (lap, key) if key is not None else (lap + 1, group.head)
+
+    def _first_of(self, line: Line, groups: list[Group]) -> tuple[Group | None, Position]:
+        _, last = line.cursor
+        ahead = [group for group in groups if group.head > last]
+        behind = [group for group in groups if group.head < last and group.units.after(last)]
+        if not behind:
+            return super()._first_of(line, ahead or groups)
+        first = min((*ahead, *behind), key=lambda group: self.next_of(line, group))
+        return first, self.next_of(line, first)
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         if group.exceeds is not None:

@@ -298,10 +298,11 @@ class Cache:
         if unit.phase in HOLDS_QUOTA:
             self.pending.remove(unit.uid)
             leaf = self._places.leaf(unit)
+            before = self.ledger.held(unit.uid)
             former = self.ledger.charge(unit.uid, leaf, unit.held, unit.preemptible)
             if former is not None:
                 self.pending.released(former)
-            if leaf is not None:
+            if leaf is not None and self.ledger.held(unit.uid) is not before:
                 self.pending.reshared(leaf)
         else:
             self._release(unit.uid)
