@@ -158,7 +158,7 @@ class PriorityScan(Scan):
         if not groups:
             return None, line.cursor
         first = min(groups, key=_head)
-        return first, self.position(line, first.head)
+        return first, (0, first.head)
 
     def _with_room(self, line: Line, lane: Lane) -> list[Group]:
         found: list[Group] = []
@@ -198,13 +198,15 @@ class RoundScan(PriorityScan):
         return (lap, key) if key is not None else (lap + 1, group.head)
 
     def _first_of(self, line: Line, groups: list[Group]) -> tuple[Group | None, Position]:
-        _, last = line.cursor
-        ahead = [group for group in groups if group.head > last]
-        behind = [group for group in groups if group.head < last and group.units.after(last)]
-        if not behind:
-            return super()._first_of(line, ahead or groups)
-        first = min((*ahead, *behind), key=lambda group: self.next_of(line, group))
-        return first, self.next_of(line, first)
+        first: Group | None = None
+        least = line.cursor
+        lap, last = line.cursor
+        for group in groups:
+            # Spelled out, because this is the innermost loop of a release.
+            position = (lap, group.head) if group.head > last else self.next_of(line, group)
+            if first is None or position < least:
+                first, least = group, position
+        return first, least
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         if group.exceeds is not None:

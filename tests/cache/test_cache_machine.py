@@ -1,7 +1,7 @@
 """A random life of the cache beside the model.
 
-Arrivals, edits, finishes, deletions, other trees, queues that come and go, writes that land, conflict
-or get lost, watches that lag and skip, restarts.
+Arrivals, edits, finishes, deletions, other trees, queues that come and go, writes that land,
+conflict or get lost, watches that lag and skip, restarts.
 """
 
 from __future__ import annotations
