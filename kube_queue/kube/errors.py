@@ -24,7 +24,11 @@ class Answer(Protocol):
 def refusal(answer: Answer) -> ApiError:
     """The error an answer with status >= 400 means, with the wait its Retry-After header asks."""
     wait = _seconds(answer.headers.get("Retry-After", ""))
-    return api_error(answer.status, _status_object(answer), wait)
+    body = _status_object(answer)
+    if answer.status == 422 and _is_about_uid(body):
+        # kube-apiserver says so when a patch names another object's uid and no resourceVersion.
+        return api_error(409, {**body, "reason": "Conflict"}, wait)
+    return api_error(answer.status, body, wait)
 
 
 def decoded(answer: Answer) -> dict[str, Any]:
@@ -50,6 +54,13 @@ def _status_object(answer: Answer) -> dict[str, Any]:
     # Proxies and early failures answer in plain text; its beginning is the best sentence there is.
     text = answer.body[:500].decode("utf-8", "replace").strip()
     return {"message": text or f"the server answered {answer.status} without a word"}
+
+
+def _is_about_uid(body: Mapping[str, Any]) -> bool:
+    """True when nothing but the uid was found invalid: a precondition that no longer holds."""
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return {cause.get("field") for cause in causes or ()} == {"metadata.uid"}
 
 
 def _seconds(text: str) -> float | None:

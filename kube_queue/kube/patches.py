@@ -9,8 +9,8 @@ from typing import Any
 def merge_patch(uid: str, resource_version: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The changes as a merge patch that only fits this very object at this very version.
 
-    The server answers 409 (Conflict) when the object was replaced (uid) or changed
-    (resourceVersion) since. An empty uid or version leaves that condition out.
+    The client raises Conflict when the object was replaced (uid) or changed (resourceVersion)
+    since. An empty uid or version leaves that condition out.
     """
     metadata = dict(changes.get("metadata") or {})
     if uid:

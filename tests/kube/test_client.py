@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from multidict import CIMultiDict
 
-from kube_queue.api.errors import AlreadyExists, ApiError, Conflict, NotFound, ServerFault
+from kube_queue.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, ServerFault
 from kube_queue.api.types import JOBS, NODES, PODS, QUEUE_UNITS
 from kube_queue.app.virtual_time import run_virtual
 from kube_queue.kube.client import Client
@@ -110,6 +111,31 @@ def test_a_refusal_is_raised_as_its_class(refusal: Refusal, kind: type[ApiError]
             await client.get(PODS, "t", "p")
         with pytest.raises(kind):
             await client.raw("GET", "/version")
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        (["metadata.uid"], Conflict),
+        (["metadata.uid", "metadata.uid"], Conflict),
+        (["spec.x"], Invalid),
+        (["metadata.uid", "spec.x"], Invalid),
+        ([], Invalid),
+    ],
+)
+def test_a_uid_that_is_another_objects_is_a_conflict_however_the_server_says_it(
+    fields: list[str], kind: type[ApiError]
+) -> None:
+    causes = [{"reason": "FieldValueInvalid", "field": field} for field in fields]
+    status = {"reason": "Invalid", "message": "immutable", "details": {"causes": causes}}
+
+    async def main() -> None:
+        answer = Response(422, CIMultiDict(), orjson.dumps(status))
+        client = Client(ScriptedTransport(handler=lambda asked: answer))
+        with pytest.raises(kind, match="immutable"):
+            await client.patch(PODS, "t", "p", merge_patch("other", "", {}))
 
     run_virtual(main())
 
