@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import socket
 from collections.abc import Callable, Sequence
 
 import structlog
 
+from kube_queue.app.leading import lease_identity, limited
 from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
 from kube_queue.controller.jobs.job_side import JobSideOptions
@@ -33,10 +33,12 @@ async def run_job_extensions(
     """Queue jobs of the enabled kinds, while leading, until cancelled.
 
     `writes` is a scheduler shared with, and run by, the rest of the process; None: one of its own.
-    `ready` is called once, when jobs are being queued. Raises InvalidSetting or NotInThisVersion
+    `ready` is called once, when jobs are being queued. A process that loses the lead stands by and
+    starts anew with nothing remembered when it leads again. Raises InvalidSetting or NotInThisVersion
     at once when the enabled extensions cannot be had.
     """
     extensions = load_extensions(settings.jobs.enabled_extensions)
+    client = limited(client, settings.client)
 
     async def lead() -> None:
         if writes is not None:
@@ -65,7 +67,7 @@ async def run_job_extensions(
     if not settings.leader.enabled:
         await lead()
         return
-    identity = settings.leader.identity or f"{socket.gethostname()}-{rng.getrandbits(40):010x}"
+    identity = lease_identity(settings.leader, rng)
     while True:
         elector = LeaderElector(
             client,

@@ -236,8 +236,8 @@ def _adopt(
 def _requeue(
     state: JobState, unit: UnitView, scene: Scene, reason: Reason, message: str
 ) -> tuple[Decision, ...]:
-    if scene.pods.total or state.alive:
-        # The pods' own events bring us back.
+    if scene.pods.total or (state.alive and not state.stopped):
+        # The pods' own events bring us back. Counts in a status may be left over, pods may not.
         return ()
     wait, over = _waiting(Topic.PODS_GONE, PODS_GONE_SECONDS, scene)
     if not over and not state.stopped:
