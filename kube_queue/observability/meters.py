@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -31,6 +37,8 @@ class Meters:
     """Counts of one process, in a registry of its own; two of them share nothing."""
 
     def __init__(self) -> None:
+        # A second series per counter that says when it began, by a clock of its own: nobody asks.
+        disable_created_metrics()
         self.registry = CollectorRegistry(auto_describe=False)
         self._attempts = _Counts(ATTEMPTS, self.registry)
         self._evictions = _Counts(EVICTIONS, self.registry)

@@ -136,13 +136,14 @@ class World:
     side: QueueSide = field(init=False)
     scheduler: WriteScheduler = field(init=False)
     meters: Meters = field(init=False)
+    side_client: Client = field(init=False)
     _running: asyncio.Task[None] | None = None
     _seed: int = 1
 
     async def start(self, *, lead: bool = True) -> None:
         """The queue side runs and knows what exists."""
         self._seed += 1
-        client = Client(self.recorder)
+        client = self.side_client = Client(self.recorder)
         rng = random.Random(self._seed)
         self.meters = Meters()
         self.side = QueueSide(client, self.settings, clock=self.clock, rng=rng, meters=self.meters)
