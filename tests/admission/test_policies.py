@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from kube_queue.admission.policies import backoff
 from kube_queue.api.queues import Policy
-from tests.builders import World, a_queue, a_quota, a_tree, a_unit, one_quota
+from kube_queue.cache import QueueItem
+from tests.builders import UnitBuilder, World, a_queue, a_quota, a_tree, a_unit, one_quota
 
 ROUND, PRIORITY, BLOCK = Policy.ROUND, Policy.PRIORITY, Policy.BLOCK
 EVERY = pytest.mark.parametrize("policy", [ROUND, PRIORITY, BLOCK])
@@ -20,10 +22,10 @@ def full_of(policy: Policy, runners: int, cpu: str = "4", each: str = "1") -> Wo
     return world.runs(*names)
 
 
-def arrives(world: World, *units: object) -> None:
+def arrives(world: World, *units: UnitBuilder) -> None:
     """The units arrive one after the other, each tried before the next one comes."""
     for unit in units:
-        world.sees(unit)  # type: ignore[arg-type]
+        world.sees(unit)
         assert world.admits() == []
 
 
@@ -226,36 +228,28 @@ def test_a_changed_priority_re_sorts_at_once() -> None:
     assert world.admits() == ["other"]
 
 
-def items(world: World) -> tuple[object, ...]:
+def items(world: World) -> tuple[QueueItem, ...]:
     status = world.cache.queue_status("kube-queue/root-team")
     assert status is not None
     return status.items
 
 
-def test_round_backs_off_1_2_4_8_16_20_seconds() -> None:
-    world = World(one_quota(cpu="4"), ROUND)
-    world.sees(a_unit("r").asking(cpu="4"))
-    world.admits()
-    world.runs("r").sees(a_unit("w").asking(cpu="4"))
-    world.decides()
-    waits = []
-    for size in ("5", "6", "7", "8", "9", "10", "11"):
-        # A larger max asks for a try which waits for the end of the backoff; it then fails at the
-        # second quota, which stays full.
-        world.cache.tree_seen(a_tree_with_full_root(size))
-        world.decides()
-        wake = world.cache.next_wake()
-        if wake is None:
-            break
-        waits.append(wake - world.now)
-        world.now = wake
-        world.cache.tree_seen(one_quota(cpu="4"))
-        world.decides()
-    assert waits[:1] == [1.0]
+def test_the_backoff_is_1_2_4_8_16_20_seconds() -> None:
+    assert [backoff(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 20, 20, 20]
 
 
-def a_tree_with_full_root(size: str):  # type: ignore[no-untyped-def]
-    return one_quota(cpu=size)
+def test_in_round_every_failed_try_makes_the_backoff_longer() -> None:
+    world = full_of(ROUND, 1, cpu="4", each="4")
+    arrives(world, a_unit("w").asking(cpu="4"))
+    for size, seconds in (("8", 1), ("12", 2), ("16", 4)):
+        # A larger quota asks for a try; a newcomer takes the room before the backoff is over.
+        world.cache.tree_seen(one_quota(cpu=size))
+        thief = f"thief{size}"
+        world.sees(a_unit(thief).asking(cpu="4", memory="1").with_priority(9))
+        assert world.admits() == [thief]
+        assert world.cache.next_wake() == world.now + seconds
+        world.now += seconds
+        assert world.admits() == []
 
 
 def test_in_round_a_larger_quota_waits_for_the_end_of_the_backoff() -> None:
