@@ -68,7 +68,8 @@ class ControllerSettings(SettingsGroup):
     queue_group_plugin: Annotated[
         QuotaSystem, Switchable(flag="--queue-group-plugin", env="QueueGroupPlugin")
     ] = QuotaSystem.ELASTIC_QUOTA
-    """Where quotas come from: `elasticquota` (the ElasticQuotaTree). Upper and lower case alike."""
+    """Where quotas come from: `elasticquota`, the ElasticQuotaTree. `resourcequota` is legal but
+    not in this version. Upper and lower case alike."""
 
     strict_priority: Annotated[bool, Switchable(flag="--strict-priority", env="StrictPriority")] = (
         False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,8 @@ from kube_queue.app.in_process import InProcessTransport
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
 from tests.controller.queueing.world import a_tree, a_unit_manifest
+
+START = 1_767_225_600.0
 
 SETTINGS = Settings().replaced(leader={"enabled": False}, serving={"port": 0})
 
@@ -56,8 +57,13 @@ class Cluster:
                 await asyncio.sleep(0.01)
 
 
+def clock() -> float:
+    """Seconds since the epoch, as far as these clusters know."""
+    return START + asyncio.get_running_loop().time()
+
+
 async def an_api(*, crds: bool = True) -> tuple[ApiServer, Client]:
-    server = ApiServer(clock=time.time, rng=random.Random(1))
+    server = ApiServer(clock=clock, rng=random.Random(1))
     user = Client(InProcessTransport(server))
     if crds:
         await serve_crds(user)
@@ -80,7 +86,7 @@ async def cluster(settings: Settings = SETTINGS) -> AsyncIterator[Cluster]:
         run_controller(
             Client(InProcessTransport(server)),
             settings,
-            clock=time.time,
+            clock=clock,
             rng=random.Random(1),
             ready=url.set_result,
         )

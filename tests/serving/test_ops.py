@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import time
 
 import aiohttp
 import pytest
@@ -17,7 +16,7 @@ from kube_queue.config import Settings
 from kube_queue.kube.client import Client
 from kube_queue.observability.meters import Meters
 from kube_queue.serving.ops import OpsServer, ops_routes
-from tests.serving.cluster import SETTINGS, an_api, cluster, serve_crds
+from tests.serving.cluster import SETTINGS, an_api, clock, cluster, serve_crds
 
 
 async def test_a_running_controller_is_healthy_ready_and_has_metrics() -> None:
@@ -54,7 +53,7 @@ async def test_a_cluster_without_our_kinds_makes_it_wait_not_fail() -> None:
     told: list[str] = []
     client = Client(InProcessTransport(server))
     running = asyncio.create_task(
-        run_controller(client, SETTINGS, clock=time.time, rng=random.Random(1), ready=told.append)
+        run_controller(client, SETTINGS, clock=clock, rng=random.Random(1), ready=told.append)
     )
     async with asyncio.timeout(10):
         while client.requests["list"] < 3:
@@ -95,7 +94,7 @@ async def test_no_port_is_opened_when_serving_is_off() -> None:
         run_controller(
             Client(InProcessTransport(server)),
             settings,
-            clock=time.time,
+            clock=clock,
             rng=random.Random(1),
             ready=told.set_result,
         )
