@@ -17,8 +17,11 @@ def section(manifest: Mapping[str, Any], *steps: str) -> Mapping[str, Any]:
     """The mapping found by following `steps`; empty where it is missing or something else."""
     found: Any = manifest
     for step in steps:
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else _NOTHING
+        # Asking for a dict first is ten times cheaper than asking for a Mapping.
+        if not (type(found) is dict or isinstance(found, Mapping)):
+            return _NOTHING
+        found = found.get(step)
+    return found if type(found) is dict or isinstance(found, Mapping) else _NOTHING
 
 
 def text(manifest: Mapping[str, Any], *steps: str) -> str:

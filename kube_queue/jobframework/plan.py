@@ -112,7 +112,7 @@ def plan(view: JobView | None, unit: UnitView | None, scene: Scene) -> tuple[Dec
 
 
 def _job_gone(unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
-    if unit is None or not unit.owned:
+    if unit is None or not unit.ours:
         return ()
     waits, over = _waiting(Topic.JOB_GONE, COLLECTION_SECONDS, scene)
     return (waits, DeleteUnit()) if over else (waits,)
@@ -201,7 +201,8 @@ def _release(view: JobView, scene: Scene) -> tuple[Decision, ...]:
     if shown:
         return shown
     patch = _with_annotation(view.extension.resume(view.manifest))
-    return (ResumeJob(patch),)
+    # A job that ran before may have been requeued since the unit was last told to be admitted.
+    return (ResumeJob(patch, certain=view.released_before),)
 
 
 def _with_annotation(patch: JobPatch) -> JobPatch:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from kube_queue.api.errors import InvalidInput
+from kube_queue.api.names import ENQUEUE_TIMESTAMP_ANNOTATION
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, project_unit
@@ -35,8 +36,8 @@ class UnitView:
     """Why the job's request could not be read when the unit was last written; or empty."""
     has_request: bool
     """spec.request, the original total, has been written."""
-    owned: bool
-    """It carries an owner reference to its job: it was written by us, not by hand."""
+    ours: bool
+    """It carries the time of submission, which the job side writes, and names its job's uid."""
 
     @property
     def namespace(self) -> str:
@@ -80,13 +81,16 @@ def view_unit(obj: Mapping[str, Any]) -> UnitView:
         pods_pending=number(status, "podState", "pending"),
         problem=text(section(obj, "metadata", "annotations"), INVALID_REQUEST_ANNOTATION),
         has_request=section(obj, "spec").get("request") is not None,
-        owned=_owned(obj),
+        ours=_ours(obj),
     )
 
 
-def _owned(obj: Mapping[str, Any]) -> bool:
-    job = text(obj, "spec", "consumerRef", "uid")
-    return any(text(each, "uid") == job for each in entries(obj, "metadata", "ownerReferences"))
+def _ours(obj: Mapping[str, Any]) -> bool:
+    # The owner reference tells less: deleting a job with --cascade=orphan takes it away.
+    annotations = section(obj, "metadata", "annotations")
+    return ENQUEUE_TIMESTAMP_ANNOTATION in annotations and bool(
+        text(obj, "spec", "consumerRef", "uid")
+    )
 
 
 def _pod_sets(obj: Mapping[str, Any]) -> tuple[AskedSet, ...]:

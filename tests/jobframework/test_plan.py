@@ -191,7 +191,7 @@ def test_a_unit_written_by_hand_for_a_job_that_never_was_is_left_alone() -> None
     world.go()
     world.job = None
     assert world.unit is not None
-    del world.unit["metadata"]["ownerReferences"]
+    del world.unit["metadata"]["annotations"]
     world.waited = {Topic.JOB_GONE: 1e6}
     assert world.plan() == ()
 

@@ -1,7 +1,8 @@
 """The answers to our own writes, until the watch has told the same.
 
-Deciding on what the watch said before would only repeat a write that is refused. An answer counts
-for a few seconds at most: what the watch says in the end is what is.
+Deciding on what the watch said before would repeat a write that is refused, or worse, release a job
+whose unit has lost its quota. So an answer counts until the watch has caught up with it; one that
+waits too long for that is stale: then only reading again tells.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from kube_queue.controller.jobs.records import JobKey
 
 TRUST_SECONDS = 10.0
-"""How long an answer counts that the watch has not confirmed."""
+"""How long an answer may wait for the watch; a watch that began anew may never tell of it."""
 
 
 class Versioned(Protocol):
@@ -54,20 +55,23 @@ class Answers(Generic[T]):
 
     def present(self, key: JobKey, watched: T | None) -> T | None:
         """The newer of the answer and what the watch has told; None where there is no object."""
-        now = asyncio.get_running_loop().time()
         deleted = self._deleted.get(key)
         if deleted is not None:
-            if watched is not None and watched.uid == deleted[0] and now < deleted[1]:
+            if watched is not None and watched.uid == deleted[0]:
                 return None
             del self._deleted[key]
         held = self._held.get(key)
         if held is None:
             return watched
-        answer, deadline = held
-        if now < deadline and (watched is None or newer(answer, watched)):
-            return answer
+        if watched is None or newer(held[0], watched):
+            return held[0]
         del self._held[key]
         return watched
+
+    def stale(self, key: JobKey) -> bool:
+        """An answer has waited too long for the watch to catch up: read again, then decide."""
+        waiting = self._held.get(key) or self._deleted.get(key)
+        return waiting is not None and waiting[1] <= asyncio.get_running_loop().time()
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + TRUST_SECONDS

@@ -84,6 +84,9 @@ class Present:
     unit: UnitView | None
 
 
+_NOTHING = Present(None, None)
+
+
 class Reconciler:
     """Reconciles keys; never two writes of one key at once, and never one twice on purpose."""
 
@@ -119,10 +122,9 @@ class Reconciler:
         await asyncio.sleep(0)
         if not self._sight.ready(key):
             return None
-        if key in self._doubted:
-            await self._read(client, key)
-            self._doubted.discard(key)
-        present = self._present(key)
+        present = await self._present_for_sure(client, key)
+        if present == _NOTHING:
+            self._failures.pop(key, None)
         decisions = self._plan(key, present)
         write = _write_in(decisions)
         if write is not None:
@@ -139,7 +141,7 @@ class Reconciler:
         """Carry out what is to be written now, if it still is for this lane; what it makes true."""
         if self._stopped:
             raise Overtaken("the lead is lost")
-        present = self._present(key)
+        present = await self._present_for_sure(client, key)
         write = self._write_for(key, lane, present)
         if write.certain:
             present = await self._read(client, key)
@@ -182,6 +184,18 @@ class Reconciler:
             self.jobs.present(key, self._sight.job(key)),
             self.units.present(key, self._sight.unit(key)),
         )
+
+    async def _present_for_sure(self, client: Client, key: JobKey) -> Present:
+        """What is known of the job, read again first where that is in doubt."""
+        known = self._present(key)
+        if key not in self._doubted and not (self.jobs.stale(key) or self.units.stale(key)):
+            return known
+        self._doubted.discard(key)
+        try:
+            return await self._read(client, key)
+        except KubeQueueError:
+            self._doubted.add(key)
+            raise
 
     async def _read(self, client: Client, key: JobKey) -> Present:
         """Both objects as the server has them now, not as the watch told."""
@@ -231,9 +245,8 @@ class Reconciler:
     async def _carry_out(self, client: Client, key: JobKey, write: Write, present: Present) -> None:
         if isinstance(write, JobWrite):
             assert present.job is not None
-            extension = self._kinds.by_name[key.extension]
-            view = view_job(extension, present.job.manifest())
-            answer = await write_job(client, extension.resource, write, view)
+            resource = self._kinds.by_name[key.extension].resource
+            answer = await write_job(client, resource, write, present.job)
             self.jobs.keep(key, job_record(answer))
             return
         answer = await write_unit(client, write, present.unit)

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.types import QUEUE_UNITS, ResourceType
+from kube_queue.controller.jobs.records import JobRecord
 from kube_queue.jobframework.decisions import (
     AnnotateJob,
     CreateUnit,
@@ -18,7 +19,6 @@ from kube_queue.jobframework.decisions import (
     Write,
 )
 from kube_queue.jobframework.unit_view import UnitView
-from kube_queue.jobframework.view import JobView
 from kube_queue.kube.client import Client
 from kube_queue.kube.lanes import Lane
 from kube_queue.kube.patches import merge_patch
@@ -69,11 +69,9 @@ async def write_unit(
 
 
 async def write_job(
-    client: Client, resource: ResourceType, write: JobWrite, view: JobView
+    client: Client, resource: ResourceType, write: JobWrite, job: JobRecord
 ) -> Answer:
     """The server's answer. The patch fits only the job it was decided on, at that version."""
-    patch = merge_patch(view.ref.uid, view.resource_version, write.patch)
+    patch = merge_patch(job.uid, job.resource_version, write.patch)
     subresource = "status" if isinstance(write, MarkQueuing) else ""
-    return await client.patch(
-        resource, view.ref.namespace, view.ref.name, patch, subresource=subresource
-    )
+    return await client.patch(resource, job.namespace, job.name, patch, subresource=subresource)

@@ -244,11 +244,37 @@ def test_the_unit_of_a_deleted_job_goes_with_it() -> None:
         cluster.start_jobs()
         await cluster.job("pi")
         await cluster.until_phase("pi-job-qu", Phase.ENQUEUED)
-        # Without the reference nothing but us can know; orphaning keeps the server from collecting.
+        await cluster.client.delete(JOBS, "default", "pi", propagation="Background")
+        await cluster.settle(1)
+        assert await cluster.units() == []
+        # Garbage collection did it; no write of ours was needed.
+        assert not [path for method, path in cluster.wire.writes if method == "DELETE"]
+
+    play(story)
+
+
+def test_the_unit_of_a_job_deleted_without_garbage_collection_goes_too() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_jobs()
+        await cluster.job("pi")
+        await cluster.until_phase("pi-job-qu", Phase.ENQUEUED)
         await cluster.client.delete(JOBS, "default", "pi", propagation="Orphan")
-        await cluster.settle(0.5)
-        await cluster.client.delete(QUEUE_UNITS, "default", "pi-job-qu")
-        await cluster.settle(5)
+        await cluster.settle(10)
+        assert await cluster.units() == []
+
+    play(story)
+
+
+def test_a_unit_whose_job_vanished_while_nobody_watched_goes_after_a_restart() -> None:
+    async def story(cluster: Cluster) -> None:
+        process = cluster.start_jobs()
+        await cluster.job("pi")
+        await cluster.until_phase("pi-job-qu", Phase.ENQUEUED)
+        cluster.wire.cut.set()
+        await cluster.kill(process)
+        await cluster.client.delete(JOBS, "default", "pi", propagation="Orphan")
+        cluster.start_jobs()
+        await cluster.settle(10)
         assert await cluster.units() == []
 
     play(story)
