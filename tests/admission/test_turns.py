@@ -207,3 +207,66 @@ def test_hundreds_of_groups_with_room_are_admitted_in_order() -> None:
     world.ends("r")
     assert world.admits() == [f"w{i:03}" for i in range(200)]
     assert world.now == START
+
+
+@EVERY
+def test_a_deleted_head_gives_its_age_to_nobody(policy: Policy) -> None:
+    world = world_of(two_teams("1"), policy)
+    world.sees(
+        a_unit("oldest").of_namespace("a").asking(cpu="1"),
+        a_unit("a1").of_namespace("a").asking(cpu="1").submitted_at(9),
+        a_unit("b1").of_namespace("b").asking(cpu="1").submitted_at(2),
+    )
+    world.cache.unit_gone("uid-oldest")
+    assert world.admits() == ["b1"]
+
+
+@EVERY
+def test_a_release_wakes_units_that_wait_for_min(policy: Policy) -> None:
+    leaf = a_quota("team").min(cpu="1").max(cpu="9").serving("default")
+    world = World(a_tree(a_quota("root").over(leaf)), policy)
+    world.sees(a_unit("r").asking(cpu="1").not_preemptible())
+    assert world.admits() == ["r"]
+    world.runs("r").sees(a_unit("u").asking(cpu="1").not_preemptible())
+    assert world.admits() == []
+    assert world.why("u")[0] == "InsufficientMin"
+    world.ends("r")
+    assert world.admits() == ["u"]
+
+
+def test_inside_a_queue_a_sleeper_with_room_goes_before_a_lower_newcomer() -> None:
+    world = World(two_teams("1", a="1", b="1"), queues=False)
+    world.cache.queue_seen(a_queue("shared", Policy.PRIORITY))
+    world.sees(a_unit("r").of_namespace("a").in_queue("shared").asking(cpu="1"))
+    assert world.admits() == ["r"]
+    high = a_unit("high").of_namespace("a").in_queue("shared").asking(cpu="1").with_priority(5)
+    world.runs("r").sees(high.submitted_at(5))
+    assert world.admits() == []
+    world.ends("r")
+    world.sees(a_unit("low").of_namespace("b").in_queue("shared").asking(cpu="1"))
+    assert world.admits() == ["high"]
+
+
+@EVERY
+def test_a_release_for_a_unit_that_left_meanwhile_wakes_nobody_else(policy: Policy) -> None:
+    leaf = a_quota("team").max(cpu="4", memory="4").serving("default")
+    world = World(a_tree(a_quota("root").over(leaf)), policy)
+    world.sees(
+        a_unit("c1").asking(cpu="2"),
+        a_unit("c2").asking(cpu="2"),
+        a_unit("m").asking(memory="4"),
+    )
+    world.admits()
+    world.runs("c1", "c2", "m")
+    world.sees(a_unit("waits-cpu").asking(cpu="2"))
+    assert world.admits() == []
+    world.sees(a_unit("waits-memory").asking(memory="2").submitted_at(1))
+    assert world.admits() == []
+    world.cache.unit_gone("uid-waits-cpu")
+    world.decides()
+    before = world.cache.pending.examined
+    world.ends("c1")
+    assert world.admits() == []
+    assert world.cache.pending.examined == before
+    world.ends("m")
+    assert world.admits() == ["waits-memory"]
