@@ -126,7 +126,7 @@ class Effects:
         self._write(decision, unit)
 
     def _write(self, decision: Admit, unit: Unit) -> None:
-        async def send(client: Client) -> Any:
+        async def send(client: Client) -> str:
             return await self._carry_out(client, decision, unit)
 
         def done(outcome: Outcome) -> None:
@@ -134,37 +134,34 @@ class Effects:
 
         self._means.writes.submit(Lane.ADMIT, write_key(unit), send, done)
 
-    async def _carry_out(self, client: Client, decision: Admit, unit: Unit) -> UnitRecord:
+    async def _carry_out(self, client: Client, decision: Admit, unit: Unit) -> str:
+        """The resourceVersion at which the unit holds its quota. Raises DecideAgain."""
         record = self._means.record(unit.namespace, unit.name)
         if record is None or not _same_question(record.unit, unit):
             record = unit_record(await client.get(QUEUE_UNITS, unit.namespace, unit.name))
         for _ in range(CONFLICTS):
             if record.uid == unit.uid and record.unit.phase in HOLDS_QUOTA:
-                return record
+                return record.resource_version
             if not _same_question(record.unit, unit):
                 raise DecideAgain(f"{unit.key} changed while it was being admitted")
             patch = admission_patch(record, decision, self._means.clock())
             try:
-                return unit_record(
-                    await client.patch(
-                        QUEUE_UNITS, unit.namespace, unit.name, patch, subresource="status"
-                    )
+                written = await client.patch(
+                    QUEUE_UNITS, unit.namespace, unit.name, patch, subresource="status"
                 )
             except Conflict:
                 self._means.meters.attempt("conflict")
                 record = unit_record(await client.get(QUEUE_UNITS, unit.namespace, unit.name))
+            else:
+                return str(written["metadata"]["resourceVersion"])
         raise DecideAgain(f"{unit.key} keeps changing while it is being admitted")
 
     def _ended(self, decision: Admit, unit: Unit, outcome: Outcome) -> None:
         if self._stopped:
             return
         if isinstance(outcome, Failed) and _unknown(outcome.error):
-            _log.warning(
-                "the outcome of an admission is unknown, writing it again",
-                unit=unit.key,
-                problem=str(outcome.error),
-            )
-            asyncio.get_running_loop().call_later(UNKNOWN_PAUSE, self._again, decision, unit)
+            loop = asyncio.get_running_loop()
+            loop.call_later(UNKNOWN_PAUSE, self._again, decision, unit, str(outcome.error))
             return
         self._open.pop(decision.uid, None)
         if isinstance(outcome, Done):
@@ -173,9 +170,14 @@ class Effects:
             self._refused(decision, unit, outcome.error)
         self._settled()
 
-    def _again(self, decision: Admit, unit: Unit) -> None:
+    def _again(self, decision: Admit, unit: Unit, problem: str) -> None:
         if self._stopped:
             return
+        _log.warning(
+            "the outcome of an admission is unknown, writing it again",
+            unit=unit.key,
+            problem=problem,
+        )
         if self._means.cache.unit(decision.uid) is None:
             # Deleted meanwhile: its quota went back with it.
             self._open.pop(decision.uid, None)
@@ -183,15 +185,15 @@ class Effects:
         else:
             self._write(decision, unit)
 
-    def _admitted(self, decision: Admit, unit: Unit, written: UnitRecord) -> None:
+    def _admitted(self, decision: Admit, unit: Unit, version: str) -> None:
         means = self._means
         now = means.clock()
-        means.cache.confirm(unit.uid, written.resource_version)
+        means.cache.confirm(unit.uid, version)
         means.meters.attempt("admitted")
         kind = unit.job.kind if unit.job is not None else ""
         means.meters.admitted(unit.queue, kind, now - unit.submitted / 1e6)
         seen = means.record(unit.namespace, unit.name)
-        if seen is not None and seen.resource_version == written.resource_version:
+        if seen is not None and seen.resource_version == version:
             means.meters.lagged(0.0)
         elif seen is not None:
             self._answered[unit.uid] = asyncio.get_running_loop().time()

@@ -38,7 +38,7 @@ class Meters:
 
     def __init__(self) -> None:
         # A second series per counter that says when it began, by a clock of its own: nobody asks.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped upstream
         self.registry = CollectorRegistry(auto_describe=False)
         self._attempts = _Counts(ATTEMPTS, self.registry)
         self._evictions = _Counts(EVICTIONS, self.registry)

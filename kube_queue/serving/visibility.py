@@ -148,7 +148,7 @@ class Visibility:
                 job is not None
                 and record.namespace == namespace
                 and job.name == name
-                and (not kind or job.kind.lower() == kind.lower())
+                and (not kind or kind.lower() in (job.kind.lower(), f"{job.kind.lower()}s"))
             ):
                 return record.unit
         return None

@@ -97,7 +97,10 @@ async def test_a_cluster_without_a_tree_has_no_quotas() -> None:
         assert answer == {"tree": None, "quotas": []}
 
 
-@pytest.mark.parametrize("query", ["name=job2", "name=u2", "name=job2&kind=job", "name=u2&kind=qu"])
+@pytest.mark.parametrize(
+    "query",
+    ["name=job2", "name=u2", "name=job2&kind=job", "name=job2&kind=Jobs", "name=u2&kind=qu"],
+)
 async def test_a_waiting_job_is_explained_by_its_name_or_its_units(
     busy: Cluster, query: str
 ) -> None:

@@ -83,7 +83,8 @@ class ReasonWriter:
         self._settled = asyncio.Event()
         self._due: dict[str, None] = {}
         self._under_way: set[str] = set()
-        self._told: dict[str, tuple[str, str, float]] = {}
+        self._told: dict[str, tuple[str, int, float]] = {}
+        """Reason, hash of the message and time of each unit's last event."""
 
     def stirred(self) -> None:
         """A decision was taken or a unit changed."""
@@ -134,11 +135,11 @@ class ReasonWriter:
         if reason not in TOLD_AS_EVENT:
             return
         told = self._told.get(uid)
-        if told is not None and told[:2] == (reason, message):
+        if told is not None and told[:2] == (reason, hash(message)):
             return
         now = self._clock()
         if told is None or told[0] != reason or now - told[2] >= EVENT_EVERY:
-            self._told[uid] = (reason, message, now)
+            self._told[uid] = (reason, hash(message), now)
             # After a restart what the status says already was told before.
             if told is not None or unit.reason != reason:
                 said = f"{reason}: {message}"
