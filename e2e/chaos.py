@@ -22,7 +22,6 @@ from kube_queue.api.types import ELASTIC_QUOTA_TREES, JOBS, QUEUE_UNITS, TFJOBS
 
 PARTS = ("controller", "job-extensions", "simulator")
 CPU = 8
-BACK_WITHIN = 20.0
 
 
 async def torment(world: World, *, kills: int, jobs: int, seed: int) -> Counter[str]:
@@ -40,8 +39,7 @@ async def torment(world: World, *, kills: int, jobs: int, seed: int) -> Counter[
             await world.apply(waiting.pop(0))
         await asyncio.sleep(chance.uniform(0.0, 1.0))
         part = chance.choice(PARTS)
-        await _running(world, part)
-        world.kill(part)
+        await world.kill(part)
         killed[part] += 1
         ledger.check()
         every = [*await world.objects(JOBS), *await world.objects(TFJOBS)]
@@ -73,13 +71,6 @@ def _some_job(index: int, chance: random.Random) -> dict[str, Any]:
         seconds=seconds,
         priority=chance.choice((None, 5, 10)),
     )
-
-
-async def _running(world: World, part: str) -> None:
-    # A process has no watch to wait on: its id is looked up until the supervisor has started it.
-    async with asyncio.timeout(BACK_WITHIN):
-        while world.cluster.pid(part) is None:
-            await asyncio.sleep(0.02)
 
 
 def _agrees(seen: dict[str, Any], ledger: Ledger) -> bool:

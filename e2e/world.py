@@ -28,6 +28,7 @@ KINDS = {
     for resource in vars(types).values()
     if isinstance(resource, ResourceType)
 }
+BACK_WITHIN = 30.0
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -110,11 +111,15 @@ class World:
         """The merge patch is stored."""
         await self.client.patch(resource, namespace, name, dict(change))
 
-    def kill(self, part: str) -> int:
-        """The process of this part was killed with signal 9; its id is returned."""
-        pid = self.cluster.pid(part)
-        if pid is None:
-            raise Unmet(f"{part} does not run, so it cannot be killed")
+    async def kill(self, part: str) -> int:
+        """The process of this part was killed with signal 9; its id is returned.
+
+        One that is being restarted is waited for first.
+        """
+        async with asyncio.timeout(BACK_WITHIN):
+            # A process has no watch to wait on: its id is looked up until it is there.
+            while (pid := self.cluster.pid(part)) is None:
+                await asyncio.sleep(0.02)
         os.kill(pid, signal.SIGKILL)
         return pid
 

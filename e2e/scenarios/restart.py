@@ -36,7 +36,7 @@ async def restart_with_every_phase(world: World) -> None:
             "units in every phase",
             within=60,
         )
-        world.kill(part)
+        await world.kill(part)
         ledger.check()
     await world.until(
         QUEUE_UNITS,

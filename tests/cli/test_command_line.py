@@ -51,7 +51,7 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [
-        (["controller", "--oversellrate", "lots"], {}, "oversell_rate"),
+        (["controller", "--oversellrate", "lots"], {}, "--oversellrate"),
         (["controller"], {"QueueGroupPlugin": "resourcequota"}, "not in this version"),
         (["controller"], {"QueueGroupPlugin": "quotas"}, "elasticquota"),
         (["controller", "--config", "/nonexistent.yaml"], {}, "/nonexistent.yaml"),
