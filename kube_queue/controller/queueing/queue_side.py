@@ -206,7 +206,7 @@ class QueueSide:
     def _unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
         if _shows_alike(old, new):
             return
-        for queue in {one.unit.queue for one in (old, new) if one is not None}:
+        for queue in dict.fromkeys(one.unit.queue for one in (old, new) if one is not None):
             self._touch_queue(QUEUE_NAMESPACE, queue)
         self._touch_trees()
         if old is not None and new is not None:

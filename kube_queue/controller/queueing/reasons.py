@@ -28,9 +28,9 @@ AT_ONCE: Final = 8
 """Reason writes handed to the write scheduler at a time."""
 SHORTEST_LOOK: Final = 0.5
 """Seconds between two looks at the waiting units, at least."""
-LOOKED_AT_A_SECOND: Final = 20_000
-"""Waiting units looked at per second on average: with 100,000 a look every five seconds."""
-CHUNK: Final = 2_000
+LOOKED_AT_A_SECOND: Final = 2_000
+"""Waiting units looked at per second on average: with 100,000 a look every fifty seconds."""
+CHUNK: Final = 500
 """Waiting units looked at before others have a turn."""
 EVENT_EVERY: Final = 30.0
 """Seconds between two FailedScheduling events of one unit whose Reason stays the same."""
