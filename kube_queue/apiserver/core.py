@@ -90,10 +90,11 @@ class ApiServer:
 
     def _document(self, request: Request) -> Response:
         kinds = self._world.kinds
-        found = discovery.respond(request.path, request.headers.get("accept", ""), kinds)
+        accept = request.headers.get("accept", "")
+        found = discovery.respond(request.path, accept, kinds)
         headers: dict[str, str] = {}
         if found is None:
-            document = openapi.respond(request.path, request.query, kinds)
+            document = openapi.respond(request.path, request.query, kinds, accept)
             if document is None:
                 raise no_such_path()
             status, content_type, content, headers = document
@@ -101,6 +102,8 @@ class ApiServer:
             status, content_type, content = found
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed(request.method)
+        if headers.get("ETag") and request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(304, headers, b"")
         return Response(status, {"Content-Type": content_type, **headers}, content)
 
     def _resource(self, request: Request, route: routes.Route) -> Response:

@@ -1,6 +1,6 @@
 """The last word on an object before it is stored.
 
-Holds: judge; a 400 for wrong types in built-in kinds, a 422 with every cause for the rest.
+Holds: check_types, before a kind's rules complete the object, and judge, after them.
 """
 
 from kube_queue.apiserver import meta
@@ -18,23 +18,34 @@ from kube_queue.apiserver.store import Object
 from kube_queue.apiserver.world import World
 
 
+def check_types(world: World, kind: Kind, obj: Object) -> None:
+    """A built-in object fits its schema, so that its kind's rules may rely on it.
+
+    Wrong types are a 400, as a decoder has it; required fields that are missing are a 422.
+    """
+    validator = world.model(kind).validator
+    if not kind.builtin or validator.fits(obj):
+        return
+    for path, wanted, value in validator.type_mismatches(obj):
+        raise bad_request(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: json: '
+            f"cannot unmarshal {meta.go_type(value)} into Go struct field {kind.kind}.{path} of "
+            f"type {wanted}"
+        )
+    raise invalid(kind.group, kind.kind, obj["metadata"].get("name", ""), validator.errors(obj))
+
+
 def judge(world: World, kind: Kind, obj: Object, old: Object | None) -> None:
     """The object may be stored; `old` is what it replaces."""
     found = meta.errors(kind, obj["metadata"])
     if old is not None:
         found += _finalizer_errors(obj["metadata"], old["metadata"])
-    model = world.model(kind)
-    if not model.validator.fits(obj):
-        if kind.builtin:
-            for path, wanted, value in model.validator.type_mismatches(obj):
-                raise bad_request(
-                    f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-                    f"json: cannot unmarshal {meta.go_type(value)} into Go struct field "
-                    f"{kind.kind}.{path} of type {wanted}"
-                )
-        found += model.validator.errors(obj)
-    elif not kind.builtin:
-        found += [field_duplicate(path, value) for path, value in duplicates(obj, model.shape)]
+    if not kind.builtin:
+        model = world.model(kind)
+        if not model.validator.fits(obj):
+            found += model.validator.errors(obj)
+        else:
+            found += [field_duplicate(path, value) for path, value in duplicates(obj, model.shape)]
     if not found:
         found = rules_of(kind).judge(world, kind, obj, old)
     if found:

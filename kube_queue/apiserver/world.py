@@ -8,14 +8,15 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import orjson
 
-from kube_queue.apiserver.builtin import definitions
+from kube_queue.apiserver.builtin import definitions, load_kinds
 from kube_queue.apiserver.kinds import GVR, Kind, KindRegistry
 from kube_queue.apiserver.messages import Request
 from kube_queue.apiserver.meta import timestamp
-from kube_queue.apiserver.schema import Shape, compile_builtin, compile_custom
+from kube_queue.apiserver.schema import REF_PREFIX, Shape, compile_builtin, compile_custom
 from kube_queue.apiserver.store import Collection, Record, Store
 from kube_queue.apiserver.strategic import Merging
 from kube_queue.apiserver.validation import Validator
@@ -47,6 +48,24 @@ class Call:
     subresource: str
 
 
+_APIEXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+_SCHEMA = {"$ref": f"{REF_PREFIX}{_APIEXTENSIONS}.JSONSchemaProps"}
+_CHOICES = {
+    f"{_APIEXTENSIONS}.JSONSchemaPropsOrBool": {"anyOf": [_SCHEMA, {"type": "boolean"}]},
+    f"{_APIEXTENSIONS}.JSONSchemaPropsOrArray": {"anyOf": [_SCHEMA, {"type": "array"}]},
+}
+"""What these two really are: their published schemas accept anything."""
+
+
+@cache
+def _builtin_model(gvr: GVR) -> Model:
+    """Compiled once for all servers of a process: built-in schemas never change."""
+    schema = next(kind.schema for kind in load_kinds() if kind.gvr == gvr)
+    shared = definitions()
+    shape = compile_builtin(schema, {**shared, **dict.fromkeys(_CHOICES, _SCHEMA)})
+    return Model(shape, Validator(schema, {**shared, **_CHOICES}), 0, fills=False)
+
+
 class World:
     """The server's mutable state and its doors to time and chance."""
 
@@ -74,9 +93,7 @@ class World:
 
     def _compile(self, kind: Kind) -> Model:
         if kind.builtin:
-            shared = definitions()
-            shape = compile_builtin(kind.schema, shared)
-            return Model(shape, Validator(kind.schema, shared), self.store.rv, fills=False)
+            return _builtin_model(kind.gvr)
         fills = b'"default":' in orjson.dumps(kind.schema)
         return Model(
             compile_custom(kind.schema), Validator(kind.schema), self.store.rv, fills=fills

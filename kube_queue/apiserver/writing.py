@@ -11,7 +11,7 @@ import orjson
 
 from kube_queue.apiserver import body, meta, options, patches, strategic
 from kube_queue.apiserver.conversion import to_served, to_stored
-from kube_queue.apiserver.judging import judge
+from kube_queue.apiserver.judging import check_types, judge
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.messages import Response
 from kube_queue.apiserver.options import WriteOptions
@@ -70,6 +70,7 @@ def create(world: World, call: Call) -> Response:
         metadata.pop(key, None)
     unknown = settle(obj, world.model(call.kind).shape)
     warnings = _judge_fields(call, chosen, unknown, repeated)
+    check_types(world, call.kind, obj)
     metadata["uid"] = meta.new_uid(world.rng)
     metadata["creationTimestamp"] = world.now()
     rules = rules_of(call.kind)
@@ -204,14 +205,15 @@ def update(world: World, call: Call) -> Response:
     to_served(call.kind, old)
     unknown = settle(new, world.model(call.kind).shape)
     warnings = _judge_fields(call, chosen, unknown, repeated)
+    check_types(world, call.kind, new)
     return _finish(world, call, chosen, _Change(record, old, new, warnings))
 
 
 def patch(world: World, call: Call) -> Response:
     """The object is changed as the patch says, in one step."""
     chosen = options.write_options(call.request)
-    record = find(call)
     document = _patch_document(call)
+    record = find(call)
     repeated = _repeated(call, chosen, document)
     old = record.decode()
     to_served(call.kind, old)
@@ -229,6 +231,7 @@ def patch(world: World, call: Call) -> Response:
         chosen.validation,
         lambda text: _patch_invalid(call, text),
     )
+    check_types(world, call.kind, new)
     return _finish(world, call, chosen, _Change(record, old, new, warnings))
 
 

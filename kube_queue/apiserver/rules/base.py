@@ -28,7 +28,10 @@ class Rules:
         return self.has_generation
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        """Defaults are in and fields only the server writes are set; raises a 403 to refuse."""
+        """Defaults are in and fields only the server writes are set; raises a 403 to refuse.
+
+        The object fits its schema: what is there has its type.
+        """
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         """What breaks the kind's own rules; the schema already holds."""

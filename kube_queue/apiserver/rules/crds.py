@@ -31,13 +31,10 @@ class CustomResourceDefinitionRules(Rules):
     counts_spec_only = True
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        spec = obj.get("spec")
-        if not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
-            return
+        spec = obj["spec"]
         names = spec["names"]
-        if isinstance(names.get("kind"), str):
-            names.setdefault("singular", names["kind"].lower())
-            names.setdefault("listKind", f"{names['kind']}List")
+        names.setdefault("singular", names["kind"].lower())
+        names.setdefault("listKind", f"{names['kind']}List")
         spec.setdefault("conversion", {"strategy": "None"})
         metadata = obj["metadata"]
         if old is None:
@@ -45,9 +42,8 @@ class CustomResourceDefinitionRules(Rules):
                 *(name for name in metadata.get("finalizers", ()) if name != CLEANUP),
                 CLEANUP,
             ]
-        if "deletionTimestamp" in metadata or not isinstance(spec.get("versions"), list):
-            return
-        obj["status"] = accept(world, obj)
+        if "deletionTimestamp" not in metadata:
+            obj["status"] = accept(world, obj)
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         spec, names = obj["spec"], obj["spec"]["names"]
@@ -187,13 +183,13 @@ def accept(world: World, obj: Object) -> dict[str, Any]:
     taken = _taken(world, spec)
     accepted = not taken
     now = world.now()
-    before = {c["type"]: c for c in status.get("conditions", ()) if isinstance(c, dict)}
+    before = {c["type"]: c for c in status.get("conditions", ())}
     conditions = []
     for type_, positive in (("NamesAccepted", "no conflicts found"), ("Established", "")):
         conditions.append(
             _condition(type_, accepted, _wording(type_, taken, positive), before.get(type_), now)
         )
-    storage = [v["name"] for v in spec["versions"] if isinstance(v, dict) and v.get("storage")]
+    storage = [v["name"] for v in spec["versions"] if v.get("storage")]
     stored = list(status.get("storedVersions") or ())
     return {
         "conditions": conditions,

@@ -44,13 +44,10 @@ class JobRules(Rules):
     default_propagation = "Orphan"
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        spec = obj.get("spec")
-        template = spec.get("template") if type(spec) is dict else None
-        if type(spec) is not dict or type(template) is not dict:
-            return
+        spec = obj.setdefault("spec", {})
+        template = spec.setdefault("template", {})
         _default(obj, spec, template)
-        if type(template.get("spec")) is dict:
-            default_pod_spec(template["spec"], "spec.template.spec")
+        default_pod_spec(template.setdefault("spec", {}), "spec.template.spec")
         if old is None:
             obj["status"] = {}
             if not spec["manualSelector"]:
@@ -110,7 +107,7 @@ def _own_selector(metadata: Object, spec: Object, template: Object) -> None:
 
 def _selector_errors(metadata: Object, spec: Object) -> list[FieldError]:
     labels = spec["template"].get("metadata", {}).get("labels", {})
-    matches = (spec.get("selector") or {}).get("matchLabels")
+    matches = spec.get("selector", {}).get("matchLabels")
     if not spec.get("selector"):
         return [field_required("spec.selector")]
     if not spec["manualSelector"] and labels.get(UID_LABELS[1]) != metadata["uid"]:
@@ -133,10 +130,8 @@ def _selector_errors(metadata: Object, spec: Object) -> list[FieldError]:
 
 
 def _template_errors(spec: Object) -> list[FieldError]:
-    pod = spec["template"].get("spec")
+    pod = spec["template"]["spec"]
     path = "spec.template.spec"
-    if not isinstance(pod, dict):
-        return [field_required(f"{path}.containers")]
     found = pod_spec_errors(pod, path)
     if pod["restartPolicy"] == "Always":
         found.append(field_required(f"{path}.restartPolicy", 'valid values: "OnFailure", "Never"'))
@@ -167,7 +162,7 @@ def _frozen(spec: Object, old_job: Object) -> list[FieldError]:
 
 
 def _not_running(job: Object) -> bool:
-    status = job.get("status") or {}
+    status = job.get("status", {})
     suspended = any(
         condition.get("type") == "Suspended" and condition.get("status") == "True"
         for condition in status.get("conditions", ())
@@ -184,7 +179,7 @@ def _masked(template: Object, may_direct: bool) -> Object:
     for key in ("nodeSelector", "tolerations", "schedulingGates"):
         spec.pop(key, None)
     affinity = spec.get("affinity")
-    if isinstance(affinity, dict):
+    if affinity is not None:
         affinity.pop("nodeAffinity", None)
         if not affinity:
             del spec["affinity"]

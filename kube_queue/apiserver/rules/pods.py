@@ -39,8 +39,6 @@ class PodRules(Rules):
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
         spec = obj.setdefault("spec", {})
-        if type(spec) is not dict:
-            return
         default_pod_spec(spec, "spec")
         for container in _containers(spec):
             _requests_from_limits(container)
@@ -73,12 +71,7 @@ class PodRules(Rules):
 
 
 def _containers(spec: Object) -> list[Object]:
-    found = []
-    for key in ("initContainers", "containers"):
-        listed = spec.get(key)
-        if type(listed) is list:
-            found += [container for container in listed if type(container) is dict]
-    return found
+    return [*spec.get("initContainers", ()), *spec.get("containers", ())]
 
 
 def default_pod_spec(spec: Object, path: str) -> None:
@@ -93,32 +86,29 @@ def default_pod_spec(spec: Object, path: str) -> None:
     settle_amounts(spec, ("overhead",), path)
     for container in _containers(spec):
         _default_container(container, path)
-    volumes = spec.get("volumes")
-    for volume in volumes if type(volumes) is list else ():
-        if type(volume) is dict:
-            _default_volume(volume)
+    for volume in spec.get("volumes", ()):
+        _default_volume(volume)
 
 
 def _default_container(container: Object, path: str) -> None:
     container.setdefault("resources", {})
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    image = container.get("image")
-    if type(image) is str and image:
+    image = container.get("image", "")
+    if image:
         tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
         latest = tag == "latest" or (not tag and "@" not in image)
         container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
     settle_amounts(container["resources"], ("limits", "requests"), f"{path}.containers.resources")
-    for port in container.get("ports") or ():
-        if type(port) is dict:
-            port.setdefault("protocol", "TCP")
+    for port in container.get("ports", ()):
+        port.setdefault("protocol", "TCP")
     for key in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if type(container.get(key)) is dict:
+        if key in container:
             _default_probe(container[key])
-    for variable in container.get("env") or ():
-        source = variable.get("valueFrom") if type(variable) is dict else None
-        if type(source) is dict and type(source.get("fieldRef")) is dict:
-            source["fieldRef"].setdefault("apiVersion", "v1")
+    for variable in container.get("env", ()):
+        field = variable.get("valueFrom", {}).get("fieldRef")
+        if field is not None:
+            field.setdefault("apiVersion", "v1")
 
 
 def _default_probe(probe: Object) -> None:
@@ -135,14 +125,14 @@ def _default_volume(volume: Object) -> None:
     if len(volume) == 1 and "name" in volume:
         volume["emptyDir"] = {}
     for key in ("secret", "configMap", "downwardAPI", "projected"):
-        if type(volume.get(key)) is dict:
+        if key in volume:
             volume[key].setdefault("defaultMode", 0o644)
 
 
 def _requests_from_limits(container: Object) -> None:
     resources = container["resources"]
-    limits = resources.get("limits") if type(resources) is dict else None
-    if type(limits) is dict and limits:
+    limits = resources.get("limits")
+    if limits:
         requests = resources.setdefault("requests", {})
         for name, value in limits.items():
             requests.setdefault(name, value)
@@ -188,13 +178,9 @@ def _resolve_priority(world: World, kind: Kind, obj: Object, spec: Object) -> No
 def _tolerate(spec: Object) -> None:
     """Every pod outlives five minutes of an unwell node, unless it says otherwise."""
     tolerations = spec.setdefault("tolerations", [])
-    if type(tolerations) is not list:
-        return
     for key in _TOLERATED:
         known = any(
-            type(t) is dict
-            and t.get("key", "") in ("", key)
-            and t.get("effect", "") in ("", "NoExecute")
+            t.get("key", "") in ("", key) and t.get("effect", "") in ("", "NoExecute")
             for t in tolerations
         )
         if not known:
@@ -224,7 +210,7 @@ def _qos(spec: Object) -> str:
     for container in _containers(spec):
         resources: Any = container["resources"]
         limits, requests = (
-            {k: v for k, v in (resources.get(key) or {}).items() if k in ("cpu", "memory")}
+            {k: v for k, v in resources.get(key, {}).items() if k in ("cpu", "memory")}
             for key in ("limits", "requests")
         )
         any_amount = any_amount or bool(limits or requests)
@@ -246,7 +232,7 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
         )
     names: set[str] = set()
     for key in ("initContainers", "containers"):
-        for place, container in enumerate(spec.get(key) or ()):
+        for place, container in enumerate(spec.get(key, ())):
             found += _container_errors(container, f"{path}.{key}[{place}]", names)
     return found
 
@@ -264,9 +250,9 @@ def _container_errors(container: Object, path: str, names: set[str]) -> list[Fie
     if not container.get("image"):
         found.append(field_required(f"{path}.image"))
     resources = container["resources"]
-    limits = resources.get("limits") or {}
+    limits = resources.get("limits", {})
     for key in ("limits", "requests"):
-        for resource, text in (resources.get(key) or {}).items():
+        for resource, text in resources.get(key, {}).items():
             where = f"{path}.resources.{key}"
             if text.startswith("-"):
                 found.append(

@@ -12,7 +12,8 @@ from typing import Any
 from kube_queue.apiserver.status import StatusError, bad_request
 
 _GRAMMAR = re.compile(
-    r"([+-]?)(\d+\.?\d*|\.\d+)(?:(Ki|Mi|Gi|Ti|Pi|Ei)|([numkMGTPE]|(?![eE]))|[eE]([+-]?\d{1,3}))"
+    r"([+-]?)(\d+\.?\d*|\.\d+)(?:(Ki|Mi|Gi|Ti|Pi|Ei)|([numkMGTPE]|(?![eE]))|[eE]([+-]?\d{1,3}))",
+    re.ASCII,
 )
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
@@ -78,16 +79,12 @@ def _in_exponent(nanos: int) -> str:
     return f"{nanos}{f'e{power}' if power else ''}" if nanos else "0"
 
 
-def settle_amounts(holder: Any, keys: tuple[str, ...], path: str) -> None:
-    """Every resource list of the holder under those keys is canonical; anything else is left."""
-    if type(holder) is not dict:
-        return
+def settle_amounts(holder: dict[str, Any], keys: tuple[str, ...], path: str) -> None:
+    """Every resource list of the holder under those keys is canonical."""
     for key in keys:
-        amounts = holder.get(key)
-        if type(amounts) is dict:
-            for name, value in amounts.items():
-                if type(value) in (str, int, float):
-                    amounts[name] = canonical(value, f"{path}.{key}.{name}")
+        amounts = holder.get(key, {})
+        for name, value in amounts.items():
+            amounts[name] = canonical(value, f"{path}.{key}.{name}")
 
 
 def amount(text: str) -> Fraction:

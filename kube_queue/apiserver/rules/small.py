@@ -49,25 +49,23 @@ class NodeRules(PlainRules):
     keeps_status = True
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        settle_amounts(obj.get("status"), ("capacity", "allocatable"), "status")
+        settle_amounts(obj.get("status", {}), ("capacity", "allocatable"), "status")
 
 
 class ResourceQuotaRules(PlainRules):
     """A quota's amounts are quantities."""
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        settle_amounts(obj.get("spec"), ("hard",), "spec")
-        settle_amounts(obj.get("status"), ("hard", "used"), "status")
+        settle_amounts(obj.get("spec", {}), ("hard",), "spec")
+        settle_amounts(obj.get("status", {}), ("hard", "used"), "status")
 
 
 class LimitRangeRules(PlainRules):
     """A limit range's amounts are quantities."""
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        spec = obj.get("spec")
-        limits = spec.get("limits") if type(spec) is dict else None
         keys = ("default", "defaultRequest", "max", "min", "maxLimitRequestRatio")
-        for place, limit in enumerate(limits if type(limits) is list else ()):
+        for place, limit in enumerate(obj.get("spec", {}).get("limits", ())):
             settle_amounts(limit, keys, f"spec.limits[{place}]")
 
 
@@ -89,7 +87,7 @@ class PriorityClassRules(Rules):
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
         obj.setdefault("value", 0)
-        if obj.get("globalDefault") is True:
+        if obj.get("globalDefault"):
             _check_only_default(world, kind, obj["metadata"].get("name", ""))
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
