@@ -81,19 +81,23 @@ class QueueSide:
         self.trees: Informer[TreeRecord] = Informer(
             client, ELASTIC_QUOTA_TREES, tree_record, namespace=TREE_NAMESPACE, rng=rng
         )
+        self._build(settings)
+        self._attach()
+
+    def _build(self, settings: Settings) -> None:
         self.keeper = TreeKeeper(
             self.trees, settings.controller.tree_validation, self._tree_in_force
         )
         self._reasons = ReasonWriter(
             self.cache,
             self.units.get,
-            clock,
+            self._clock,
             after=settings.controller.reason_after_seconds,
         )
         self._loop = AdmissionLoop(
             self.cache,
-            meters,
-            clock,
+            self.meters,
+            self._clock,
             limit=settings.controller.cycle_limit,
             decided=self._reasons.stirred,
         )
@@ -101,10 +105,9 @@ class QueueSide:
         self._automatic = AutomaticQueues(self.queues)
         self._filler = QueueFiller(self.units)
         self._status = StatusWriter(
-            Statuses(self.cache, self.queues, self.trees, self.keeper, clock),
+            Statuses(self.cache, self.queues, self.trees, self.keeper, self._clock),
             rate=settings.writes.status_rate,
         )
-        self._attach()
 
     def _attach(self) -> None:
         # The cache comes first: whoever is told next may ask it.
