@@ -37,6 +37,8 @@ ENQUEUE_TIMESTAMP_ANNOTATION: Final = "kube-queue/job-enqueue-timestamp"
 """On a unit: RFC 3339 with microseconds, the job's time of submission; decides the order."""
 JOB_PRIORITY_ANNOTATION: Final = "kube-queue/job-priority"
 """On a unit: the job's own priority when it was last carried over."""
+INVALID_REQUEST_ANNOTATION: Final = "kube-queue/invalid-request"
+"""On a unit: why what its job asks for cannot be read; the unit is held as long as it is there."""
 
 # --- on queues and trees ------------------------------------------------------------------------
 QUOTA_PATH_ANNOTATION: Final = "kube-queue/quota-path"

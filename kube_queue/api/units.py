@@ -19,6 +19,7 @@ from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
 from kube_queue.api.loose import mapping_of, shown, text_of
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
+    INVALID_REQUEST_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
     PREEMPTIBLE_LABELS,
     QUOTA_LABELS,
@@ -109,7 +110,8 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
     status = mapping_of(obj.get("status"))
     labels = mapping_of(metadata.get("labels"))
     annotations = mapping_of(metadata.get("annotations"))
-    faults = _Faults()
+    # The job side's own sentence names the field of the job, which is where it can be mended.
+    faults = _Faults(text_of(annotations.get(INVALID_REQUEST_ANNOTATION)))
     request = _request(spec, faults)
     phase = _phase(status, faults)
     return Unit(
@@ -172,6 +174,8 @@ def pod_sets_request(pod_sets: object, path: str = "spec.podSet") -> ResourceVec
             raise InvalidManifest(f"{shown(count)} is no number of pods", f"{where}.count")
         if pod_set.get("requests") is not None:
             each = ResourceVector.parse(pod_set["requests"], f"{where}.requests")
+        elif pod_set.get("template") is None:
+            raise InvalidManifest("requests or a template is expected", where)
         else:
             pod_spec = mapping_of(mapping_of(pod_set.get("template")).get("spec"))
             each = pod_request(pod_spec, f"{where}.template.spec")
@@ -184,8 +188,8 @@ class _Faults:
 
     __slots__ = ("first",)
 
-    def __init__(self) -> None:
-        self.first = ""
+    def __init__(self, first: str = "") -> None:
+        self.first = first
 
     def note(self, error: InvalidInput) -> None:
         self.first = self.first or str(error)

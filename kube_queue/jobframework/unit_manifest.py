@@ -8,6 +8,7 @@ from kube_queue.api.conditions import rfc3339_micro
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
+    INVALID_REQUEST_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
     PREEMPTIBLE_LABELS,
     QUOTA_LABELS,
@@ -21,7 +22,7 @@ from kube_queue.jobframework.extension import PodSet
 from kube_queue.jobframework.priority import JobPriority, job_priority
 from kube_queue.jobframework.requests import Asked, asked
 from kube_queue.jobframework.surroundings import Surroundings
-from kube_queue.jobframework.unit_view import INVALID_REQUEST_ANNOTATION, UnitView
+from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.jobframework.view import JobView
 
 _LAST_MICROSECOND = 999_999

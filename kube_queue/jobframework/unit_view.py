@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from kube_queue.api.errors import InvalidInput
-from kube_queue.api.names import ENQUEUE_TIMESTAMP_ANNOTATION
+from kube_queue.api.names import ENQUEUE_TIMESTAMP_ANNOTATION, INVALID_REQUEST_ANNOTATION
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, project_unit
 from kube_queue.jobframework.fields import entries, number, section, text
 from kube_queue.jobframework.requests import AskedSet
-
-INVALID_REQUEST_ANNOTATION: Final = "kube-queue/invalid-request"
-"""On a unit: why what its job asks for cannot be read; the unit is held as long as it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,11 @@ def test_admissions_that_cannot_be_read_charge_at_least_the_request() -> None:
         ({"active": "no"}, {}, "spec.active: 'no' is neither true nor false"),
         ({}, {"phase": "Lost"}, "status.phase: no phase is called 'Lost'"),
         ({"resource": None, "podSet": 3}, {}, "spec.podSet: a list of pod sets is expected"),
+        (
+            {"resource": None, "podSet": [{"name": "a", "count": 1}]},
+            {},
+            "spec.podSet[0]: requests or a template is expected",
+        ),
     ],
 )
 def test_a_unit_that_cannot_be_read_is_kept_and_says_so(
@@ -152,6 +157,12 @@ def test_a_unit_that_cannot_be_read_is_kept_and_says_so(
     assert unit.invalid.startswith(sentence)
     assert unit.key == "ns/job1-tf-qu"
     assert unit.phase is Phase.ENQUEUED
+
+
+def test_what_the_job_side_could_not_read_is_told_in_its_own_words() -> None:
+    unit = a_unit(spec={"resource": {"cpu": "4x"}})
+    unit["metadata"]["annotations"] = {"kube-queue/invalid-request": "spec.tfReplicaSpecs: is 3"}
+    assert project_unit(unit).invalid == "spec.tfReplicaSpecs: is 3"
 
 
 def test_without_a_total_the_pod_sets_are_summed() -> None:
