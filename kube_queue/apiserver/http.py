@@ -24,6 +24,9 @@ from kube_queue.apiserver.watch import WatchStream
 BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 KEEPALIVE_SECONDS = 300.0
+WARNINGS = 20
+WARNING_LENGTH = 200
+"""How many warnings of how many characters an answer may carry: headers must stay small."""
 _OPEN = ("/healthz", "/readyz", "/livez")
 
 
@@ -134,8 +137,11 @@ async def _body(request: web.BaseRequest) -> bytes:
 
 def _headers(response: Response) -> CIMultiDict[str]:
     headers = CIMultiDict(response.headers)
-    for text in response.warnings:
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    for text in response.warnings[:WARNINGS]:
+        shown = "".join(letter if letter.isprintable() else " " for letter in text)
+        if len(shown) > WARNING_LENGTH:
+            shown = f"{shown[:WARNING_LENGTH]}..."
+        quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
         headers.add("Warning", f'299 - "{quoted}"')
     return headers
 

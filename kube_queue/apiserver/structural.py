@@ -56,7 +56,7 @@ def _node(
     _list_type(schema, path, found)
     _children(schema, path, found)
     for junctor in _JUNCTORS:
-        for place, child in enumerate(schema.get(junctor) or ()):
+        for place, child in enumerate(schema.get(junctor, ())):
             _junctor(child, f"{path}.{junctor}[{place}]", found, bool(schema.get(_INT_OR_STRING)))
     if isinstance(schema.get("not"), dict):
         _junctor(schema["not"], f"{path}.not", found, allow_type=False)
@@ -82,7 +82,7 @@ def _own_type(
 
 
 def _children(schema: dict[str, Any], path: str, found: list[FieldError]) -> None:
-    for key, child in (schema.get("properties") or {}).items():
+    for key, child in schema.get("properties", {}).items():
         _node(child, f"{path}.properties[{key}]", found, "for specified object fields")
     extra = schema.get("additionalProperties")
     if isinstance(extra, dict):
@@ -115,18 +115,18 @@ def _junctor(schema: dict[str, Any], path: str, found: list[FieldError], allow_t
     for key in _OUTSIDE:
         if key in schema and not (key == "type" and allow_type):
             found.append(field_forbidden(f"{path}.{key}", "must be empty to be structural"))
-    for key, child in (schema.get("properties") or {}).items():
+    for key, child in schema.get("properties", {}).items():
         _junctor(child, f"{path}.properties[{key}]", found, allow_type=False)
     if isinstance(schema.get("items"), dict):
         _junctor(schema["items"], f"{path}.items", found, allow_type=False)
     for junctor in _JUNCTORS:
-        for place, child in enumerate(schema.get(junctor) or ()):
+        for place, child in enumerate(schema.get(junctor, ())):
             _junctor(child, f"{path}.{junctor}[{place}]", found, allow_type)
 
 
 def _list_type(schema: dict[str, Any], path: str, found: list[FieldError]) -> None:
     list_type = schema.get("x-kubernetes-list-type")
-    keys = schema.get("x-kubernetes-list-map-keys") or []
+    keys = schema.get("x-kubernetes-list-map-keys", ())
     if list_type is None:
         if keys:
             found.append(
@@ -151,9 +151,10 @@ def _list_type(schema: dict[str, Any], path: str, found: list[FieldError]) -> No
                     "must not be empty if x-kubernetes-list-type is map",
                 )
             )
-        items = schema.get("items") or {}
+        items = schema.get("items")
+        known = items.get("properties", {}) if isinstance(items, dict) else {}
         for place, key in enumerate(keys):
-            if key not in (items.get("properties") or {}):
+            if key not in known:
                 found.append(
                     field_invalid(
                         f"{path}.x-kubernetes-list-map-keys[{place}]",

@@ -1,13 +1,13 @@
 """Subresources besides status, and kinds that can only be created.
 
-Holds: pods/binding, pods/eviction, pods/log (refused), and the access review.
+Holds: pods/binding, pods/eviction, pods/log (refused), and the access review; scale.py has scale.
 """
 
 from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, deleting, meta, options, writing
+from kube_queue.apiserver import body, deleting, meta, options, scale, writing
 from kube_queue.apiserver.messages import Request, Response
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.routes import Route
@@ -35,6 +35,8 @@ def handle(world: World, call: Call) -> Response:
         raise StatusError(
             501, "NotImplemented", "this server runs no containers: there are no logs to read"
         )
+    if call.subresource == "scale":
+        return scale.handle(world, call)
     if call.request.method != "POST" or call.subresource not in ("binding", "eviction"):
         raise method_not_allowed(call.request.method)
     content = body.decode_object(call.request)

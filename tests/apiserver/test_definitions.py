@@ -257,3 +257,24 @@ async def test_without_a_status_subresource_status_is_a_field_like_others(local:
     assert (await local.patch(f"{UNITS}/u/status", {"status": {}})).status == 404
     changed = await local.patch(f"{UNITS}/u", {"status": {"phase": "Yours"}})
     assert changed.body["metadata"]["generation"] == 2
+
+
+async def test_replicas_are_read_and_written_through_scale(local: Api) -> None:
+    definition = a_definition()
+    definition["spec"]["versions"][0]["subresources"]["scale"] = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.running",
+    }
+    await local.made(CRDS, definition)
+    made = await local.made(UNITS, a_unit())
+    await local.patch(f"{UNITS}/u/status", {"status": {"running": 1}})
+    scale = (await local.get(f"{UNITS}/u/scale")).body
+    assert (scale["kind"], scale["apiVersion"]) == ("Scale", "autoscaling/v1")
+    assert (scale["spec"], scale["status"]) == ({"replicas": 1}, {"replicas": 1})
+    scaled = await local.patch(f"{UNITS}/u/scale", {"spec": {"replicas": 4}})
+    assert scaled.body["spec"] == {"replicas": 4}
+    assert (await local.get(f"{UNITS}/u")).body["spec"]["size"] == 4
+    stale = {**scale, "metadata": made["metadata"], "spec": {"replicas": 5}}
+    assert (await local.replace(f"{UNITS}/u/scale", stale)).status == 409
+    negative = await local.patch(f"{UNITS}/u/scale", {"spec": {"replicas": -1}})
+    assert (negative.status, list(negative.causes)) == (422, ["spec.replicas"])

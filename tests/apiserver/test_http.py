@@ -77,6 +77,22 @@ async def test_bytes_that_are_no_request_get_a_400() -> None:
     await running.close()
 
 
+async def test_warnings_fit_into_headers_whatever_they_are_about() -> None:
+    running = await serve(a_server())
+    odd = {"metadata": {"name": "a"}, "new\r\nline: x": 1, "long" * 5000: 1, "ü": 1}
+    odd |= {f"field{number}": 1 for number in range(100)}
+    async with (
+        aiohttp.ClientSession(running.url) as session,
+        session.post(CONFIG_MAPS, json=odd) as response,
+    ):
+        assert response.status == 201
+        warnings = response.headers.getall("Warning")
+        assert len(warnings) == 20
+        assert warnings[0] == '299 - "unknown field \\"new  line: x\\""'
+        assert max(map(len, warnings)) < 250
+    await running.close()
+
+
 async def test_a_reader_that_does_not_read_is_cut_off() -> None:
     server = a_server()
     running = await serve(server)
