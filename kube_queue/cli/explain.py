@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from kube_queue.cli.output import print_document
-from kube_queue.cli.questions import Answer, Questions, _direct
+from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
 
 UNLIMITED = "-"
@@ -33,7 +33,7 @@ def explain_verb(
 async def explanation_text(visibility: str, namespace: str, name: str) -> str:
     """The explanation of a job by the controller at this address."""
     answer = await asyncio.to_thread(
-        _direct, visibility, "explain", {"namespace": namespace, "name": name}
+        ask_directly, visibility, "explain", {"namespace": namespace, "name": name}
     )
     return explained(answer) if answer else f"the controller at {visibility} does not answer"
 
@@ -51,7 +51,7 @@ def explained(answer: Answer) -> str:
     if answer["waitedSeconds"] is not None:
         lines.append(f"  Waited:     {duration(answer['waitedSeconds'])}")
     if answer["waitsFor"]:
-        lines.append(f"  Waits for:  {answer['waitsFor'].removeprefix('waits for ')}")
+        lines.append(f"  Waits:      {answer['waitsFor'].removeprefix('waits ')}")
     if answer["notice"]:
         lines.append(f"  Notice:     {answer['notice']}")
     short = {(one["path"], one["resource"]): one["missing"] for one in answer["shortages"]}

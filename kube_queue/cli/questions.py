@@ -41,7 +41,7 @@ class Questions:
         """The JSON of this question: units, queues, quotas or explain."""
         wanted = {name: value for name, value in query.items() if value}
         if self.credentials.visibility:
-            answer = _direct(self.credentials.visibility, what, wanted)
+            answer = ask_directly(self.credentials.visibility, what, wanted)
             if answer is not None:
                 return answer
         return asyncio.run(self._through_cluster(what, wanted))
@@ -84,7 +84,7 @@ class Questions:
             )
 
 
-def _direct(visibility: str, what: str, query: Mapping[str, str]) -> Answer | None:
+def ask_directly(visibility: str, what: str, query: Mapping[str, str]) -> Answer | None:
     """The answer of the controller at this address; None when it is not there."""
     # Loopback: a proxy of the environment has no business here.
     opener = build_opener(ProxyHandler({}))

@@ -30,7 +30,7 @@ Units of one queue stand in its order: those that wait by position, then the oth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -48,6 +48,16 @@ from kube_queue.controller.records import UnitRecord
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
 """Units put into words before others have a turn."""
+Words = dict[str, Any]
+
+
+class _Refused(Exception):
+    """A question that cannot be answered: HTTP status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
 
 
 class Visibility:
@@ -67,19 +77,36 @@ class Visibility:
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of this module's docstring."""
-        return [
-            web.get(f"{PREFIX}/units", self._units),
-            web.get(f"{PREFIX}/queues", self._queues),
-            web.get(f"{PREFIX}/quotas", self._quotas),
-            web.get(f"{PREFIX}/explain", self._explain),
-        ]
 
-    async def _units(self, request: web.Request) -> web.Response:
-        namespace = request.query.get("namespace", "")
-        queue = request.query.get("queue", "")
-        limit = _limit(request.query.get("limit", ""))
-        if limit is None:
-            return _answer({"error": "limit: is no number from 0 up; leave it out for all"}, 400)
+        async def reply(request: web.Request) -> web.Response:
+            status, body = await self.answer(request.match_info["what"], request.query)
+            return web.Response(
+                body=body, status=status, content_type="application/json", charset="utf-8"
+            )
+
+        return [web.get(f"{PREFIX}/{{what}}", reply)]
+
+    async def answer(self, what: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        """HTTP status and JSON of one question: units, queues, quotas or explain."""
+        questions: Mapping[str, Callable[[Mapping[str, str]], Awaitable[Words]]] = {
+            "units": self._units,
+            "queues": self._queues,
+            "quotas": self._quotas,
+            "explain": self._explain,
+        }
+        ask = questions.get(what)
+        if ask is None:
+            problem = f"{what}: is no question; ask for {', '.join(questions)}"
+            return 404, orjson.dumps({"error": problem})
+        try:
+            return 200, orjson.dumps(await ask(query))
+        except _Refused as refused:
+            return refused.status, orjson.dumps({"error": refused.sentence})
+
+    async def _units(self, query: Mapping[str, str]) -> Words:
+        namespace = query.get("namespace", "")
+        queue = query.get("queue", "")
+        limit = _limit(query.get("limit", ""))
         chosen = [
             record
             for record in self._side.units.values()
@@ -96,9 +123,9 @@ class Visibility:
             unit = self._cache.unit(record.uid)
             if unit is not None:
                 words.append(self._unit_words(unit))
-        return _answer({"units": words, "total": total})
+        return {"units": words, "total": total}
 
-    async def _queues(self, _: web.Request) -> web.Response:
+    async def _queues(self, _: Mapping[str, str]) -> Words:
         words = []
         for record in sorted(self._side.queues.values(), key=lambda one: (one.namespace, one.name)):
             queue = record.queue
@@ -118,23 +145,23 @@ class Visibility:
                     "head": "" if counts is None else counts.head,
                 }
             )
-        return _answer({"queues": words})
+        return {"queues": words}
 
-    async def _quotas(self, _: web.Request) -> web.Response:
-        return _answer({"tree": self._tree_words(), "quotas": self._quota_words()})
+    async def _quotas(self, _: Mapping[str, str]) -> Words:
+        return {"tree": self._tree_words(), "quotas": self._quota_words()}
 
-    async def _explain(self, request: web.Request) -> web.Response:
-        namespace = request.query.get("namespace", "")
-        name = request.query.get("name", "")
-        kind = request.query.get("kind", "")
+    async def _explain(self, query: Mapping[str, str]) -> Words:
+        namespace = query.get("namespace", "")
+        name = query.get("name", "")
+        kind = query.get("kind", "")
         if not namespace or not name:
-            return _answer({"error": "namespace and name: both are needed"}, 400)
+            raise _Refused(400, "namespace and name: both are needed")
         unit = self._find(namespace, name, kind)
         explained = None if unit is None else self._cache.explain(unit.uid, self._clock())
         if unit is None or explained is None:
             what = f"{kind or 'job or unit'} {namespace}/{name}"
-            return _answer({"error": f"the queue knows no {what}"}, 404)
-        return _answer(self._explained(unit, explained))
+            raise _Refused(404, f"the queue knows no {what}")
+        return self._explained(unit, explained)
 
     def _find(self, namespace: str, name: str, kind: str) -> Unit | None:
         """The unit of a job of this name, else the unit of this name."""
@@ -244,10 +271,12 @@ def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]
     return unit.queue, unit.phase is not Phase.ENQUEUED, order_key(unit)
 
 
-def _limit(text: str) -> int | None:
+def _limit(text: str) -> int:
     if not text:
         return 0
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise _Refused(400, "limit: is no number from 0 up; leave it out for all")
+    return int(text)
 
 
 def _amounts(amounts: Mapping[str, int]) -> dict[str, str]:
@@ -287,9 +316,3 @@ def _shortage_words(shortage: Shortage) -> dict[str, Any]:
         "missing": _amount(name, shortage.missing),
         "message": shortage.message,
     }
-
-
-def _answer(body: Mapping[str, Any] | Iterable[Any], status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(body), status=status, content_type="application/json", charset="utf-8"
-    )
