@@ -2,7 +2,7 @@
 
 Holds: Rules (what holds for a kind without any), and one file for each kind or family with its
     own: defaults at creation, fields that do not change, admission.
-May import: kinds, meta, status, store, world.
+May import: kinds, meta, patches, schema, status, store, structural, table, validation, world.
 Never: a rule of the queue; these are Kubernetes' own.
 """
 
