@@ -12,20 +12,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kube_queue.controlplane.cache import builder_lock, cache_folder
 from kube_queue.controlplane.commands import Outcome, run_command
-from kube_queue.controlplane.errors import BuildFailed
+from kube_queue.controlplane.errors import BuildFailed, GoMissing
 from kube_queue.controlplane.go import GoTool, find_go
 from kube_queue.controlplane.programs import Program
 
 Progress = Callable[[str], None]
 
 _PROGRESS_SECONDS = 10.0
+_FASTEST = 0.25
+"""More cores than eight make a build no faster: its last step is one linker."""
 # CGO off: no C compiler is needed, and the binary runs on any libc.
 _ENVIRONMENT = {"GO111MODULE": "on", "GOWORK": "off", "CGO_ENABLED": "0"}
 _BUILD_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
@@ -37,10 +39,77 @@ async def obtain(row: Program, progress: Progress, root: Path | None = None) -> 
     `progress` gets lines for a person; `root` is the cache folder, default the user's.
     Raises GoMissing and BuildFailed.
     """
-    ready = await _ready_made(row)
-    if ready is not None:
-        return ready
-    return await _Builder(row, await find_go(), progress, root or cache_folder()).binary()
+    return (await obtain_all((row,), progress, root))[row.name]
+
+
+async def obtain_all(
+    rows: Sequence[Program], progress: Progress, root: Path | None = None
+) -> dict[str, Path]:
+    """Working binaries of all these programs by name; what is there already is not built again.
+
+    Interrupted, it has kept the programs that were done, and Go what it had compiled.
+    Raises GoMissing and BuildFailed.
+    """
+    root = root or cache_folder()
+    found: dict[str, Path] = {}
+    for row in rows:
+        ready = await _ready_made(row)
+        if ready is not None:
+            found[row.name] = ready
+    wanted = [row for row in rows if row.name not in found]
+    if not wanted:
+        return found
+    try:
+        go = await find_go()
+    except GoMissing:
+        found |= {row.name: await _kept(row, root) for row in wanted}
+        return found
+    absent = [row for row in wanted if not (root / _cache_key(row, go) / row.name).is_file()]
+    if len(absent) > 1:
+        names = ", ".join(row.name for row in absent)
+        progress(f"{len(absent)} programs to build: {names}: {spoken(sum(map(usual, absent)))}")
+    for row in wanted:
+        later = absent[absent.index(row) + 1 :] if row in absent else []
+        builder = _Builder(row, go, progress, root, sum(map(usual, later)))
+        found[row.name] = await builder.binary()
+    return found
+
+
+async def data_folder(row: Program, root: Path | None = None) -> Path:
+    """The folder of the module's files that the row names as `data`, from Go's module cache.
+
+    It is copied into our cache once, so that it is there when Go or its module cache is not.
+    Raises GoMissing and BuildFailed.
+    """
+    root = root or cache_folder()
+    kept = root / f"{row.name}-{row.version}.data"
+    if not kept.is_dir():
+        async with builder_lock(root / f"{kept.name}.lock", lambda: None):
+            if not kept.is_dir():
+                await _copy_data(row, kept)
+    return kept
+
+
+async def _copy_data(row: Program, kept: Path) -> None:
+    go = await find_go()
+    with tempfile.TemporaryDirectory(prefix=f"{kept.name}.work-", dir=kept.parent) as work:
+        answer = await _download(go, row, Path(work))
+        copy = Path(work, "data")
+        copy.mkdir()
+        for file in Path(answer["Dir"], row.data).iterdir():
+            # Not copytree: in Go's module cache everything is read-only, folders too.
+            if file.is_file():
+                (copy / file.name).write_bytes(file.read_bytes())
+        copy.rename(kept)
+
+
+async def _kept(row: Program, root: Path) -> Path:
+    """A binary that was built when there was a Go tool; raises GoMissing when there is none."""
+    for binary in sorted(root.glob(f"{row.name}-{row.version}-*-{_recipe(row)}/{row.name}")):
+        if row.accepts(await _printed_version(row, binary)):
+            return binary
+    await find_go()
+    raise GoMissing(f"{row.name} is not built, and the Go tool that there was has gone")
 
 
 async def _ready_made(row: Program) -> Path | None:
@@ -53,6 +122,8 @@ async def _ready_made(row: Program) -> Path | None:
 
 async def _printed_version(row: Program, binary: Path) -> str:
     """What the binary says of its version; empty when it does not run."""
+    if not row.version_command:
+        return row.listed_in(binary)
     try:
         outcome = await run_command([binary, *row.version_command])
     except OSError:
@@ -66,6 +137,8 @@ class _Builder:
     go: GoTool
     progress: Progress
     root: Path
+    later: float = 0.0
+    """Seconds that the programs built after this one will take."""
 
     async def binary(self) -> Path:
         key = _cache_key(self.row, self.go)
@@ -104,7 +177,7 @@ class _Builder:
             await self._go(work, "mod", "tidy")
         stamps = " ".join(f"-X {name}={value}" for name, value in row.stamps)
         built = work / "bin" / row.name
-        async with self._step("compiling and linking, some minutes the first time"):
+        async with self._step("compiling and linking"):
             await self._go(
                 work,
                 "build",
@@ -125,19 +198,8 @@ class _Builder:
 
     async def _declared_module(self, work: Path) -> dict[str, Any]:
         """The module's own go.mod, as `go mod edit -json` prints it."""
-        wanted = f"{self.row.module.path}@{self.row.module.version}"
-        outcome = await self._run(work, "mod", "download", "-json", wanted)
-        try:
-            answer = json.loads(outcome.out)
-            reason, module_file = answer.get("Error", ""), answer.get("GoMod", "")
-        except ValueError:
-            reason, module_file = outcome.complaint, ""
-        if outcome.code != 0 or reason or not module_file:
-            raise BuildFailed(
-                f"the Go module {wanted} cannot be fetched: {reason or outcome.complaint}; "
-                "check the network, or GOPROXY if a proxy is needed"
-            )
-        edited = await self._go(work, "mod", "edit", "-json", module_file)
+        answer = await _download(self.go, self.row, work)
+        edited = await self._go(work, "mod", "edit", "-json", answer["GoMod"])
         declared: dict[str, Any] = json.loads(edited.out)
         return declared
 
@@ -149,19 +211,20 @@ class _Builder:
         return outcome
 
     async def _run(self, work: Path, *arguments: str | Path) -> Outcome:
-        return await run_command([self.go.path, *arguments], cwd=work, env=_ENVIRONMENT)
+        return await _run_go(self.go, work, *arguments)
 
     @contextlib.asynccontextmanager
     async def _step(self, what: str) -> AsyncIterator[None]:
         """While inside, a line with the seconds elapsed is said now and then."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self.progress(f"{self.row.name}: {what}")
+        self.progress(f"{self.row.name}: {what}: {self._left(0.0)}")
 
         async def tick() -> None:
             while True:
                 await asyncio.sleep(_PROGRESS_SECONDS)
-                self.progress(f"{self.row.name}: {what}: {loop.time() - started:.0f} s")
+                spent = loop.time() - started
+                self.progress(f"{self.row.name}: {what}: {spent:.0f} s, {self._left(spent)}")
 
         ticking = asyncio.create_task(tick())
         try:
@@ -171,14 +234,55 @@ class _Builder:
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
 
+    def _left(self, spent: float) -> str:
+        own = usual(self.row) - spent
+        if own <= 0:
+            return "longer than usual; other work slows it down"
+        return spoken(own + self.later)
+
     def _say_waiting(self) -> None:
         self.progress(f"{self.row.name}: another build of it is under way, waiting for its end")
 
 
+def usual(row: Program) -> float:
+    """Seconds a first build of it takes on this machine when it is idle."""
+    return row.seconds * max(2 / (os.cpu_count() or 2), _FASTEST)
+
+
+def spoken(seconds: float) -> str:
+    """The time left, as one says it."""
+    minutes = round(seconds / 60)
+    return f"about {minutes} min left" if minutes else "less than a minute left"
+
+
+async def _run_go(go: GoTool, work: Path, *arguments: str | Path) -> Outcome:
+    return await run_command([go.path, *arguments], cwd=work, env=_ENVIRONMENT)
+
+
+async def _download(go: GoTool, row: Program, work: Path) -> dict[str, Any]:
+    """What `go mod download -json` answers: the module's GoMod and Dir are in the module cache."""
+    wanted = f"{row.module.path}@{row.module.version}"
+    outcome = await _run_go(go, work, "mod", "download", "-json", wanted)
+    try:
+        answer: dict[str, Any] = json.loads(outcome.out)
+        reason = answer.get("Error", "")
+    except ValueError:
+        answer, reason = {}, outcome.complaint
+    if outcome.code != 0 or reason or not answer.get("GoMod"):
+        raise BuildFailed(
+            f"the Go module {wanted} cannot be fetched: {reason or outcome.complaint}; "
+            "check the network, or GOPROXY if a proxy is needed"
+        )
+    return answer
+
+
+def _recipe(row: Program) -> str:
+    return hashlib.sha256(repr((row, _ENVIRONMENT, _BUILD_FLAGS)).encode()).hexdigest()[:8]
+
+
 def _cache_key(row: Program, go: GoTool) -> str:
-    recipe = repr((row, _ENVIRONMENT, _BUILD_FLAGS)).encode()
-    digest = hashlib.sha256(recipe).hexdigest()[:8]
-    return f"{row.name}-{row.version}-{go.version}-{go.os}-{go.arch}-{digest}".replace(" ", "_")
+    key = f"{row.name}-{row.version}-{go.version}-{go.os}-{go.arch}-{_recipe(row)}"
+    return key.replace(" ", "_")
 
 
 def _module_file(row: Program, declared: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The table of programs: one row says everything that tells one build from another."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from kube_queue.controlplane.errors import ControlPlaneError
 
@@ -23,7 +24,11 @@ class Module:
 class Program:
     """A program: the module and main package it is built from, and how it tells its version.
 
-    `stamps` are linker variables; `version_command` are the arguments that make it print a version.
+    `stamps` are linker variables; `version_command` are the arguments that make it print a version,
+    none for a program that cannot: then the list of modules that Go leaves in each binary tells.
+    `seconds` is what a first build takes on two idle cores. `data` is a folder of the module that
+    the program is used with. Neither of the last two changes the binary, so they are not part of
+    its key in the cache.
     """
 
     name: str
@@ -31,6 +36,8 @@ class Program:
     package: str
     version_command: tuple[str, ...]
     stamps: tuple[tuple[str, str], ...] = ()
+    seconds: int = field(default=60, repr=False, compare=False)
+    data: str = field(default="", repr=False, compare=False)
 
     @property
     def version(self) -> str:
@@ -41,6 +48,12 @@ class Program:
         """Whether a binary that prints this text does as well: same major and minor version."""
         wanted, found = _minor(self.version), _minor(printed)
         return wanted is not None and wanted == found
+
+    def listed_in(self, binary: Path) -> str:
+        """The version of the program's module that Go wrote into the binary; empty when none."""
+        listed = rb"(?:mod|dep)\t" + re.escape(self.module.path).encode() + rb"\t(v[^\t\n]+)"
+        found = re.search(listed, binary.read_bytes())
+        return found[1].decode(errors="replace") if found else ""
 
 
 _VERSION = re.compile(r"\bv?(\d+)\.(\d+)\.\d+")
@@ -58,13 +71,38 @@ _KUBERNETES_STAMPS = (
     ("k8s.io/component-base/version.gitMinor", "36"),
 )
 
+
+def _kubernetes(name: str, seconds: int, *version_command: str) -> Program:
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return Program(name, KUBERNETES, package, version_command, _KUBERNETES_STAMPS, seconds)
+
+
 PROGRAMS = (
+    _kubernetes("kubectl", 75, "version", "--client"),
+    _kubernetes("kube-apiserver", 180, "--version"),
+    _kubernetes("kube-controller-manager", 90, "--version"),
+    _kubernetes("kube-scheduler", 15, "--version"),
     Program(
-        "kubectl",
-        KUBERNETES,
-        "k8s.io/kubernetes/cmd/kubectl",
-        ("version", "--client"),
-        _KUBERNETES_STAMPS,
+        "etcd",
+        Module("go.etcd.io/etcd/server/v3", "v3.7.3"),
+        "go.etcd.io/etcd/server/v3",
+        ("--version",),
+        seconds=30,
+    ),
+    Program(
+        "kwok",
+        Module("sigs.k8s.io/kwok", "v0.8.0"),
+        "sigs.k8s.io/kwok/cmd/kwok",
+        ("--version",),
+        seconds=85,
+    ),
+    Program(
+        "training-operator",
+        Module("github.com/kubeflow/training-operator", "v1.8.1"),
+        "github.com/kubeflow/training-operator/cmd/training-operator.v1",
+        (),
+        seconds=120,
+        data="manifests/base/crds",
     ),
 )
 

@@ -53,6 +53,7 @@ def test_without_go_the_command_ends_with_one_sentence_and_code_1(
 ):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
     assert main(["build", "kubectl"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
