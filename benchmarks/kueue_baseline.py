@@ -28,6 +28,7 @@ from typing import Any
 
 import aiohttp
 
+from kube_queue.api.quota import queue_name
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, NAMESPACES, QUEUE_UNITS
 from kube_queue.app.child import run_loop
 from kube_queue.app.install import install
@@ -166,6 +167,11 @@ def _unit(namespace: str, name: str, shape: Shape) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "priority": shape.priority,
+            # The job side fills the queue when it creates a unit, and so does this runner.
+            "queue": queue_name(
+                f"root/{namespace.replace('ns', 'parent').rpartition('-')[0]}"
+                f"/{namespace.replace('ns', 'leaf')}"
+            ),
             "resource": {"cpu": str(shape.cpu)},
             "request": {"cpu": str(shape.cpu)},
             "podSet": [{"name": "main", "count": 1, "requests": {"cpu": str(shape.cpu)}}],
