@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kube_queue.admission.decisions import Shortage
-from kube_queue.admission.lanes import Waiter, cooling
+from kube_queue.admission.holds import cooling
+from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.api.conditions import rfc3339

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kube_queue.admission.decisions import Shortage
+from kube_queue.admission.holds import Hold
 from kube_queue.admission.ledger import Demand, LedgerNode
 from kube_queue.admission.order import Key, SortedKeys
-from kube_queue.api.conditions import rfc3339
-from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, order_key
 
@@ -45,25 +44,6 @@ NO_CURSOR: Final[Position] = (0, (-(2**31), 0, "", ""))
 def key_of(unit: Unit) -> Key:
     """The unit's place in every order; the uid keeps two lives of one name apart."""
     return (*order_key(unit), unit.uid)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why a waiting unit is in no lane at all."""
-
-    reason: Reason
-    message: str
-    waits_for: str
-
-
-def cooling(until: float) -> Hold:
-    """The hold of a unit whose admission could not be written."""
-    moment = rfc3339(until)
-    return Hold(
-        Reason.BACKOFF,
-        f"its admission could not be written; not tried before {moment}",
-        f"waits until {moment}",
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,19 +87,23 @@ class LedgerNode:
     def add(self, demand: Demand, sign: int) -> None:
         """The demand counts here once more (sign 1) or once less (-1)."""
         self._share = None
+        used_of, free_of, over = self.used, self.free, self.over
         for bound, resource, amount in demand:
-            used, free = self.used[bound], self.free[bound]
-            total = used.get(resource, 0) + sign * amount
-            if total:
-                used[resource] = total
+            change = amount * sign
+            used = used_of[bound]
+            if resource in used:
+                change += used[resource]
+            if change:
+                used[resource] = change
             else:
                 used.pop(resource, None)
+            free = free_of[bound]
             if resource in free:
-                left = free[resource] = free[resource] - sign * amount
+                left = free[resource] = free[resource] - amount * sign
                 if left < 0:
-                    self.over[bound, resource] = None
-                elif self.over:
-                    self.over.pop((bound, resource), None)
+                    over[bound, resource] = None
+                elif over:
+                    over.pop((bound, resource), None)
 
     def share(self) -> float:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
@@ -249,16 +253,28 @@ class QuotaLedger:
     # --- waiting requests, for status only -------------------------------------------------------
 
     def ask(self, leaf: str, request: ResourceVector, sign: int) -> None:
-        """The request of one waiting unit counts on its chain once more (1) or once less (-1)."""
-        for node in self._chains[leaf]:
-            waiting = node.waiting
-            for resource, amount in request.items:
-                total = waiting.get(resource, 0) + sign * amount
-                if total:
-                    waiting[resource] = total
-                else:
-                    del waiting[resource]
+        """The request of one waiting unit counts at its leaf once more (1) or once less (-1)."""
+        chain = self._chains[leaf]
+        waiting = chain[0].waiting
+        for resource, amount in request.items:
+            total = waiting.get(resource, 0) + sign * amount
+            if total:
+                waiting[resource] = total
+            else:
+                del waiting[resource]
+        for node in chain:
             self.changed[node.path] = None
+
+    def _asked(self, node: LedgerNode) -> Mapping[str, int]:
+        # Kept at the leaves only and summed when somebody reads it, a few times a second at most.
+        if not node.quota.children:
+            return node.waiting
+        sums: dict[str, int] = {}
+        for child in node.quota.children:
+            if child in self._nodes:
+                for resource, amount in self._asked(self._nodes[child]).items():
+                    sums[resource] = sums.get(resource, 0) + amount
+        return sums
 
     # --- questions ------------------------------------------------------------------------------
 
@@ -366,7 +382,7 @@ class QuotaLedger:
         used = node.used[_MAX]
         request = dict(used)
         request.pop(MAX_JOBS, None)
-        for resource, amount in node.waiting.items():
+        for resource, amount in self._asked(node).items():
             request[resource] = request.get(resource, 0) + amount
         return NodeUsage(
             path=path,

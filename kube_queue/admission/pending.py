@@ -9,55 +9,20 @@ Units come with ``put`` (level: putting one again moves it if its place changed)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
 
-from kube_queue.admission.lanes import (
-    NO_CURSOR,
-    Group,
-    Hold,
-    Lane,
-    Line,
-    Place,
-    Position,
-    QueueFace,
-    Waiter,
-    cooling,
-    key_of,
-)
+from kube_queue.admission.holds import cooling, no_queue, too_early
+from kube_queue.admission.lanes import NO_CURSOR, Group, Lane, Line, Place, Waiter, key_of
 from kube_queue.admission.ledger import Charge, QuotaLedger
-from kube_queue.admission.order import SortedKeys
-from kube_queue.admission.policies import Choice, effective_policy, notice, scan_of
+from kube_queue.admission.policies import Choice, effective_policy, notice
+from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
-from kube_queue.api.conditions import rfc3339
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy, Queue
-from kube_queue.api.reasons import Reason
 from kube_queue.api.units import Unit
 
 Backoff = tuple[int, float]
 """(failures in a row, until when in seconds since the epoch)."""
-
-_WHOLE_QUEUE: Final = ""
-
-
-class QueueState:
-    """One Queue with the units that wait in it."""
-
-    def __init__(self, queue: Queue, policy: Policy, cursor: Position) -> None:
-        self.queue = queue
-        self.policy = policy
-        self._cursor = cursor
-        self.face = QueueFace(queue.name, queue.priority)
-        self.order = SortedKeys()
-        """Every waiting unit of the queue, held ones included: positions count in it."""
-        self.lines: dict[str, Line] = {}
-
-    @property
-    def cursor(self) -> Position:
-        """The unit last tried, as far as its scan cares."""
-        line = self.lines.get(_WHOLE_QUEUE)
-        return line.cursor if line is not None else self._cursor
 
 
 class PendingQueues:
@@ -162,14 +127,11 @@ class PendingQueues:
             return
         state = self._queues.get(place.queue)
         if state is None:
-            waiter.hold = _no_queue(place.queue)
+            waiter.hold = no_queue(place.queue)
         elif waiter.due_at:
-            moment = rfc3339(waiter.due_at)
-            waiter.hold = Hold(
-                Reason.BACKOFF, f"requeued; not tried before {moment}", f"waits until {moment}"
-            )
+            waiter.hold = too_early(waiter.due_at)
             self._set_timer(waiter.due_at, waiter)
-        elif waiter.cooling_until and not scan_of(state.policy).keeps_cooling_in_lane:
+        elif waiter.cooling_until and not state.keeps_cooling_in_lane:
             waiter.hold = cooling(waiter.cooling_until)
         else:
             self._join(waiter, self._lane_for(state, place.leaf), inherited)
@@ -204,11 +166,7 @@ class PendingQueues:
         return group
 
     def _lane_for(self, state: QueueState, leaf: str) -> Lane:
-        scan = scan_of(state.policy)
-        name = leaf if scan.per_lane else _WHOLE_QUEUE
-        line = state.lines.get(name)
-        if line is None:
-            line = state.lines[name] = Line(state.face, scan, self._waiters, state.cursor)
+        line = state.line_for(leaf, self._waiters)
         lane = line.lanes.get(leaf)
         if lane is None:
             lane = line.lanes[leaf] = Lane(line, leaf, self._ledger.chain(leaf))
@@ -241,10 +199,8 @@ class PendingQueues:
 
     def _drop(self, lane: Lane) -> None:
         self.turns.dropped(lane)
-        del lane.line.lanes[lane.leaf]
         del self._lanes[lane.leaf][lane]
-        if lane.line.scan.per_lane:
-            del self._queues[lane.line.queue.name].lines[lane.leaf]
+        self._queues[lane.line.queue.name].drop(lane)
 
     def _forget_unserved(self, waiter: Waiter) -> None:
         waiting = self._unserved[waiter.place.queue]
@@ -313,15 +269,12 @@ class PendingQueues:
         waiters = [self._waiters[key[3]] for key in state.order]
         for waiter in waiters:
             waiter.group = None
-        for line in state.lines.values():
-            for lane in line.lanes.values():
-                self.turns.dropped(lane)
-                del self._lanes[lane.leaf][lane]
-                for group in lane.groups.values():
-                    self._deferred.pop(group, None)
-                    group.deferred = False
-            line.lanes.clear()
-            line.open.clear()
+        for lane in state.dissolve():
+            self.turns.dropped(lane)
+            del self._lanes[lane.leaf][lane]
+            for group in lane.groups.values():
+                self._deferred.pop(group, None)
+                group.deferred = False
         return waiters
 
     # --- events ----------------------------------------------------------------------------
@@ -444,11 +397,3 @@ def _stays(former: Waiter, unit: Unit, place: Place) -> bool:
 
 def _counts(waiter: Waiter) -> bool:
     return waiter.unit.active and not waiter.unit.invalid
-
-
-def _no_queue(name: str) -> Hold:
-    return Hold(
-        Reason.NO_QUEUE,
-        f"Queue {name} does not exist in namespace {QUEUE_NAMESPACE}",
-        f"waits until Queue {name} exists",
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kube_queue.admission.lanes import Hold, Place
+from kube_queue.admission.holds import Hold
+from kube_queue.admission.lanes import Place
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.quota import QuotaTree, queue_name

@@ -60,10 +60,9 @@ class Known:
 class Assumption:
     """An admission that was decided at ``version`` and not seen yet."""
 
-    __slots__ = ("charge", "version", "written")
+    __slots__ = ("version", "written")
 
-    def __init__(self, charge: Charge, version: str) -> None:
-        self.charge = charge
+    def __init__(self, version: str) -> None:
         self.version = version
         self.written = ""
         """The resourceVersion of the state that was written, once the write succeeded."""
@@ -137,9 +136,8 @@ class Cache:
         for decision in decisions:
             if isinstance(decision, Admit):
                 known = self._known[decision.uid]
-                charge = Charge(decision.leaf, decision.request, known.unit.preemptible)
-                known.assumed = Assumption(charge, decision.resource_version)
-                self._count(known)
+                known.assumed = Assumption(decision.resource_version)
+                self._mark(self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED))
         return decisions
 
     def confirm(self, uid: str, resource_version: str) -> None:

@@ -88,10 +88,10 @@ class Model:
             if unit.preemptible:
                 continue
             hard, low = self.used(path, held, guaranteed=True), self._min(path)
-            for name in {*asked, *low}:
+            for name in {*asked, *low, *hard}:
                 if name == MAX_JOBS and name not in low:
                     continue
-                # A resource nobody has named yet is bounded by zero as soon as it is asked for.
+                # What a min does not list it does not guarantee: its bound is zero.
                 if hard.get(name, 0) + asked.get(name, 0) > low.get(name, 0) * self.rate // 1:
                     return False
         return True

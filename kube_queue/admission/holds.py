@@ -1,0 +1,43 @@
+"""Why a waiting unit is kept out of every try, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a waiting unit is in no lane, and what would change that."""
+
+    reason: Reason
+    message: str
+    waits_for: str
+
+
+def cooling(until: float) -> Hold:
+    """Its admission could not be written; ``until`` in seconds since the epoch."""
+    moment = rfc3339(until)
+    return Hold(
+        Reason.BACKOFF,
+        f"its admission could not be written; not tried before {moment}",
+        f"waits until {moment}",
+    )
+
+
+def too_early(due_at: float) -> Hold:
+    """Its requeueState says when; ``due_at`` in seconds since the epoch."""
+    moment = rfc3339(due_at)
+    return Hold(Reason.BACKOFF, f"requeued; not tried before {moment}", f"waits until {moment}")
+
+
+def no_queue(name: str) -> Hold:
+    """There is no Queue of that name."""
+    return Hold(
+        Reason.NO_QUEUE,
+        f"Queue {name} does not exist in namespace {QUEUE_NAMESPACE}",
+        f"waits until Queue {name} exists",
+    )
