@@ -1,1 +1,1 @@
-"""kube-queue: a job queue for Kubernetes. The rooms and who may import whom: docs/architecture.md."""
+"""kube-queue: a job queue for Kubernetes. Its rooms are drawn in docs/architecture.md."""

@@ -16,9 +16,12 @@ PRIORITY = {"StrictConsistency": "true"}
 async def admit_in_turn(world: World, *names: str) -> None:
     """Each of these units gets quota, seen one after another."""
     for name in names:
-        await world.until(
-            QUEUE_UNITS, lambda units, name=name: admitted(units, name), f"{name} admitted"
-        )
+        await see_admitted(world, name)
+
+
+async def see_admitted(world: World, name: str) -> None:
+    """This unit has quota."""
+    await world.until(QUEUE_UNITS, lambda units: admitted(units, name), f"{name} admitted")
 
 
 async def see_waiting(world: World, name: str, reason: str = "InsufficientQuota") -> None:
@@ -112,12 +115,13 @@ async def independent_namespaces(world: World) -> None:
         ),
         "one of team-a runs, nineteen wait",
     )
-    for index in range(3):
-        name = f"b-{index}"
+    for name in ("b-0", "b-1", "b-2"):
         await world.apply(job(name, "2", namespace="team-b", seconds=1))
-        await world.until(
-            QUEUE_UNITS,
-            lambda units, name=name: phase(units, name) == "Succeed",
-            f"{name} ran while team-a is full",
-            within=8,
-        )
+        await see_end(world, name)
+
+
+async def see_end(world: World, name: str) -> None:
+    """This unit has run to its end, soon."""
+    await world.until(
+        QUEUE_UNITS, lambda units: phase(units, name) == "Succeed", f"{name} ran", within=8
+    )
