@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from kube_queue.admission.decisions import Bound, Shortage
 from kube_queue.admission.limits import effective_min, scaled
@@ -23,8 +23,8 @@ from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.quota import QuotaNode, QuotaTree
 from kube_queue.api.resources import ResourceVector
 
-Demand = tuple[tuple[int, str, int], ...]
-"""(bound, resource, amount) triples a unit is held against on every node of its chain."""
+Demand = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+"""By bound, the (resource, amount) pairs a unit is held against on every node of its chain."""
 
 _MOST_DEMANDS: Final = 65_536
 _MAX: Final = int(Bound.MAX)
@@ -32,8 +32,7 @@ _MIN: Final = int(Bound.MIN)
 _PREEMPTIBLE: Final = int(Bound.PREEMPTIBLE_JOBS)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What one unit holds; ``leaf`` is None while no leaf of the tree takes it."""
 
     leaf: str | None
@@ -87,23 +86,22 @@ class LedgerNode:
     def add(self, demand: Demand, sign: int) -> None:
         """The demand counts here once more (sign 1) or once less (-1)."""
         self._share = None
-        used_of, free_of, over = self.used, self.free, self.over
-        for bound, resource, amount in demand:
-            change = amount * sign
-            used = used_of[bound]
-            if resource in used:
-                change += used[resource]
-            if change:
-                used[resource] = change
-            else:
-                used.pop(resource, None)
-            free = free_of[bound]
-            if resource in free:
-                left = free[resource] = free[resource] - amount * sign
-                if left < 0:
-                    over[bound, resource] = None
-                elif over:
-                    over.pop((bound, resource), None)
+        over = self.over
+        for bound, amounts in demand:
+            used, free = self.used[bound], self.free[bound]
+            for resource, amount in amounts:
+                change = amount * sign
+                total = used[resource] + change if resource in used else change
+                if total:
+                    used[resource] = total
+                else:
+                    del used[resource]
+                if resource in free:
+                    left = free[resource] = free[resource] - change
+                    if left < 0:
+                        over[bound, resource] = None
+                    elif over:
+                        over.pop((bound, resource), None)
 
     def share(self) -> float:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
@@ -123,6 +121,17 @@ class LedgerNode:
             used=self.used[bound].get(resource, 0),
             limit=self.limits[bound][resource],
         )
+
+
+def _flat(demand: Demand) -> Iterator[tuple[int, str, int]]:
+    for bound, amounts in demand:
+        for resource, amount in amounts:
+            yield bound, resource, amount
+
+
+def dimensions(demand: Demand) -> set[tuple[int, str]]:
+    """The (bound, resource) pairs of a demand."""
+    return {(bound, resource) for bound, resource, _ in _flat(demand)}
 
 
 class QuotaLedger:
@@ -267,13 +276,13 @@ class QuotaLedger:
 
     def _asked(self, node: LedgerNode) -> Mapping[str, int]:
         # Kept at the leaves only and summed when somebody reads it, a few times a second at most.
-        if not node.quota.children:
-            return node.waiting
         sums: dict[str, int] = {}
-        for child in node.quota.children:
-            if child in self._nodes:
-                for resource, amount in self._asked(self._nodes[child]).items():
-                    sums[resource] = sums.get(resource, 0) + amount
+        below = [node]
+        while below:
+            one = below.pop()
+            below += [self._nodes[path] for path in one.quota.children if path in self._nodes]
+            for resource, amount in one.waiting.items():
+                sums[resource] = sums.get(resource, 0) + amount
         return sums
 
     # --- questions ------------------------------------------------------------------------------
@@ -285,16 +294,16 @@ class QuotaLedger:
             return known
         if len(self._demands) >= _MOST_DEMANDS:
             self._demands.clear()
-        amounts = [(name, amount) for name, amount in request.items if name != MAX_JOBS]
-        amounts.append((MAX_JOBS, 1))
-        demand = [(_MAX, name, amount) for name, amount in amounts]
+        asked = tuple((name, amount) for name, amount in request.items if name != MAX_JOBS)
+        amounts = (*asked, (MAX_JOBS, 1))
+        demand: Demand = ((_MAX, amounts),)
         if not preemptible:
-            demand += [(_MIN, name, amount) for name, amount in amounts]
-            self._spell_out_min(name for name, _ in request.items if name != MAX_JOBS)
+            demand = (*demand, (_MIN, amounts))
+            self._spell_out_min(name for name, _ in asked)
         elif self._counts_preemptible:
-            demand.append((_PREEMPTIBLE, MAX_JOBS, 1))
-        compiled = self._demands[request, preemptible] = tuple(demand)
-        return compiled
+            demand = (*demand, (_PREEMPTIBLE, ((MAX_JOBS, 1),)))
+        self._demands[request, preemptible] = demand
+        return demand
 
     def _spell_out_min(self, resources: Iterator[str]) -> None:
         # A min that does not list a resource guarantees none of it; written out, so that the check
@@ -319,12 +328,13 @@ class QuotaLedger:
         found = None
         least = 0.0
         for node in chain:
-            for bound, resource, amount in demand:
-                free = node.free[bound].get(resource)
-                if free is not None and free < amount:
-                    room = free / amount
-                    if found is None or room < least:
-                        found, least = (node, bound, resource, amount), room
+            for bound, amounts in demand:
+                free = node.free[bound]
+                for resource, amount in amounts:
+                    if resource in free and free[resource] < amount:
+                        room = free[resource] / amount
+                        if found is None or room < least:
+                            found, least = (node, bound, resource, amount), room
             if found is None and node.over:
                 found = self._above(node, demand)
                 if found is not None:
@@ -335,7 +345,7 @@ class QuotaLedger:
     def _above(node: LedgerNode, demand: Demand) -> tuple[LedgerNode, int, str, int] | None:
         # A node above one of its bounds admits nothing that is held against that bound, even if
         # it asks for none of the resource.
-        bounds = {bound for bound, _, _ in demand}
+        bounds = [bound for bound, _ in demand]
         for bound, resource in node.over:
             if bound in bounds:
                 return node, bound, resource, 0
@@ -357,7 +367,7 @@ class QuotaLedger:
         for node in self._chains[leaf]:
             short = [
                 node.shortage(bound, resource, amount)
-                for bound, resource, amount in demand
+                for bound, resource, amount in _flat(demand)
                 if node.free[bound].get(resource, amount) < amount
             ]
             above = self._above(node, demand) if not short and node.over else None
@@ -371,7 +381,7 @@ class QuotaLedger:
     ) -> Shortage | None:
         """The first bound that is smaller than the request itself, None if every one could do."""
         for node in self._chains[leaf]:
-            for bound, resource, amount in self.demand(request, preemptible):
+            for bound, resource, amount in _flat(self.demand(request, preemptible)):
                 if node.limits[bound].get(resource, amount) < amount:
                     return node.shortage(bound, resource, amount)
         return None

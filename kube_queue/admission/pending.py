@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from kube_queue.admission.holds import cooling, no_queue, too_early
 from kube_queue.admission.lanes import NO_CURSOR, Group, Lane, Line, Place, Waiter, key_of
-from kube_queue.admission.ledger import Charge, QuotaLedger
+from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
 from kube_queue.admission.policies import Choice, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.timers import Timers
@@ -192,8 +192,8 @@ class PendingQueues:
         if not lane.groups:
             self._drop(lane)
             return
-        if was_head:
-            self.turns.rerank(lane)
+        # Its head may be another one, and an admission has changed the leaf's share.
+        self.turns.rerank(lane)
         if lane.line.scan.left(lane.line, lane, waiter.key, was_head):
             self.turns.call(lane.line, lane.rank)
 
@@ -287,9 +287,9 @@ class PendingQueues:
         self.turns.released(self._ledger.chain(charge.leaf), demand)
         self.reshared(charge.leaf)
         if self._deferred:
-            dimensions = {entry[:2] for entry in demand}
+            freed = dimensions(demand)
             for group in tuple(self._deferred):
-                if any(entry[:2] in dimensions for entry in group.demand):
+                if not freed.isdisjoint(dimensions(group.demand)):
                     self._open(group)
 
     def reshared(self, leaf: str) -> None:
@@ -380,7 +380,8 @@ class PendingQueues:
         line.scan.admitted(line, choice)
         lane = choice.group.lane
         self.remove(choice.uid)
-        self.reshared(lane.leaf)
+        if len(self._lanes[lane.leaf]) > 1:
+            self.reshared(lane.leaf)
 
 
 def _stays(former: Waiter, unit: Unit, place: Place) -> bool:

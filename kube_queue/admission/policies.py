@@ -17,10 +17,9 @@ nobody knows, behaves as Round and ``notice`` says so. No unit is dropped for it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from kube_queue.admission.lanes import Dimension, Group, Lane, Line, Position
 from kube_queue.admission.order import Key
@@ -41,8 +40,7 @@ def backoff(failures: int) -> float:
     return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The unit a line would try now."""
 
     group: Group

@@ -143,10 +143,11 @@ class WakeIndex:
             watches = self._at.get(node)
             if not watches:
                 continue
-            for bound, resource, _ in demand:
-                watch = watches.get((bound, resource))
-                if watch is not None and watch.has_room:
-                    self.touched[watch] = None
+            for bound, amounts in demand:
+                for resource, _ in amounts:
+                    watch = watches.get((bound, resource))
+                    if watch is not None and watch.has_room:
+                        self.touched[watch] = None
 
     def best(self) -> Sleep | None:
         """The sleeper of the best rank among all touched watches."""
