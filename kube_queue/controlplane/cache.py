@@ -37,7 +37,7 @@ async def builder_lock(path: Path, waiting: Callable[[], None]) -> AsyncIterator
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         said = False
-        while not _try_lock(handle):
+        while not try_lock(handle):
             if not said:
                 waiting()
                 said = True
@@ -47,7 +47,8 @@ async def builder_lock(path: Path, waiting: Callable[[], None]) -> AsyncIterator
         os.close(handle)
 
 
-def _try_lock(handle: int) -> bool:
+def try_lock(handle: int) -> bool:
+    """Whether the open file is locked by this handle from now on, until it is closed."""
     try:
         if sys.platform == "win32":
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)

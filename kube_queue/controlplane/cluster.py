@@ -265,6 +265,7 @@ class ControlPlane:
                 f"--kubeconfig={self.kubeconfig('kwok')}",
                 f"--config={STAGES}",
                 "--manage-all-nodes",
+                "--node-lease-duration-seconds=40",
             ),
         )
 

@@ -1,0 +1,142 @@
+"""A genuine Kubernetes: its own programs, Kubeflow's operator, pods played by kwok.
+
+It is set up once a run. Each scenario gets the whole control plane started anew on a copy of what
+etcd held then: nothing of the scenario before is left, in the cluster or in anybody's memory, at
+the price of some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from e2e.backends.base import BackendFailed
+from kube_queue.api.errors import KubeQueueError
+from kube_queue.app.kubernetes import GenuineCluster, node_manifests
+from kube_queue.app.local import LocalOptions
+from kube_queue.app.permissions import ACCOUNTS
+from kube_queue.app.supervisor import ChildFailed
+from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
+from kube_queue.controlplane.errors import ControlPlaneError
+from kube_queue.simulator.profile import profile_named
+
+NODES = 3
+# Whoever plays a part: here the kubelets are kwok's.
+PLAYED_BY = {"simulator": "kwok"}
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {
+            "level": "Metadata",
+            "users": [f"system:serviceaccount:kube-queue:{account}" for account in ACCOUNTS],
+        },
+        {"level": "None"},
+    ],
+}
+_EXTENSIONS_FLAG = "--enabled-extensions"
+
+
+class KubernetesCluster:
+    """The cluster of one scenario."""
+
+    def __init__(self, cluster: GenuineCluster, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self._cluster = cluster
+
+    def pid(self, part: str) -> int | None:
+        """The process id of this part; kwok's for `simulator`."""
+        pid = self._cluster.pids().get(PLAYED_BY.get(part, part))
+        return pid if pid is not None and _runs(pid) else None
+
+    async def stop(self) -> None:
+        """Everything of the cluster is gone; its objects are not kept."""
+        await self._cluster.stop(kill=True)
+
+
+class KubernetesBackend:
+    """`--backend kubernetes`: built from Go modules, without Docker."""
+
+    name = "kubernetes"
+    has = frozenset({"rbac", "real-operator", "mutating-admission"})
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="kube-queue-e2e-")
+        self._cluster: GenuineCluster | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Everything of its cluster is in here; it goes with the back end."""
+        return Path(self._folder.name)
+
+    @property
+    def audit_log(self) -> Path:
+        """What our two accounts asked of the API server, over all scenarios."""
+        return self.directory / "logs" / "audit.log"
+
+    async def start(
+        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+    ) -> KubernetesCluster:
+        """A fresh cluster serves. Raises BackendFailed with what was said."""
+        said: list[str] = []
+        try:
+            if self._cluster is None:
+                self._cluster = await self._set_up(said)
+            cluster = self._cluster
+            options = self._options(environment, flags)
+            shutil.rmtree(self.directory / "etcd", ignore_errors=True)
+            shutil.copytree(self.directory / "snapshot", self.directory / "etcd")
+            try:
+                await cluster.serve()
+                await asyncio.gather(cluster.populate(), cluster.start_controllers(options))
+            except BaseException:
+                await cluster.stop(kill=True)
+                raise
+            cluster.facts(options)
+        except (ControlPlaneError, ChildFailed, KubeQueueError, TimeoutError) as failed:
+            why = " / ".join([*said[-3:], str(failed)])
+            raise BackendFailed(f"the Kubernetes cluster did not start: {why}") from failed
+        return KubernetesCluster(cluster, options.kubeconfig)
+
+    async def _set_up(self, said: list[str]) -> GenuineCluster:
+        """A cluster with everything installed was there, and what etcd held is kept."""
+        nodes = node_manifests(profile_named("default", nodes=NODES))
+        shape = Shape(nodes=nodes, audit=AUDIT_POLICY)
+        binaries = await binaries_for(shape, lambda line: print(line, flush=True))
+        plane = ControlPlane(self.directory, shape, binaries, said.append)
+        cluster = GenuineCluster(plane, said.append)
+        try:
+            await cluster.serve()
+            await asyncio.gather(cluster.populate(), cluster.install())
+        finally:
+            await cluster.stop()
+        (self.directory / "etcd").rename(self.directory / "snapshot")
+        return cluster
+
+    def _options(self, environment: Mapping[str, str], flags: tuple[str, ...]) -> LocalOptions:
+        words = list(flags)
+        kubeconfig = self.directory / "kubeconfig"
+        if _EXTENSIONS_FLAG not in words:
+            return LocalOptions(kubeconfig, controller_flags=flags, environment=environment)
+        at = words.index(_EXTENSIONS_FLAG)
+        extensions = words[at + 1]
+        del words[at : at + 2]
+        return LocalOptions(
+            kubeconfig,
+            controller_flags=tuple(words),
+            environment=environment,
+            enabled_extensions=extensions,
+        )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,256 @@
+"""`kube-queue local up --control-plane kubernetes`: the whole system on a genuine Kubernetes.
+
+Nodes and their pods are played by kwok, TFJobs by Kubeflow's own operator; nothing of our simulator
+takes part. Our two processes run as in production, each under an account of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from kube_queue.api.names import CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT
+from kube_queue.app.install import install
+from kube_queue.app.kubeconfig import write_kubeconfig
+from kube_queue.app.local import LocalCluster, LocalOptions
+from kube_queue.app.permissions import (
+    ACCOUNTS,
+    NO_POLICIES,
+    install_accounts,
+    install_policy,
+    token_of,
+)
+from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
+from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
+from kube_queue.controlplane.errors import ControlPlaneError
+from kube_queue.controlplane.files import free_port
+from kube_queue.controlplane.sweep import claimed
+from kube_queue.kube.credentials import connect
+from kube_queue.simulator.profile import Profile, profile_named
+
+Say = Callable[[str], None]
+DIRECTORY_PREFIX: Final = "kube-queue-kubernetes-"
+
+
+async def run_kubernetes(
+    options: LocalOptions, *, say: Say, up: Callable[[LocalCluster], None]
+) -> None:
+    """Run the cluster until cancelled; `up` is called once when everything serves.
+
+    Raises ChildFailed, with one sentence, when a program cannot be had, a part does not start, or
+    etcd or the API server ends. Everything of the cluster lies in a directory of its own that goes
+    with it, except when it failed: then the logs stay.
+    """
+    shape = Shape(port=options.port, nodes=node_manifests(_profile(options)))
+    directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+    try:
+        binaries = await binaries_for(shape, say)
+        with claimed(directory, DIRECTORY_PREFIX):
+            plane = ControlPlane(directory, shape, binaries, say)
+            await _run(options, GenuineCluster(plane, say), up)
+    except (ControlPlaneError, ChildFailed) as failed:
+        shutil.rmtree(directory / "etcd", ignore_errors=True)
+        raise ChildFailed(str(failed)) from failed
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+async def _run(
+    options: LocalOptions, cluster: GenuineCluster, up: Callable[[LocalCluster], None]
+) -> None:
+    try:
+        await cluster.serve()
+        await asyncio.gather(cluster.populate(), cluster.install())
+        await cluster.start_controllers(options)
+        up(cluster.facts(options))
+        await cluster.wait()
+    finally:
+        await cluster.stop()
+
+
+@dataclass(slots=True)
+class GenuineCluster:
+    """A control plane, what kube-queue needs in it, and kube-queue's processes.
+
+    It may be started again on a copy of its etcd directory: nothing is installed anew then.
+    """
+
+    plane: ControlPlane
+    say: Say
+    visibility: str = ""
+    _tokens: dict[str, str] = field(default_factory=dict)
+    _supervisor: Supervisor | None = None
+
+    async def serve(self) -> None:
+        """The API server serves. Raises ControlPlaneError."""
+        await self.plane.serve()
+
+    async def populate(self) -> None:
+        """Controllers, ready nodes and the operator run. Raises ControlPlaneError."""
+        await self.plane.populate()
+
+    async def install(self) -> None:
+        """Our kinds, accounts and policy are there, and the accounts' tokens are known.
+
+        Raises ApiError, ConnectionLost, TimeoutError.
+        """
+        client = await connect(str(self.plane.kubeconfig()))
+        try:
+            await install(client, operators=False)
+            await install_accounts(client)
+            for account in ACCOUNTS:
+                self._tokens[account] = await token_of(client, account)
+            if not await install_policy(client):
+                self.say(NO_POLICIES)
+        finally:
+            await client.close()
+
+    async def start_controllers(self, options: LocalOptions) -> None:
+        """Both processes serve, as separate accounts. Raises ChildFailed; `install` comes first."""
+        configs = {account: self.plane.kubeconfig(account) for account in ACCOUNTS}
+        for account, path in configs.items():
+            write_kubeconfig(
+                path,
+                server=self.plane.server,
+                token=self._tokens[account],
+                authority=self.plane.authority,
+            )
+        supervisor = self._supervisor = Supervisor(self.plane.directory / "logs", self.say)
+        facts = await asyncio.gather(
+            *(supervisor.start(child) for child in _children(options, configs))
+        )
+        self.visibility = facts[0].get("visibility", "")
+
+    def facts(self, options: LocalOptions) -> LocalCluster:
+        """What a person needs to know of it; the kubeconfig that they asked for is written."""
+        write_kubeconfig(
+            options.kubeconfig,
+            server=self.plane.server,
+            token=self.plane.token,
+            authority=self.plane.authority,
+            visibility=self.visibility,
+        )
+        logs = self.plane.directory / "logs"
+        return LocalCluster(
+            options.kubeconfig, self.plane.server, self.visibility, logs, self.pids()
+        )
+
+    def pids(self) -> Mapping[str, int]:
+        """Process ids by program, ours included."""
+        ours = self._supervisor.pids() if self._supervisor is not None else {}
+        return {**self.plane.pids(), **ours}
+
+    async def wait(self) -> None:
+        """Never return; raise DaemonEnded or ChildFailed when something vital has ended."""
+        assert self._supervisor is not None
+        waits = [
+            asyncio.ensure_future(self.plane.wait()),
+            asyncio.ensure_future(self._supervisor.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """Nothing of it runs; with `kill`, the control plane is not asked to finish first."""
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+            self._supervisor = None
+        await self.plane.stop(kill=kill)
+
+
+def node_manifests(profile: Profile) -> list[dict[str, Any]]:
+    """The Nodes of a profile, as a kubelet registers them; who keeps them alive is not said."""
+    return [_node(profile, index, name) for index, name in enumerate(profile.node_names())]
+
+
+def _node(profile: Profile, index: int, name: str) -> dict[str, Any]:
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": f"simulated.{profile.name}",
+    }
+    zone = profile.zone(name)
+    if zone:
+        labels |= {
+            "topology.kubernetes.io/region": "simulated",
+            "topology.kubernetes.io/zone": zone,
+        }
+    capacity = {
+        "cpu": profile.cpu,
+        "memory": profile.memory,
+        "ephemeral-storage": "100Gi",
+        "pods": str(profile.pods),
+    }
+    if profile.gpu:
+        capacity["nvidia.com/gpu"] = str(profile.gpu)
+    address = f"10.{64 + (index >> 16)}.{(index >> 8) & 255}.{index & 255}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"providerID": f"kwok://{name}"},
+        "status": {
+            "capacity": capacity,
+            "allocatable": capacity,
+            "addresses": [
+                {"type": "InternalIP", "address": address},
+                {"type": "Hostname", "address": name},
+            ],
+            "nodeInfo": _NODE_FACTS,
+        },
+    }
+
+
+_NODE_FACTS: Final = {
+    "architecture": "amd64",
+    "bootID": "",
+    "containerRuntimeVersion": "kwok://",
+    "kernelVersion": "",
+    "kubeProxyVersion": "",
+    "kubeletVersion": "v1.36.3",
+    "machineID": "",
+    "operatingSystem": "linux",
+    "osImage": "kwok",
+    "systemUUID": "",
+}
+
+
+def _profile(options: LocalOptions) -> Profile:
+    return profile_named(options.profile, nodes=options.nodes)
+
+
+def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]:
+    """The controller and the job side, as in production: apart, each under its own account."""
+    # A port chosen once: a restarted controller answers where the kubeconfig says.
+    queue: tuple[str, ...] = ("controller", "--kubeconfig", str(configs[CONTROLLER_COMPONENT]))
+    queue += ("--port", str(free_port()), "--leader-elect-identity", "local-controller")
+    queue += options.controller_flags
+    jobs: tuple[str, ...] = (
+        "job-extensions",
+        "--kubeconfig",
+        str(configs[JOB_EXTENSIONS_COMPONENT]),
+    )
+    jobs += ("--port", "0", "--leader-elect-identity", "local-job-extensions")
+    jobs += ("--enabled-extensions", options.enabled_extensions)
+    return [
+        Child(
+            words[0],
+            (sys.executable, "-m", "kube_queue", *words, "--child"),
+            options.environment,
+        )
+        for words in (queue, jobs)
+    ]

@@ -1,0 +1,125 @@
+"""What a real cluster is given besides our CRDs: accounts with their rights, and the policy that
+holds annotated jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+
+from kube_queue import manifests
+from kube_queue.api.errors import AlreadyExists, NotFound
+from kube_queue.api.names import (
+    CONTROLLER_COMPONENT,
+    JOB_EXTENSIONS_COMPONENT,
+    QUEUE_NAMESPACE,
+    SUSPEND_ANNOTATION,
+)
+from kube_queue.api.types import TFJOBS, ResourceType
+from kube_queue.kube.client import Client
+
+ACCOUNTS: Final = (CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT)
+"""The ServiceAccounts of namespace kube-queue; each ClusterRole is named after its account."""
+NO_POLICIES: Final = (
+    "this cluster serves no MutatingAdmissionPolicy (admissionregistration.k8s.io/v1, in Kubernetes"
+    " since 1.36): create queued jobs with runPolicy.suspend, or an operator that does not know the"
+    " annotation starts them at once"
+)
+POLL_SECONDS = 0.1
+IN_FORCE_WITHIN = 30.0
+# The longest time Kubernetes may be asked for; the account's key goes with the cluster anyway.
+TOKEN_SECONDS = 2**32 - 1
+
+_RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+SERVICE_ACCOUNTS: Final = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
+_KINDS: Final = {
+    resource.kind: resource
+    for resource in (
+        SERVICE_ACCOUNTS,
+        ResourceType(_RBAC, "v1", "clusterroles", "ClusterRole", False),
+        ResourceType(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", False),
+        ResourceType(_RBAC, "v1", "roles", "Role"),
+        ResourceType(_RBAC, "v1", "rolebindings", "RoleBinding"),
+        ResourceType(
+            _ADMISSION, "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", False
+        ),
+        ResourceType(
+            _ADMISSION,
+            "v1",
+            "mutatingadmissionpolicybindings",
+            "MutatingAdmissionPolicyBinding",
+            False,
+        ),
+    )
+}
+
+
+async def install_accounts(client: Client) -> None:
+    """The accounts exist and have their rights; run again, it brings them up to date.
+
+    The namespace kube-queue must exist. Raises ApiError, ConnectionLost.
+    """
+    await _apply(client, "rbac.yaml")
+
+
+async def install_policy(client: Client) -> bool:
+    """Annotated jobs are held at creation; False when the cluster knows no such policies.
+
+    Raises ApiError, ConnectionLost, and TimeoutError when it is not in force after 30 s.
+    """
+    try:
+        await _apply(client, "admission-policy.yaml")
+    except NotFound:
+        return False
+    async with asyncio.timeout(IN_FORCE_WITHIN):
+        while not await _holds(client):
+            await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+async def token_of(client: Client, account: str) -> str:
+    """A token that speaks for this account. Raises ApiError, ConnectionLost."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": TOKEN_SECONDS},
+    }
+    answer = await client.create_subresource(
+        SERVICE_ACCOUNTS, QUEUE_NAMESPACE, account, "token", request
+    )
+    return str(answer["status"]["token"])
+
+
+async def _apply(client: Client, name: str) -> None:
+    for manifest in manifests.load(name):
+        metadata = manifest["metadata"]
+        resource, namespace = _KINDS[manifest["kind"]], metadata.get("namespace", "")
+        try:
+            await client.create(resource, manifest, namespace)
+        except AlreadyExists:
+            await client.patch(resource, namespace, metadata["name"], manifest)
+
+
+async def _holds(client: Client) -> bool:
+    """Whether a job that asks for it would be held; nothing is created. True without TFJobs."""
+    probe: dict[str, Any] = {
+        "apiVersion": TFJOBS.api_version,
+        "kind": TFJOBS.kind,
+        "metadata": {
+            "name": "kube-queue-probe",
+            "namespace": "default",
+            "annotations": {SUSPEND_ANNOTATION: "true"},
+        },
+        "spec": {"tfReplicaSpecs": {}},
+    }
+    try:
+        answer = await client.raw(
+            "POST", TFJOBS.path("default"), query=[("dryRun", "All")], body=orjson.dumps(probe)
+        )
+    except NotFound:
+        return True
+    job = orjson.loads(answer.body)
+    return job.get("spec", {}).get("runPolicy", {}).get("suspend") is True
