@@ -18,6 +18,8 @@ from kube_queue.simulator.fields import condition_status, mapping, mappings, mom
 from kube_queue.simulator.views import PodView
 
 REPLICA_TYPES: Final = ("Chief", "Evaluator", "Master", "PS", "Worker")
+TOGETHER_SECONDS: Final = 2.0
+"""A worker that still runs this long after its job succeeded did not end together with the rest."""
 _CHIEFS: Final = ("Chief", "Master")
 _RETRYABLE_EXIT_CODE: Final = 128
 _MICROSECONDS: Final = 1_000_000
@@ -159,21 +161,39 @@ def _clean_up(
     a stand-in that sleeps exactly as long as its workers must not be left over by a race with them.
     """
     status = outcome.status
-    if spec.clean_pod_policy != "None":
-        outcome.delete = [
-            pod
-            for pod in pods
-            if spec.clean_pod_policy == "All" or not pod.terminal or pod.slot.startswith("ps-")
-        ]
+    ended = moment(status.get("completionTime")) / _MICROSECONDS
+    if spec.clean_pod_policy == "All":
+        outcome.delete = list(pods)
+    elif spec.clean_pod_policy != "None":
+        _clean_running(conditions, outcome, pods, now - ended)
     if conditions.status("Succeeded") == "True":
         status["replicaStatuses"] = {
             kind: _settled(mapping(counts))
             for kind, counts in mapping(status.get("replicaStatuses")).items()
         }
-    ended = moment(status.get("completionTime"))
     if spec.ttl_seconds is not None and ended:
-        outcome.again = ended / _MICROSECONDS + spec.ttl_seconds - now
-        outcome.expired = outcome.again <= 0
+        left = ended + spec.ttl_seconds - now
+        outcome.again = min(outcome.again, left)
+        outcome.expired = left <= 0
+
+
+def _clean_running(
+    conditions: Conditions, outcome: Outcome, pods: Sequence[PodView], since: float
+) -> None:
+    """What still runs `since` seconds after the end is taken away, but not what is just ending.
+
+    A kubelet looks at its containers once a second, and the operator cleans up in a lap after the
+    one that saw the success: workers that end together have all ended by then. Here each end is
+    told at once, so the time between is waited for.
+    """
+    left = TOGETHER_SECONDS - since if conditions.status("Succeeded") == "True" else 0.0
+    for pod in pods:
+        if pod.slot.startswith("ps-"):
+            outcome.delete.append(pod)
+        elif pod.phase == "Running" and left > 0:
+            outcome.again = left
+        elif not pod.terminal:
+            outcome.delete.append(pod)
 
 
 def _settled(counts: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,31 @@ def test_the_clean_pod_policy_decides_which_pods_stay(policy: str, left: set[str
     in_world(story)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "at_once", "later"),
+    [("31", "Running", "Succeeded"), ("60", "Running", None)],
+)
+def test_a_worker_that_ends_with_the_job_is_not_taken_away_first_and_one_that_goes_on_is(
+    seconds: str, at_once: str, later: str | None
+):
+    async def story(world: World) -> None:
+        await world.client.create(TFJOBS, a_tfjob("job1"))
+        await asyncio.sleep(5)
+        runs = {"metadata": {"annotations": {"simulator.kube-queue/run-seconds": seconds}}}
+        await world.client.patch(PODS, "default", "job1-worker-1", runs)
+        while (await world.states("job1"))[-1] != "Succeeded":
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
+        assert await world.phases() == {
+            "job1-worker-0": "Succeeded",
+            "job1-worker-1": at_once,
+        }
+        await asyncio.sleep(5)
+        assert (await world.phases()).get("job1-worker-1") == later
+
+    in_world(story)
+
+
 def test_a_held_job_waits_for_its_release():
     async def story(world: World) -> None:
         await world.client.create(TFJOBS, a_tfjob("job1", held=True))
