@@ -18,7 +18,7 @@ from kube_queue.kube.workqueue import WorkQueue, run_workers
 from kube_queue.simulator import job_status
 from kube_queue.simulator.fields import mapping, mappings, merge_difference, moment
 from kube_queue.simulator.job_status import JobSpec, Tally
-from kube_queue.simulator.owned_pods import OwnedPods, Wanted, generated_name
+from kube_queue.simulator.owned_pods import OwnedPods, Voice, Wanted, generated_name
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import COMPLETION_INDEX, JobDocument, PodView, job_document
 
@@ -43,7 +43,7 @@ class JobController:
         self._client = client
         self._jobs = jobs
         self._pods = pods
-        self._owned = OwnedPods(client, pods, JOBS)
+        self._owned = OwnedPods(client, pods, JOBS, Voice("job-controller", "FailedCreate"), clock)
         self._clock = clock
         self._rng = rng
         self._queue: WorkQueue[Key] = WorkQueue()

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kube_queue.api.errors import AlreadyExists, Conflict, NotFound
-from kube_queue.api.types import PODS, ResourceType
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.errors import (
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeQueueError,
+    NotFound,
+)
+from kube_queue.api.types import EVENTS, PODS, ResourceType
 from kube_queue.kube.client import Client
 from kube_queue.simulator.fields import mapping, mappings, number
 from kube_queue.simulator.table import Table
@@ -17,6 +29,8 @@ from kube_queue.simulator.views import PodView, pod_view
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED: Final = 58
+_LONGEST_SUBJECT: Final = 230
+_LONGEST_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +44,38 @@ class Wanted:
     spec: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a controller says, in an Event of its job, that a pod was refused."""
+
+    component: str
+    reason: str
+
+
 class OwnedPods:
     """Creates and deletes the pods of jobs of one kind."""
 
-    def __init__(self, client: Client, pods: Table[PodView], kind: ResourceType) -> None:
+    def __init__(
+        self,
+        client: Client,
+        pods: Table[PodView],
+        kind: ResourceType,
+        voice: Voice,
+        clock: Callable[[], float],
+    ) -> None:
         self._client = client
         self._pods = pods
         self._kind = kind
+        self._voice = voice
+        self._clock = clock
 
     async def create(
         self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted
     ) -> bool:
-        """The pod exists and belongs to the job; False when the name is taken by another pod."""
+        """The pod exists and belongs to the job; False when the name is taken by another pod.
+
+        Raises ApiError when the server refuses the pod; an Event of the job says why.
+        """
         pod = self._pod(job_metadata, template, wanted)
         namespace = pod["metadata"]["namespace"]
         try:
@@ -51,6 +85,9 @@ class OwnedPods:
                 answer = await self._client.get(PODS, namespace, wanted.name)
             except NotFound:
                 return False
+        except (Invalid, BadRequest, Forbidden) as refused:
+            await self._say(job_metadata, wanted.name, refused)
+            raise
         view = pod_view(answer)
         self._pods.wrote(view)
         return view.owner == job_metadata["uid"] and not view.deletion
@@ -66,6 +103,37 @@ class OwnedPods:
         going = mapping(answer.get("metadata"))
         if answer.get("kind") == PODS.kind and number(going.get("deletionGracePeriodSeconds")):
             self._pods.wrote(pod_view(answer))
+
+    async def _say(self, job_metadata: Mapping[str, Any], name: str, refused: ApiError) -> None:
+        """One Event for the same fault of the same job, however often a pod is tried."""
+        words = f"Error creating: {refused.message}"
+        fault = f"{job_metadata['uid']} {words.replace(name, '')}"
+        digest = hashlib.sha256(fault.encode()).hexdigest()[:16]
+        now = rfc3339(self._clock())
+        event = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {
+                "name": f"{job_metadata['name'][:_LONGEST_SUBJECT]}.{digest}",
+                "namespace": job_metadata["namespace"],
+            },
+            "involvedObject": {
+                "apiVersion": self._kind.api_version,
+                "kind": self._kind.kind,
+                "namespace": job_metadata["namespace"],
+                "name": job_metadata["name"],
+                "uid": job_metadata["uid"],
+            },
+            "type": "Warning",
+            "reason": self._voice.reason,
+            "message": words[:_LONGEST_MESSAGE],
+            "source": {"component": self._voice.component},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        with contextlib.suppress(KubeQueueError):
+            await self._client.create(EVENTS, event)
 
     def _pod(
         self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted

@@ -16,7 +16,7 @@ from kube_queue.kube.client import Client
 from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.workqueue import WorkQueue, run_workers
 from kube_queue.simulator.fields import mapping, merge_difference
-from kube_queue.simulator.owned_pods import OwnedPods, Wanted
+from kube_queue.simulator.owned_pods import OwnedPods, Voice, Wanted
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.tfjob_status import Outcome, Replicas, plan, tfjob_spec
 from kube_queue.simulator.views import (
@@ -48,7 +48,9 @@ class TFJobOperator:
         self._client = client
         self._jobs = jobs
         self._pods = pods
-        self._owned = OwnedPods(client, pods, TFJOBS)
+        self._owned = OwnedPods(
+            client, pods, TFJOBS, Voice("tfjob-controller", "FailedCreatePod"), clock
+        )
         self._clock = clock
         self._queue: WorkQueue[Key] = WorkQueue()
         jobs.subscribe(self._job_changed)

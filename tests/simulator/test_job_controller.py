@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kube_queue.api.types import JOBS, PODS
+from kube_queue.api.types import EVENTS, JOBS, PODS
 from tests.simulator.world import World, a_job, conditions, in_world
 
 
@@ -168,5 +168,21 @@ def test_killed_again_and_again_a_job_still_has_no_pod_too_many(pause: float):
         await asyncio.sleep(40)
         assert list((await world.phases()).values()) == ["Succeeded"] * 4
         assert (await world.get(JOBS, "pi"))["status"]["succeeded"] == 4
+
+    in_world(story)
+
+
+def test_a_job_whose_pods_the_server_refuses_says_why_once():
+    async def story(world: World) -> None:
+        job = a_job("job1")
+        job["spec"]["template"]["spec"]["priorityClassName"] = "missing"
+        await world.client.create(JOBS, job)
+        await asyncio.sleep(60)
+        said = [
+            event["message"]
+            for event in await world.client.list(EVENTS, "default")
+            if event["reason"] == "FailedCreate"
+        ]
+        assert len(said) == 1
 
     in_world(story)

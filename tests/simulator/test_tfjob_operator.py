@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kube_queue.api.errors import Conflict
-from kube_queue.api.types import PODS, TFJOBS
+from kube_queue.api.types import EVENTS, PODS, TFJOBS
 from kube_queue.kube.informer import Informer
 from kube_queue.simulator.views import JobDocument, job_document
 from tests.simulator.world import World, a_tfjob, in_world
@@ -95,6 +95,21 @@ def test_a_worker_that_ends_with_the_job_is_not_taken_away_first_and_one_that_go
         }
         await asyncio.sleep(5)
         assert (await world.phases()).get("job1-worker-1") == later
+
+    in_world(story)
+
+
+def test_a_job_whose_pods_the_server_refuses_says_why_once():
+    async def story(world: World) -> None:
+        refused = a_tfjob("job1", ps="1h")
+        del refused["spec"]["tfReplicaSpecs"]["PS"]["template"]["spec"]["containers"][0]["name"]
+        await world.client.create(TFJOBS, refused)
+        await asyncio.sleep(60)
+        events = await world.client.list(EVENTS, "default")
+        said = [e["message"] for e in events if e["reason"] == "FailedCreatePod"]
+        assert len(said) == 1
+        assert "spec.containers[0].name" in said[0]
+        assert events[0]["involvedObject"]["name"] == "job1"
 
     in_world(story)
 
