@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -19,7 +20,7 @@ from kube_queue.app.local import (
 )
 from kube_queue.app.processes import simulator_process
 from kube_queue.app.supervisor import ChildFailed
-from kube_queue.cli.errors import Stop
+from kube_queue.cli.errors import USAGE, Stop
 from kube_queue.config import load_settings
 from kube_queue.simulator.profile import profile_named
 
@@ -38,8 +39,10 @@ def up_verb(
     enabled_extensions: str | None,
     flags: Mapping[str, str],
     split: bool,
+    control_plane: str,
 ) -> None:
     """Run a local cluster until Ctrl-C. Raises Stop, InvalidSetting."""
+    start = _starter(control_plane)
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
     load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
@@ -54,7 +57,31 @@ def up_verb(
         split=split,
     )
     try:
-        run_loop(until_stopped(run_local(options, say=_say, up=_greet), watch_stdin=False))
+        run_loop(until_stopped(start(options, say=_say, up=_greet), watch_stdin=False))
+    except ChildFailed as failed:
+        raise Stop(str(failed)) from failed
+
+
+def _starter(control_plane: str) -> Callable[..., Coroutine[Any, Any, None]]:
+    if control_plane == "embedded":
+        return run_local
+    if control_plane != "kubernetes":
+        raise Stop(
+            f"--control-plane: {control_plane!r} is not known; use embedded or kubernetes", 2
+        )
+    # Only this control plane needs the builder of Go programs.
+    from kube_queue.app.kubernetes import run_kubernetes
+
+    return run_kubernetes
+
+
+def build_verb(program: str) -> None:
+    """Find or build the program, or all of them, and print the paths. Raises Stop."""
+    from kube_queue.app.build import build_programs
+
+    try:
+        for path in build_programs(program, _say):
+            print(path)
     except ChildFailed as failed:
         raise Stop(str(failed)) from failed
 

@@ -82,6 +82,10 @@ def up(
     split: Annotated[
         bool, typer.Option("--split", help="Run the job side as a process of its own.")
     ] = False,
+    control_plane: Annotated[
+        str,
+        typer.Option("--control-plane", help="embedded, or kubernetes: built from Go modules."),
+    ] = "embedded",
 ) -> None:
     """Start a whole cluster with kube-queue in it; Ctrl-C stops it.
 
@@ -100,7 +104,24 @@ def up(
             enabled_extensions=enabled_extensions,
             flags={name: value for name, value in flags.items() if value is not None},
             split=split,
+            control_plane=control_plane,
         )
+
+    _finish(run(verb))
+
+
+@local.command()
+def build(
+    program: Annotated[
+        str, typer.Argument(help="One program, or all that a real Kubernetes needs.")
+    ] = "all",
+) -> None:
+    """Build a genuine Kubernetes from Go modules into the user's cache, ahead of its first use."""
+
+    def verb() -> None:
+        from kube_queue.cli.local import build_verb
+
+        build_verb(program)
 
     _finish(run(verb))
 

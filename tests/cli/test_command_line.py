@@ -58,6 +58,8 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["job-extensions", "--enabled-extensions", "pytorchjob"], {}, "not in this version"),
         (["job-extensions", "--enabled-extensions", "tfjobb"], {}, "tfjob"),
         (["local", "up", "--profile", "huge"], {}, "default"),
+        (["local", "up", "--control-plane", "k3s"], {}, "embedded or kubernetes"),
+        (["local", "build", "vim"], {}, "kube-apiserver"),
         (["get", "pods"], {}, "units, queues or quotas"),
     ],
 )
