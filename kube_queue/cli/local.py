@@ -66,9 +66,8 @@ def _starter(control_plane: str) -> Callable[..., Coroutine[Any, Any, None]]:
     if control_plane == "embedded":
         return run_local
     if control_plane != "kubernetes":
-        raise Stop(
-            f"--control-plane: {control_plane!r} is not known; use embedded or kubernetes", 2
-        )
+        problem = f"--control-plane: {control_plane!r} is not known; use embedded or kubernetes"
+        raise Stop(problem, USAGE)
     # Only this control plane needs the builder of Go programs.
     from kube_queue.app.kubernetes import run_kubernetes
 
