@@ -7,7 +7,6 @@ the price of some seconds.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from kube_queue.app.permissions import ACCOUNTS
 from kube_queue.app.supervisor import ChildFailed
 from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 from kube_queue.controlplane.errors import ControlPlaneError
+from kube_queue.controlplane.together import together
 from kube_queue.simulator.profile import profile_named
 
 NODES = 3
@@ -93,7 +93,8 @@ class KubernetesBackend:
             shutil.copytree(self.directory / "snapshot", self.directory / "etcd")
             try:
                 await cluster.serve()
-                await asyncio.gather(cluster.populate(), cluster.start_controllers(options))
+                await together(cluster.populate(), cluster.start_controllers(options))
+                await cluster.settle()
             except BaseException:
                 await cluster.stop(kill=True)
                 raise
@@ -112,7 +113,7 @@ class KubernetesBackend:
         cluster = GenuineCluster(plane, said.append)
         try:
             await cluster.serve()
-            await asyncio.gather(cluster.populate(), cluster.install())
+            await together(cluster.populate(), cluster.install())
         finally:
             await cluster.stop()
         (self.directory / "etcd").rename(self.directory / "snapshot")

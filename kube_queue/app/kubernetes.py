@@ -24,6 +24,7 @@ from kube_queue.app.permissions import (
     NO_POLICIES,
     install_accounts,
     install_policy,
+    policy_in_force,
     token_of,
 )
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
@@ -31,6 +32,7 @@ from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 from kube_queue.controlplane.errors import ControlPlaneError
 from kube_queue.controlplane.files import free_port
 from kube_queue.controlplane.sweep import claimed
+from kube_queue.controlplane.together import together
 from kube_queue.kube.credentials import connect
 from kube_queue.simulator.profile import Profile, profile_named
 
@@ -67,8 +69,8 @@ async def _run(
 ) -> None:
     try:
         await cluster.serve()
-        await asyncio.gather(cluster.populate(), cluster.install())
-        await cluster.start_controllers(options)
+        await together(cluster.populate(), cluster.install())
+        await together(cluster.settle(), cluster.start_controllers(options))
         up(cluster.facts(options))
         await cluster.wait()
     finally:
@@ -87,6 +89,7 @@ class GenuineCluster:
     visibility: str = ""
     _tokens: dict[str, str] = field(default_factory=dict)
     _supervisor: Supervisor | None = None
+    _policy: bool = False
 
     async def serve(self) -> None:
         """The API server serves. Raises ControlPlaneError."""
@@ -107,8 +110,18 @@ class GenuineCluster:
             await install_accounts(client)
             for account in ACCOUNTS:
                 self._tokens[account] = await token_of(client, account)
-            if not await install_policy(client):
+            self._policy = await install_policy(client)
+            if not self._policy:
                 self.say(NO_POLICIES)
+        finally:
+            await client.close()
+
+    async def settle(self) -> None:
+        """What was installed has taken effect. Raises ApiError, ConnectionLost, TimeoutError."""
+        client = await connect(str(self.plane.kubeconfig()))
+        try:
+            if self._policy:
+                await policy_in_force(client)
         finally:
             await client.close()
 

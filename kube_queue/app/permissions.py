@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from kube_queue import manifests
-from kube_queue.api.errors import AlreadyExists, NotFound
+from kube_queue.api.errors import AlreadyExists, NotFound, ServerFault
 from kube_queue.api.names import (
     CONTROLLER_COMPONENT,
     JOB_EXTENSIONS_COMPONENT,
@@ -66,18 +66,26 @@ async def install_accounts(client: Client) -> None:
 
 
 async def install_policy(client: Client) -> bool:
-    """Annotated jobs are held at creation; False when the cluster knows no such policies.
+    """The policy stands there; False when the cluster knows no such policies.
 
-    Raises ApiError, ConnectionLost, and TimeoutError when it is not in force after 30 s.
+    Raises ApiError, ConnectionLost.
     """
     try:
         await _apply(client, "admission-policy.yaml")
     except NotFound:
         return False
+    return True
+
+
+async def policy_in_force(client: Client) -> None:
+    """Annotated TFJobs are held at creation: API servers take a moment to notice a policy.
+
+    Returns at once where no TFJobs are served. Raises ApiError, ConnectionLost, and TimeoutError
+    after 30 s.
+    """
     async with asyncio.timeout(IN_FORCE_WITHIN):
         while not await _holds(client):
             await asyncio.sleep(POLL_SECONDS)
-    return True
 
 
 async def token_of(client: Client, account: str) -> str:
@@ -121,5 +129,8 @@ async def _holds(client: Client) -> bool:
         )
     except NotFound:
         return True
+    except ServerFault:
+        # The policy is known, but not yet the definition it is to be applied to.
+        return False
     job = orjson.loads(answer.body)
     return job.get("spec", {}).get("runPolicy", {}).get("suspend") is True

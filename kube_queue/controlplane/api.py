@@ -1,6 +1,7 @@
 """The few requests that bring a cluster up, spoken to its API server."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -47,11 +48,27 @@ class Api:
         self, method: str, path: str, body: Mapping[str, Any] | None
     ) -> tuple[int, Object]:
         while True:
-            async with self._session.request(method, self._server + path, json=body) as answer:
-                if answer.status != _TOO_MANY:
-                    return answer.status, await answer.json(content_type=None)
+            status, text = await self._ask(method, path, body)
+            if status != _TOO_MANY:
+                return status, _parsed(text)
             # "storage is (re)initializing", just after a definition was created.
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, str]:
+        try:
+            async with self._session.request(method, self._server + path, json=body) as answer:
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise Refused(f"{path} was not answered: {problem}") from problem
+
+
+def _parsed(text: str) -> Object:
+    """Some answers, such as that to an unknown path, are plain text."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, dict) else {"message": text.strip()}
 
 
 def _taken(path: str, status: int, answer: Object) -> Object:

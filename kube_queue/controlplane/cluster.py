@@ -27,12 +27,13 @@ from kube_queue.controlplane.files import (
     write_private,
 )
 from kube_queue.controlplane.programs import program
+from kube_queue.controlplane.together import together
 
 ADMIN = "kube-queue-admin"
 STAGES = Path(__file__).with_name("stages.yaml")
 
 _READY_WITHIN = 90.0
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.1
 # A path longer than this does not fit into a socket's address.
 _LONGEST_SOCKET = 100
 _NODES = "/api/v1/nodes"
@@ -123,19 +124,9 @@ class ControlPlane:
         Call `serve` first. Raises ControlPlaneError.
         """
         assert self._api is not None
-        await self._daemons.start(self._controller_manager())
-        if self.shape.scheduler:
-            await self._daemons.start(self._scheduler())
-        if self.shape.nodes:
-            await self._daemons.start(self._kwok())
-            for node in self.shape.nodes:
-                await self._api.create(_NODES, node)
-        if self.shape.operator:
-            await self._start_operator(self._api)
-        account = self._exists(_DEFAULT_ACCOUNT)
-        await self._until(account, "a service account", "kube-controller-manager")
-        if self.shape.nodes:
-            await self._until(self._nodes_ready, "ready nodes", "kwok")
+        # The operator takes longest, so it goes first and the others beside it.
+        extra = [self._start_operator(self._api)] if self.shape.operator else []
+        await together(*extra, self._start_controllers(self._api))
 
     async def wait(self) -> None:
         """Never return; raise DaemonEnded when etcd or the API server has ended."""
@@ -159,6 +150,19 @@ class ControlPlane:
     def log(self, name: str) -> Path:
         """The log of a program, or `audit`."""
         return self._daemons.log(name)
+
+    async def _start_controllers(self, api: Api) -> None:
+        await self._daemons.start(self._controller_manager())
+        if self.shape.scheduler:
+            await self._daemons.start(self._scheduler())
+        if self.shape.nodes:
+            await self._daemons.start(self._kwok())
+            for node in self.shape.nodes:
+                await api.create(_NODES, node)
+        account = self._exists(_DEFAULT_ACCOUNT)
+        await self._until(account, "a service account", "kube-controller-manager")
+        if self.shape.nodes:
+            await self._until(self._nodes_ready, "ready nodes", "kwok")
 
     async def _start_operator(self, api: Api) -> None:
         assert self.binaries.definitions is not None

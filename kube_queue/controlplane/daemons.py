@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,8 +76,7 @@ class Daemons:
         self._running.clear()
         if kill:
             for process in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                _signal(process, signal.SIGKILL)
         for process in processes:
             await _end(process)
         if self._fatal.done():
@@ -122,11 +122,17 @@ class Daemons:
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
-    for force in (process.terminate, process.kill):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            force()
+        _signal(process, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_WITHIN):
                 await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    # Not process.kill(): that one may collect the exit code before the event loop does.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)

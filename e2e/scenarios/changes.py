@@ -1,0 +1,214 @@
+"""What people change while jobs wait: priorities, trees, labels, units taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from e2e.jobs import Object, admitted, job, namespace, phase, tree, unit_of, waits_because
+from e2e.scenario import scenario
+from e2e.world import World
+from kube_queue.api.types import (
+    ELASTIC_QUOTA_TREES,
+    EVENTS,
+    JOBS,
+    QUEUE_UNITS,
+    QUEUES,
+)
+
+PRIORITY = {"StrictConsistency": "true"}
+CROWD = 60
+
+
+async def give_priority(world: World, name: str, priority: int) -> None:
+    """The job's priority annotation says this, and its unit has followed."""
+    await world.patch(
+        JOBS, name, {"metadata": {"annotations": {"scheduling.x-k8s.io/priority": str(priority)}}}
+    )
+    await world.until(
+        QUEUE_UNITS,
+        lambda units: (unit_of(units, name) or {"spec": {}})["spec"].get("priority") == priority,
+        f"the unit of {name} has priority {priority}",
+    )
+
+
+async def see_admitted(world: World, name: str) -> None:
+    """This job's unit holds quota."""
+    await world.until(QUEUE_UNITS, lambda units: admitted(units, name), f"{name} admitted")
+
+
+async def see_waiting(world: World, name: str, reason: str = "InsufficientQuota") -> None:
+    """This job's unit waits and says why."""
+    await world.until(
+        QUEUE_UNITS, lambda units: waits_because(units, name, reason), f"{name} waits: {reason}"
+    )
+
+
+@scenario("Q14", "a changed priority re-sorts those who wait, at once", environment=PRIORITY)
+async def priority_changes(world: World) -> None:
+    await world.apply(tree("4"), job("holder", "4"))
+    await see_admitted(world, "holder")
+    await world.apply(job("first", "3", priority=10), job("second", "3", priority=10))
+    await see_waiting(world, "first")
+    await see_waiting(world, "second")
+    await give_priority(world, "second", 20)
+    await give_priority(world, "first", 5)
+    await world.apply(job("third", "3", priority=7))
+    await see_waiting(world, "third")
+    await world.delete(JOBS, "holder")
+    await see_admitted(world, "second")
+    await world.delete(JOBS, "second")
+    await see_admitted(world, "third")
+    assert phase(await world.objects(QUEUE_UNITS), "first") == "Enqueued"
+
+
+@scenario("Q17", "a unit deleted by hand comes back, waiting or running, and the quota stays exact")
+async def unit_deleted(world: World) -> None:
+    await world.apply(tree("4"), job("runs", "3"))
+    await see_admitted(world, "runs")
+    await world.apply(job("waits", "2"))
+    await see_waiting(world, "waits")
+    await renew_unit(world, "waits")
+    await see_waiting(world, "waits")
+    await world.delete(JOBS, "waits")
+    await renew_unit(world, "runs")
+    await see_admitted(world, "runs")
+    await see_used(world, "3")
+    await world.delete(JOBS, "runs")
+    await see_used(world, "0")
+
+
+async def renew_unit(world: World, name: str) -> None:
+    """This job's unit was deleted, and the job has another one."""
+    unit = unit_of(await world.objects(QUEUE_UNITS), name)
+    assert unit is not None
+    old = unit["metadata"]["uid"]
+    await world.delete(QUEUE_UNITS, unit["metadata"]["name"])
+
+    def renewed(units: Sequence[Object]) -> bool:
+        found = unit_of(units, name)
+        return found is not None and found["metadata"]["uid"] != old
+
+    await world.until(QUEUE_UNITS, renewed, f"{name} has a new unit")
+
+
+async def see_used(world: World, cpu: str) -> None:
+    """The tree's status says that this much cpu is used."""
+
+    def used(trees: Sequence[Object]) -> bool:
+        root = trees[0].get("status", {}).get("root", {})
+        return bool(root.get("used", {}).get("cpu", "0") == cpu)
+
+    await world.until(ELASTIC_QUOTA_TREES, used, f"{cpu} cpu used")
+
+
+@scenario("Q17b", "a leaf taken out of the tree takes its automatic Queue with it")
+async def leaf_removed(world: World) -> None:
+    await world.apply(namespace("team-a"), namespace("team-b"))
+    await world.apply(tree("8", ("team-a", "4"), ("team-b", "4")))
+    await world.until(QUEUES, lambda queues: _queues(queues, "team-a", "team-b"), "two Queues")
+    root = tree("8", ("team-a", "4"))["spec"]["root"]
+    await world.patch(
+        ELASTIC_QUOTA_TREES,
+        "elasticquotatree",
+        {"spec": {"root": {"children": root["children"]}}},
+        namespace="kube-system",
+    )
+    await world.until(QUEUES, lambda queues: _queues(queues, "team-a"), "one Queue is left")
+
+
+def _queues(queues: Sequence[Object], *leaves: str) -> bool:
+    paths = {one["metadata"]["annotations"]["kube-queue/quota-path"] for one in queues}
+    return paths == {f"root/root.{leaf}" for leaf in leaves}
+
+
+@scenario("Q18", "a job that came before its quota tree runs once the tree is there")
+async def unit_before_tree(world: World) -> None:
+    await world.apply(job("early", "1", seconds=1))
+    await see_waiting(world, "early", "NoTree")
+    await world.apply(tree("4"))
+    await world.until(QUEUE_UNITS, lambda units: phase(units, "early") == "Succeed", "early ran")
+    unit = unit_of(await world.objects(QUEUE_UNITS), "early")
+    assert unit is not None
+    assert unit["spec"]["queue"] == "root-root.default", unit["spec"]
+
+
+@scenario("Q21", "a waiting job that is given to Kueue is let go, one that is Kueue's left alone")
+async def kueues_jobs(world: World) -> None:
+    label = {"kueue.x-k8s.io/queue-name": "theirs"}
+    await world.apply(tree("4"), job("holder", "4"))
+    await see_admitted(world, "holder")
+    theirs = job("theirs", "1")
+    theirs["metadata"]["labels"] = label
+    await world.apply(theirs, job("given", "1"), job("ours", "1"))
+    await see_waiting(world, "given")
+    await world.patch(JOBS, "given", {"metadata": {"labels": label}})
+    await world.until(QUEUE_UNITS, lambda units: phase(units, "given") == "none", "its unit goes")
+    await see_waiting(world, "ours")
+    units = await world.objects(QUEUE_UNITS)
+    assert phase(units, "theirs") == "none"
+    assert all(one["spec"]["suspend"] for one in await world.objects(JOBS) if _named(one, label))
+
+
+def _named(one: Object, label: Mapping[str, str]) -> bool:
+    return dict(one["metadata"].get("labels") or {}).items() >= label.items()
+
+
+@scenario("Q20b", "a job that no longer fits under the tree says so, and again what it waits for")
+async def tree_shrinks(world: World) -> None:
+    await world.apply(tree("4"), job("holder", "2"))
+    await see_admitted(world, "holder")
+    await world.apply(job("big", "3"))
+    for cpu, reason in (("4", "InsufficientQuota"), ("2", "ExceedsMaxQuota")) * 2:
+        await resize(world, cpu)
+        await see_waiting(world, "big", reason)
+    await world.until(
+        EVENTS,
+        lambda events: any(_told_again(event, "big") for event in events),
+        "the same sentence about big is counted twice",
+    )
+
+
+async def resize(world: World, cpu: str) -> None:
+    """The quota tree has this max."""
+    await world.patch(
+        ELASTIC_QUOTA_TREES,
+        "elasticquotatree",
+        {"spec": tree(cpu)["spec"]},
+        namespace="kube-system",
+    )
+
+
+def _told_again(event: Object, job_name: str) -> bool:
+    about = event["involvedObject"]["name"].startswith(job_name)
+    return bool(about and event["reason"] == "FailedScheduling" and event.get("count", 1) > 1)
+
+
+@scenario("Q16b", "units that others write to while they are admitted are neither lost nor stuck")
+async def units_touched(world: World) -> None:
+    await world.apply(tree("1"), job("holder", "1"))
+    await see_admitted(world, "holder")
+    names = [f"job-{index:02}" for index in range(CROWD)]
+    await asyncio.gather(*(world.apply(job(name, "1", seconds=1)) for name in names))
+    await world.until(
+        QUEUE_UNITS,
+        lambda units: all(phase(units, name) == "Enqueued" for name in names),
+        "all wait",
+    )
+    units = [unit_of(await world.objects(QUEUE_UNITS), name) for name in names]
+    touches = [
+        world.patch(
+            QUEUE_UNITS, unit["metadata"]["name"], {"metadata": {"labels": {"seen": str(n)}}}
+        )
+        for n in range(4)
+        for unit in units
+        if unit is not None
+    ]
+    grow = resize(world, str(CROWD + 1))
+    await asyncio.gather(*touches[:CROWD], grow, *touches[CROWD:])
+    await world.until(
+        QUEUE_UNITS,
+        lambda units: all(phase(units, name) == "Succeed" for name in names),
+        "all ran",
+        within=60,
+    )
