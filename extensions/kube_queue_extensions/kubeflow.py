@@ -38,8 +38,14 @@ def state(manifest: Mapping[str, Any]) -> JobState:
     )
 
 
-def pod_sets(manifest: Mapping[str, Any], replica_specs: str) -> tuple[PodSet, ...]:
-    """One pod set a replica type of spec.`replica_specs`; absent replicas mean 1."""
+def pod_sets(
+    manifest: Mapping[str, Any], replica_specs: str, types: Sequence[str]
+) -> tuple[PodSet, ...]:
+    """One pod set a replica type of spec.`replica_specs`; absent replicas mean 1.
+
+    `types` are those the operator runs, in any case of letters. Raises InvalidManifest.
+    """
+    legal = {known.lower() for known in types}
     path = f"spec.{replica_specs}"
     specs = demand_section(manifest, "spec", replica_specs)
     if not specs:
@@ -47,6 +53,9 @@ def pod_sets(manifest: Mapping[str, Any], replica_specs: str) -> tuple[PodSet, .
     found: list[PodSet] = []
     for kind, replica in specs.items():
         where = f"{path}.{kind}"
+        if str(kind).lower() not in legal:
+            # No operator would run it: released, the job would hold quota for ever.
+            raise InvalidManifest("is no replica type", where, f"use one of {', '.join(types)}")
         if not isinstance(replica, Mapping):
             raise InvalidManifest("is not a mapping", where, "write replicas and a template")
         count = demand_count(replica.get("replicas"), 1, f"{where}.replicas")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from kube_queue.api.types import TFJOBS
 from kube_queue.jobframework.extension import JobPatch, JobState, PodSet
 from kube_queue_extensions import kubeflow
+
+REPLICA_TYPES: Final = ("Chief", "Evaluator", "Master", "PS", "Worker")
 
 
 class TFJobExtension:
@@ -24,7 +26,7 @@ class TFJobExtension:
 
     def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
         """See JobExtension."""
-        return kubeflow.pod_sets(manifest, "tfReplicaSpecs")
+        return kubeflow.pod_sets(manifest, "tfReplicaSpecs", REPLICA_TYPES)
 
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension."""

@@ -117,9 +117,13 @@ def _check_facts(extension: JobExtension, sample: Sample) -> Iterator[str]:
     if sample.manifest.get("kind") != extension.resource.kind:
         yield f"the sample is no {extension.resource.kind}"
     if sample.asks is not None:
-        total = asked(extension.pod_sets(sample.manifest), "default", Surroundings()).total
-        if total.manifest() != dict(sample.asks):
-            yield f"it asks for {total.manifest()}, not {dict(sample.asks)}"
+        try:
+            found = asked(extension.pod_sets(sample.manifest), "default", Surroundings())
+        except InvalidInput as error:
+            yield f"its request cannot be read: {error}"
+        else:
+            if found.total.manifest() != dict(sample.asks):
+                yield f"it asks for {found.total.manifest()}, not {dict(sample.asks)}"
     if sample.hold is not Hold.NONE and sample.succeeded is None:
         kinds = {type(each).__name__ for each in _first_plan(extension, sample.manifest)}
         if "CreateUnit" not in kinds:

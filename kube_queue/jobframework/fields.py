@@ -63,7 +63,8 @@ def demand_count(value: Any, default: int, path: str) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidManifest(f"{value!r} is not a whole number", path, "write a number of pods")
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        raise InvalidManifest(f"{shown} is not a whole number", path, "write a number of pods")
     if not 0 <= value <= MAX_COUNT:
         raise InvalidManifest(f"{value} is not a number of pods", path, f"use 0 to {MAX_COUNT}")
     return value

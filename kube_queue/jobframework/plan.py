@@ -12,7 +12,8 @@ whether somebody was killed half-way. A column is the unit's phase, a row is the
      + pods   create          adopt, charge, warn
     free      create if ever  adopt, charge       running once its    keep pod state
               released                            pods run
-    evicted   -               -                   suspend; once its pods are gone: Enqueued
+    evicted   -               -                   suspend; once its pods are gone: Enqueued;
+                                                  a kind that cannot be stopped: say so, go on
 
 Reserved and TimeoutBackoff are the controller's: a held job keeps up to date, a free one whose
 unit timed out is suspended. A finished unit stays as it is.
@@ -176,13 +177,19 @@ def _free(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
         return _adopt(view, unit, scene, Reason.RELEASED_BY_HAND, Reason.RELEASED_BY_HAND.meaning)
     if phase is Phase.TIMEOUT_BACKOFF or unit.unit.evicted:
         extension = view.extension
-        if not isinstance(extension, Suspendable):
-            return ()
-        return (SuspendJob(extension.suspend(view.manifest)),)
+        if isinstance(extension, Suspendable):
+            return (SuspendJob(extension.suspend(view.manifest)),)
+        refusal = Emit(Reason.NOT_EVICTABLE, Reason.NOT_EVICTABLE.meaning, warning=True)
+        return (refusal, *_free_and_kept(view, unit, scene))
+    return _free_and_kept(view, unit, scene)
+
+
+def _free_and_kept(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    phase = unit.unit.phase
     if phase is Phase.DEQUEUED and view.state.running:
         pods = scene.pods if scene.pods.total else Pods(on_node=view.state.alive)
         return (UnitStatus(unit_status.running(unit, pods, scene.now_text), Phase.RUNNING),)
-    if phase is Phase.RESERVED:
+    if phase in (Phase.RESERVED, Phase.TIMEOUT_BACKOFF):
         return ()
     shown = _show_queuing(view, False, scene)
     if shown:

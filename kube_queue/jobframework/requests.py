@@ -70,6 +70,10 @@ def _of_template(pod_set: PodSet, namespace: str, surroundings: Surroundings) ->
         spec = demand_section(pod_set.template, "spec")
     except InvalidManifest as error:
         raise error.under(f"{pod_set.path}.template") from None
+    if not spec.get("containers"):
+        # Such a pod is refused when it is created: released, the job would hold quota for ever.
+        problem = "a pod needs at least one container"
+        raise InvalidManifest(problem, f"{pod_set.path}.template.spec.containers", "add one")
     return pod_request(
         spec,
         f"{pod_set.path}.template.spec",

@@ -16,7 +16,7 @@ from kube_queue.api.names import (
 from kube_queue.api.quota import queue_for
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
-from kube_queue.api.units import quota_label, unit_name
+from kube_queue.api.units import is_preemptible, quota_label, unit_name
 from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
 from kube_queue.jobframework.extension import PodSet
 from kube_queue.jobframework.priority import JobPriority, job_priority
@@ -25,6 +25,7 @@ from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.jobframework.view import JobView
 
+_CARRIED_LABELS = (*QUOTA_LABELS, *PREEMPTIBLE_LABELS)
 _LAST_MICROSECOND = 999_999
 _LONGEST_PROBLEM = 1024
 _UNREADABLE = {"name": "unreadable", "count": 1, "template": {"spec": {"containers": "unreadable"}}}
@@ -106,7 +107,7 @@ def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> Up
         spec.update(_request_fields(wish.asked))
         if not unit.has_request:
             spec["request"] = wish.asked.total.manifest()
-    return _update(spec, annotations, wish.warnings)
+    return _update(spec, annotations, wish.warnings, _changed_labels(view, unit))
 
 
 def update_priority(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
@@ -169,13 +170,18 @@ def _priority_change(
 
 
 def _update(
-    spec: dict[str, Any], annotations: dict[str, Any], warnings: tuple[Emit, ...]
+    spec: dict[str, Any],
+    annotations: dict[str, Any],
+    warnings: tuple[Emit, ...],
+    labels: dict[str, str | None] | None = None,
 ) -> UpdateUnit | None:
     patch: dict[str, Any] = {}
     if spec:
         patch["spec"] = spec
-    if annotations:
-        patch["metadata"] = {"annotations": annotations}
+    metadata = {"annotations": annotations, "labels": labels}
+    changed = {name: value for name, value in metadata.items() if value}
+    if changed:
+        patch["metadata"] = changed
     return UpdateUnit(patch, warnings) if patch else None
 
 
@@ -194,9 +200,18 @@ def _request_fields(found: Asked | None) -> dict[str, Any]:
 def _labels(view: JobView) -> dict[str, str]:
     return {
         name: str(view.labels[name])
-        for name in (*QUOTA_LABELS, *PREEMPTIBLE_LABELS)
+        for name in _CARRIED_LABELS
         if view.labels.get(name) is not None
     }
+
+
+def _changed_labels(view: JobView, unit: UnitView) -> dict[str, str | None]:
+    """The labels as they should be where the unit's say something else than the job's."""
+    labels = _labels(view)
+    said = (quota_label(labels), is_preemptible(labels))
+    if not unit.ours or said == (unit.unit.quota, unit.unit.preemptible):
+        return {}
+    return {name: labels.get(name) for name in _CARRIED_LABELS}
 
 
 def _queue(view: JobView, surroundings: Surroundings) -> str:

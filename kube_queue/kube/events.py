@@ -108,12 +108,16 @@ class EventRecorder:
             return
         self.recorded += 1
         if spoken is None:
-            spoken = _Spoken(f"{ref.name[:NAME_LENGTH]}.{self._rng.getrandbits(64):016x}", now, now)
+            spoken = _Spoken(f"{ref.name[:NAME_LENGTH]}.{self._suffix(now)}", now, now)
             self._spoken[topic] = spoken
         event = self._event(ref, type, reason, message)
         key = (EVENTS.kind, ref.namespace, spoken.name)
         send = partial(_write, event=event, spoken=spoken)
         self._writes.submit(Lane.EVENT, key, send, self._told)
+
+    def _suffix(self, now: float) -> str:
+        # Lists come in the order of names: what happens within one second is then told in order.
+        return f"{int(now * 1_000_000):014x}{self._rng.getrandbits(24):06x}"
 
     def _told(self, outcome: Outcome) -> None:
         # A superseded write is not lost: its successor carries the higher count.

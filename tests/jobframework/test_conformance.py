@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.conformance import Sample, check, merged
 from kube_queue.jobframework.extension import Hold, JobPatch, JobState, PodSet
 from kube_queue_extensions.tfjob import TFJobExtension
@@ -36,7 +37,7 @@ class Fragile(TFJobExtension):
 
     def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
         count = int(manifest["spec"]["tfReplicaSpecs"]["Worker"]["replicas"])
-        return (PodSet("Worker", count, "spec", template={"spec": {}}),)
+        return (PodSet("Worker", count, "spec", requests=ResourceVector.of({"cpu": 1000})),)
 
 
 class Forgetful(TFJobExtension):
@@ -67,6 +68,12 @@ def found(extension: TFJobExtension) -> str:
 
 def test_an_extension_that_falls_over_junk_is_found() -> None:
     assert "raises" in found(Fragile())
+
+
+def test_a_sample_whose_request_cannot_be_read_is_found() -> None:
+    sample = Sample(a_tfjob(Worker=-1), Hold.MARK, asks={"cpu": "3"})
+    problems = "\n".join(check(TFJobExtension(), (sample, *SAMPLES)))
+    assert "its request cannot be read: spec.tfReplicaSpecs.Worker.replicas" in problems
 
 
 def test_an_extension_whose_release_leaves_the_job_held_is_found() -> None:

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.queue_unit import QueueUnit
 from kube_queue.api.quota import parse_tree
 from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.decisions import CreateUnit, UpdateUnit
+from kube_queue.jobframework.extension import PodSet
+from kube_queue.jobframework.requests import asked
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_manifest import submitted
 from tests.jobframework.builders import (
@@ -37,6 +40,10 @@ TREE, _ = parse_tree(
         },
     }
 )
+
+
+QUOTA = "quota.scheduling.alibabacloud.com/name"
+PREEMPTIBLE = "quota.scheduling.alibabacloud.com/preemptible"
 
 
 def created(world: World) -> dict[str, Any]:
@@ -154,6 +161,18 @@ def test_a_long_job_name_is_cut_not_refused() -> None:
         (
             {"spec": {"tfReplicaSpecs": {"Worker": {"replicas": "two"}}}},
             "spec.tfReplicaSpecs.Worker.replicas: 'two' is not a whole number",
+        ),
+        (
+            {"spec": {"tfReplicaSpecs": {"Worker": {"replicas": True}}}},
+            "spec.tfReplicaSpecs.Worker.replicas: true is not a whole number",
+        ),
+        (
+            {"spec": {"tfReplicaSpecs": {"Worker": {"template": {"spec": {"containers": None}}}}}},
+            "spec.tfReplicaSpecs.Worker.template.spec.containers: a pod needs at least one",
+        ),
+        (
+            {"spec": {"tfReplicaSpecs": {"Wroker": {"replicas": 1, "template": a_template()}}}},
+            "spec.tfReplicaSpecs.Wroker: is no replica type; use one of Chief, Evaluator, Master,",
         ),
         (
             {
@@ -321,6 +340,20 @@ def test_defaults_of_the_namespace_and_overhead_of_the_runtime_are_asked_for() -
 
 
 def test_more_groups_of_pods_than_a_unit_takes_are_refused_in_one_sentence() -> None:
-    world = tf_world(**{f"Role{number}": 1 for number in range(33)})
-    ((_, message),) = warnings(world)
-    assert "33 groups of pods" in message
+    groups = [PodSet(f"role{number}", 1, "spec", template=a_template()) for number in range(33)]
+    with pytest.raises(InvalidManifest, match="33 groups of pods"):
+        asked(groups, "default", Surroundings())
+
+
+def test_labels_of_a_waiting_job_flow_until_it_is_admitted() -> None:
+    world = tf_world()
+    world.go()
+    world.job_is({"metadata": {"labels": {QUOTA: "other", PREEMPTIBLE: "false"}}})
+    assert kinds(world.go()) == ["UpdateUnit"]
+    assert (world.view.unit.quota, world.view.unit.preemptible) == ("other", False)
+    world.job_is({"metadata": {"labels": {QUOTA: None, PREEMPTIBLE: None}}})
+    assert kinds(world.go()) == ["UpdateUnit"]
+    assert (world.view.unit.quota, world.view.unit.preemptible) == ("", True)
+    world.admit().go()
+    world.job_is({"metadata": {"labels": {QUOTA: "other"}}})
+    assert world.plan() == ()

@@ -116,6 +116,20 @@ def test_an_event_the_server_forgot_is_written_anew() -> None:
     run_virtual(main())
 
 
+def test_events_of_one_second_are_listed_in_the_order_in_which_they_happened() -> None:
+    async def main() -> None:
+        world = World()
+        reasons = [f"Reason{number}" for number in range(9)]
+        for reason in reasons:
+            world.recorder.record(UNIT, "Normal", reason, "it happened")
+            await asyncio.sleep(0.01)
+        await world.writes.drain()
+        listed = [world.stored[name] for name in sorted(world.stored)]
+        assert [event["reason"] for event in listed] == reasons
+
+    run_virtual(main())
+
+
 def test_events_about_cluster_scoped_objects_are_in_the_default_namespace() -> None:
     async def main() -> None:
         world = World()

@@ -327,8 +327,7 @@ def test_a_unit_the_server_refuses_is_a_warning_on_the_job() -> None:
     async def story(cluster: Cluster) -> None:
         cluster.start_jobs()
         manifest = a_tfjob("odd")
-        specs = manifest["spec"]["tfReplicaSpecs"]
-        specs["W" * 64] = specs.pop("Worker")
+        manifest["metadata"]["annotations"]["kube-queue/queue-name"] = "q" * 254
         await cluster.create(TFJOBS, manifest)
         await cluster.settle(5)
         assert await cluster.units() == []
