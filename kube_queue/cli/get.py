@@ -16,6 +16,7 @@ Item = dict[str, Any]
 Row = tuple[str, ...]
 FORMS = {"", "wide", "json", "yaml"}
 SETTLE_SECONDS = 0.2
+WAIT = "WAIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +138,33 @@ async def _watch(
     """Print the table, then the rows that changed, whenever a unit, Queue or tree changes."""
     from kube_queue.cli.watching import changes
 
-    shown: set[Row] = set()
-    first = True
+    table = Watched()
     async for _ in changes(kubeconfig, context, SETTLE_SECONDS):
         selected = await asyncio.to_thread(_selected, wanted, questions, kubeconfig, context)
         items = await asyncio.to_thread(_items, questions, kind, wanted, selected)
-        header, rows = _table(kind, items, wanted)
-        fresh = [row for row in rows if row not in shown]
-        if first or fresh:
-            lines = columns(header, fresh if not first else rows).splitlines()
-            print("\n".join(lines if first else lines[1:]), flush=True)
-        shown, first = set(rows), False
+        lines = table.lines(*_table(kind, items, wanted))
+        if lines:
+            print("\n".join(lines), flush=True)
+
+
+class Watched:
+    """What a watch has printed: the header once, then each row when it changes."""
+
+    def __init__(self) -> None:
+        self._shown: set[Row] | None = None
+        self._widths: list[int] = []
+
+    def lines(self, header: Row, rows: Sequence[Row]) -> list[str]:
+        """The lines to print now, in columns as wide as before. Waiting longer is no change."""
+        said = [
+            tuple(c for name, c in zip(header, row, strict=True) if name != WAIT) for row in rows
+        ]
+        first = self._shown is None
+        shown = self._shown or set()
+        fresh = [row for row, words in zip(rows, said, strict=True) if words not in shown]
+        self._shown = set(said)
+        lines = columns(header, fresh, self._widths).splitlines()
+        return lines if first else lines[1:]
 
 
 def _unit_row(unit: Item, wide: bool) -> Row:
@@ -205,7 +222,7 @@ def _amounts(amounts: dict[str, str], resources: Sequence[str]) -> str:
 
 UNITS = Kind(
     "units",
-    ("NAME", "KIND", "JOB", "QUEUE", "POSITION", "PRIORITY", "REQUESTS", "PHASE", "WAIT", "REASON"),
+    ("NAME", "KIND", "JOB", "QUEUE", "POSITION", "PRIORITY", "REQUESTS", "PHASE", WAIT, "REASON"),
     ("QUOTA", "MESSAGE"),
     _unit_row,
     namespaced=True,

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The table as text, without a newline at its end; empty cells are printed as nothing."""
+def columns(
+    header: Sequence[str], rows: Iterable[Sequence[object]], widths: list[int] | None = None
+) -> str:
+    """The table as text, without a newline at its end; empty cells are printed as nothing.
+
+    Each column is at least as wide as `widths` says, which is brought up to date.
+    """
     lines = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    widths = [] if widths is None else widths
+    widths += [0] * (len(header) - len(widths))
+    widths[:] = [max(width, *(len(line[n]) for line in lines)) for n, width in enumerate(widths)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_queue.cli.get import Watched
 from kube_queue.cli.tables import columns, duration
 from kube_queue.config import switches
 
@@ -105,6 +106,21 @@ def test_a_table_has_three_spaces_between_columns_and_no_trailing_blanks() -> No
         "job1        Running   3s",
         "long-name             12s",
     ]
+
+
+def test_a_watch_prints_only_rows_that_changed_in_the_columns_of_the_first_table() -> None:
+    table = Watched()
+    header = ("NAME", "PHASE", "WAIT")
+    first = table.lines(header, [("a-long-name", "Enqueued", "1s"), ("b", "Running", "-")])
+    assert first == [
+        "NAME          PHASE      WAIT",
+        "a-long-name   Enqueued   1s",
+        "b             Running    -",
+    ]
+    assert table.lines(header, [("a-long-name", "Enqueued", "2s"), ("b", "Running", "-")]) == []
+    later = table.lines(header, [("a-long-name", "Enqueued", "3s"), ("b", "Succeed", "-")])
+    assert later == ["b             Succeed    -"]
+    assert Watched().lines(header, []) == ["NAME   PHASE   WAIT"]
 
 
 @pytest.mark.parametrize(
