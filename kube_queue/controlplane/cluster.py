@@ -109,11 +109,10 @@ class ControlPlane:
         self.server = f"https://127.0.0.1:{port}"
         await self._daemons.start(self._etcd())
         await self._daemons.start(self._api_server(port))
-        certificate = self.directory / "pki" / "apiserver.crt"
-        await self._until(self._file_there(certificate), "a certificate", "kube-apiserver")
-        self.authority = certificate.read_text(encoding="utf-8")
+        await self._until(self._ready(f"{self.server}/readyz"), "ready answer", "kube-apiserver")
+        # It made its certificate at its first start, signed by nobody but itself.
+        self.authority = (self.directory / "pki" / "apiserver.crt").read_text(encoding="utf-8")
         self._api = Api(self.server, self.token, self.authority)
-        await self._until(self._ready(f"{self.server}/readyz"), "ready", "kube-apiserver")
         for user, token in known.items():
             path = self.kubeconfig(user)
             kubeconfig(path, server=self.server, authority=self.authority, token=token)
@@ -180,7 +179,7 @@ class ControlPlane:
                 await operator.mount_certificates(api)
         except TimeoutError:
             raise self._not_ready("certificates", name) from None
-        await self._until(self._ready(f"http://127.0.0.1:{health}/readyz"), "ready", name)
+        await self._until(self._ready(f"http://127.0.0.1:{health}/readyz"), "ready answer", name)
 
     def _etcd(self) -> Daemon:
         socket, peers = self._socket("etcd"), self._socket("peers")
@@ -278,12 +277,6 @@ class ControlPlane:
         if len(str(path)) > _LONGEST_SOCKET:
             raise NotReady(f"the path of {path} is too long for a socket: choose a shorter one")
         return f"unix://{path}"
-
-    def _file_there(self, path: Path) -> Callable[[], Awaitable[bool]]:
-        async def asked() -> bool:
-            return path.is_file() and "END CERTIFICATE" in path.read_text(encoding="utf-8")
-
-        return asked
 
     def _exists(self, path: str) -> Callable[[], Awaitable[bool]]:
         async def asked() -> bool:

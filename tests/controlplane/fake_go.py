@@ -22,7 +22,7 @@ elif arguments[:2] == ["mod", "download"]:
     if told("unreachable"):
         print(json.dumps({{"Error": told("unreachable")}}))
         sys.exit(1)
-    print(json.dumps({{"GoMod": str(home / "module.mod")}}))
+    print(json.dumps({{"GoMod": str(home / "module.mod"), "Dir": str(home / "module")}}))
 elif arguments[:2] == ["mod", "edit"]:
     print(json.dumps({{"Go": "1.26.0", "Replace": [
         {{"Old": {{"Path": "k8s.io/api"}}, "New": {{"Path": "./staging/src/k8s.io/api"}}}},

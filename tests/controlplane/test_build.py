@@ -168,5 +168,5 @@ async def test_a_file_of_the_right_name_that_does_not_run_is_passed_over(
 
 
 def test_a_program_that_is_not_in_the_table_is_refused_with_the_names_that_are():
-    with pytest.raises(ControlPlaneError, match=r"kubelet.*choose one of kubectl"):
-        program("kubelet")
+    with pytest.raises(ControlPlaneError, match=r"kube-proxy.*choose one of kubectl"):
+        program("kube-proxy")
