@@ -62,6 +62,8 @@ SUSPEND_IGNORED_SECONDS = 5.0
 """How long an operator has to take the pods of a held job away."""
 PODS_GONE_SECONDS = 2.0
 """How long a job whose operator does not say so must be without pods to count as stopped."""
+INSTANT = 0.001
+"""Less than this is over: a timer cannot wait out what is left by rounding."""
 POD_STATE_SECONDS = 2.0
 """Pods come and go in bursts; one write tells of a whole burst."""
 
@@ -268,7 +270,8 @@ def _has_pods(state: JobState, pods: Pods) -> bool:
     """Pods that stay: those on their way out are no sign of an operator that ignores the hold."""
     if pods.total:
         return pods.total > pods.leaving
-    return state.alive > 0
+    # What a status counts may be left over from before the job was held.
+    return state.alive > 0 and not state.stopped
 
 
 def _pod_state(unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
@@ -285,4 +288,5 @@ def _pod_state(unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
 def _waiting(topic: Topic, seconds: float, scene: Scene) -> tuple[Wait, bool]:
     """The wish to go on waiting for `topic`, and whether it has lasted `seconds` already."""
     left = seconds - scene.waited.get(topic, 0.0)
-    return Wait(topic, left if left > 0 else seconds), left <= 0
+    over = left <= INSTANT
+    return Wait(topic, seconds if over else left), over

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,10 @@ from kube_queue.jobframework.decisions import (
     UnitStatus,
     Wait,
 )
+from kube_queue.jobframework.extension import JobPatch, JobState, PodSet
 from kube_queue.jobframework.unit_status import Pods
-from tests.jobframework.builders import World, batch_world, conditions, kinds, tf_world
+from kube_queue_extensions.job import JobExtension as BatchJob
+from tests.jobframework.builders import World, a_job, batch_world, conditions, kinds, tf_world
 
 RUNNING = {"status": {"conditions": conditions("Created", "Running")}}
 
@@ -293,6 +297,66 @@ def test_pods_on_their_way_out_are_no_sign_of_an_operator_that_ignores_the_hold(
     world.pods = Pods(on_node=3, leaving=3)
     world.waited = {Topic.SUSPEND_IGNORED: 1e6}
     assert world.plan() == ()
+
+
+def test_counts_left_over_in_the_status_of_a_job_that_was_stopped_are_no_pods() -> None:
+    world = running_tfjob()
+    world.evict().go()
+    world.pods = Pods()
+    stopped = conditions("Suspended")
+    counts = {"Worker": {"active": 2}}
+    world.job_is({"status": {"conditions": stopped, "replicaStatuses": counts}})
+    world.go()
+    assert world.phase == "Enqueued"
+    world.waited = {Topic.SUSPEND_IGNORED: 1e6}
+    world.go()
+    assert world.phase == "Enqueued"
+
+
+def test_a_wait_that_is_over_but_for_rounding_is_over() -> None:
+    world = tf_world()
+    world.go()
+    world.pods = Pods(on_node=3)
+    (wait,) = world.plan()
+    assert isinstance(wait, Wait)
+    world.waited = {Topic.SUSPEND_IGNORED: wait.seconds - 1e-9}
+    world.go()
+    assert world.phase == "Dequeued"
+
+
+class OnlyResumable:
+    """A kind whose running jobs cannot be stopped, otherwise like Job."""
+
+    name, aliases, suffix = "resumable", (), "job"
+    resource = BatchJob.resource
+
+    def __init__(self) -> None:
+        self._like = BatchJob()
+
+    def state(self, manifest: Mapping[str, Any]) -> JobState:
+        return self._like.state(manifest)
+
+    def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
+        return self._like.pod_sets(manifest)
+
+    def priority_class(self, manifest: Mapping[str, Any]) -> str:
+        return self._like.priority_class(manifest)
+
+    def resume(self, manifest: Mapping[str, Any]) -> JobPatch:
+        return self._like.resume(manifest)
+
+
+def test_a_job_that_cannot_be_stopped_says_so_when_evicted_and_goes_on() -> None:
+    world = World(a_job(), OnlyResumable())
+    world.go()
+    world.admit().go()
+    world.evict()
+    world.job_is({"status": {"active": 1, "ready": 1}})
+    decided = world.go()
+    assert "SuspendJob" not in kinds(decided)
+    assert world.phase == "Running"
+    said = [each for each in world.plan() if isinstance(each, Emit)]
+    assert [(emit.reason.value, emit.warning) for emit in said] == [("NotEvictable", True)]
 
 
 def test_pod_state_follows_in_one_write_for_a_burst() -> None:

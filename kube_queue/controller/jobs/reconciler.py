@@ -126,6 +126,9 @@ class Reconciler:
         if present == _NOTHING:
             self._failures.pop(key, None)
         decisions = self._plan(key, present)
+        for each in decisions:
+            if isinstance(each, Emit):
+                self._say(key, each)
         write = _write_in(decisions)
         if write is not None:
             lane = lane_of(write, present.unit)
