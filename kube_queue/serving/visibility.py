@@ -38,7 +38,7 @@ from aiohttp import web
 
 from kube_queue.admission import Explanation, QuotaLevel, Shortage
 from kube_queue.api.conditions import rfc3339_micro
-from kube_queue.api.lifecycle import Phase
+from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.resources import format_amount
 from kube_queue.api.units import Unit, order_key
 from kube_queue.cache import Cache
@@ -48,6 +48,8 @@ from kube_queue.controller.records import UnitRecord
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
 """Units put into words before others have a turn."""
+PODS_GONE: Final = "waits until the pods of its job are gone"
+"""What an evicted unit that still holds quota waits for."""
 Words = dict[str, Any]
 
 
@@ -210,7 +212,7 @@ class Visibility:
             "position": explained.position,
             "submitted": rfc3339_micro(unit.submitted),
             "waitedSeconds": max(0.0, self._clock() - unit.submitted / 1e6) if waits else None,
-            "reason": str(explained.reason),
+            "reason": unit.reason if _leaves(unit) else str(explained.reason),
             "message": _present_message(explained),
         }
 
@@ -219,7 +221,7 @@ class Visibility:
             **self._words(unit, explained),
             "policy": str(explained.policy or ""),
             "notice": explained.notice,
-            "waitsFor": explained.waits_for,
+            "waitsFor": PODS_GONE if _leaves(unit) else explained.waits_for,
             "levels": [_level_words(level) for level in explained.levels],
             "shortages": [_shortage_words(one) for one in explained.shortages],
         }
@@ -264,6 +266,11 @@ def _present_message(explained: Explanation) -> str:
         if shortage.reason is explained.reason:
             return shortage.message
     return explained.message
+
+
+def _leaves(unit: Unit) -> bool:
+    """Whether it is evicted and still holds its quota: its own status says why."""
+    return unit.evicted and unit.phase in HOLDS_QUOTA and bool(unit.reason)
 
 
 def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:

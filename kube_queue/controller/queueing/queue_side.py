@@ -5,7 +5,8 @@
     informers ──▶ Feeder ──▶ Cache ──▶ AdmissionLoop ──▶ Effects ──▶ writes
         │                      ▲ │
         ├──▶ TreeKeeper ───────┘ ├──▶ Statuses ──▶ StatusWriter ──▶ writes
-        └──▶ AutomaticQueues     └──▶ ReasonWriter ────────────────▶ writes
+        │                        └──▶ ReasonWriter ────────────────▶ writes
+        └──▶ AutomaticQueues, QueueFiller, Evictions ──────────────▶ writes
 
 A process that stands by runs the informers and keeps the memory warm; only `lead` writes.
 """
@@ -25,6 +26,7 @@ from kube_queue.cache import Cache
 from kube_queue.config import Settings
 from kube_queue.controller.effects import Effects, Means
 from kube_queue.controller.feeder import Feeder
+from kube_queue.controller.queueing.evictions import Evictions
 from kube_queue.controller.queueing.loop import AdmissionLoop
 from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
 from kube_queue.controller.queueing.reasons import ReasonWriter
@@ -104,6 +106,7 @@ class QueueSide:
         self._feeder = Feeder(self.cache, self._loop.wake)
         self._automatic = AutomaticQueues(self.queues)
         self._filler = QueueFiller(self.units)
+        self._evictions = Evictions(self.units, self._clock)
         self._status = StatusWriter(
             Statuses(self.cache, self.queues, self.trees, self.keeper, self._clock),
             rate=settings.writes.status_rate,
@@ -114,6 +117,7 @@ class QueueSide:
         self._feeder.attach(self.units, self.queues)
         self.units.add_handler(self._automatic.unit_changed)
         self.units.add_handler(self._filler.unit_changed)
+        self.units.add_handler(self._evictions.unit_changed)
         self.units.add_handler(self._reasons.unit_changed)
         self.units.add_handler(self._unit_changed)
         self.queues.add_handler(self._automatic.queue_changed)
@@ -161,6 +165,7 @@ class QueueSide:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop.run(effects))
+                group.create_task(self._evictions.run(writes, self.events))
                 group.create_task(self._automatic.run(writes))
                 group.create_task(self._filler.run(writes))
                 group.create_task(self._status.run(writes))
