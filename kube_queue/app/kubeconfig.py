@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+
+from kube_queue.api.errors import InvalidSetting
 
 CONTEXT = "kube-queue-local"
 
@@ -18,7 +24,7 @@ def write_kubeconfig(
 
     `authority` is the PEM certificate to trust; kubectl sends a token only over TLS. `visibility`
     goes into the cluster's extensions, where `kube-queue explain` finds the address.
-    Raises OSError.
+    Raises InvalidSetting when the file cannot be written.
     """
     cluster: dict[str, object] = {"server": server}
     if authority:
@@ -38,9 +44,34 @@ def write_kubeconfig(
         ],
         "current-context": CONTEXT,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + f".{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(config, file, sort_keys=False)
-    fresh.replace(path)
+    with _fresh_file(path) as fresh:
+        fresh.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        fresh.replace(path)
+
+
+def demand_writable(path: Path) -> None:
+    """A kubeconfig can be written here, and its directory exists. Raises InvalidSetting."""
+    with _fresh_file(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+@contextlib.contextmanager
+def _fresh_file(path: Path) -> Iterator[Path]:
+    """A file of our own beside `path`, gone afterwards; an OSError is a wrong setting."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(descriptor)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as problem:
+        # What exists where the directory should be is a file.
+        code = errno.ENOTDIR if isinstance(problem, FileExistsError) else problem.errno
+        raise InvalidSetting(
+            f"{path} cannot be written: {os.strerror(code) if code else problem}",
+            "--kubeconfig",
+            "name another file",
+        ) from problem

@@ -11,6 +11,7 @@ from typing import Any
 import platformdirs
 
 from kube_queue.app.child import announce, run_loop, until_stopped
+from kube_queue.app.kubeconfig import demand_writable
 from kube_queue.app.local import (
     LOCAL_EXTENSIONS,
     LocalCluster,
@@ -22,6 +23,7 @@ from kube_queue.app.processes import simulator_process
 from kube_queue.app.supervisor import ChildFailed
 from kube_queue.cli.errors import USAGE, Stop
 from kube_queue.config import load_settings
+from kube_queue.jobframework import load_extensions
 from kube_queue.simulator.profile import profile_named
 
 
@@ -46,9 +48,12 @@ def up_verb(
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
     load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
+    load_extensions(extensions)
     profile_named(profile)
+    path = (kubeconfig or default_kubeconfig()).absolute()
+    demand_writable(path)
     options = LocalOptions(
-        kubeconfig=(kubeconfig or default_kubeconfig()).absolute(),
+        kubeconfig=path,
         port=port,
         nodes=nodes,
         profile=profile,

@@ -179,6 +179,8 @@ def _sentence(
     said = value.value if isinstance(value, Enum) else value
     if switch is not None and switch.legal:
         return InvalidSetting(f"is {said!r}", shown, f"use one of {', '.join(switch.legal)}")
+    if switch is not None and switch.kind == "bool":
+        return InvalidSetting(f"is {said!r}", shown, "use true or false")
     wanted = re.sub(r"^Input should be (a )?", "", error["msg"])
     return InvalidSetting(f"is {said!r}", shown, f"use {_article(wanted)}")
 
