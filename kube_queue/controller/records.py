@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
 from kube_queue.api.loose import mapping_of, text_of
@@ -111,6 +112,13 @@ class TreeRecord:
     """Digest of what the tree asks for: a write of status leaves it alone."""
     shown: frozenset[str]
     """Resources the status shows at the root."""
+    created: int
+    """Microseconds since the epoch."""
+
+    @property
+    def turn(self) -> tuple[int, str]:
+        """Of several trees the one with the least turn counts: the oldest, then by name."""
+        return self.created, self.name
 
     @property
     def namespace(self) -> str:
@@ -152,13 +160,14 @@ def queue_record(obj: Mapping[str, Any]) -> QueueRecord:
 
 def tree_record(obj: Mapping[str, Any]) -> TreeRecord:
     """The record of an ElasticQuotaTree object; never raises on content."""
-    labels = mapping_of(obj.get("metadata")).get("labels")
+    metadata = mapping_of(obj.get("metadata"))
     return TreeRecord(
         project_tree(obj),
         conditions_of(obj),
         digest(obj.get("status")),
-        digest([obj.get("spec"), labels]),
+        digest([obj.get("spec"), metadata.get("labels")]),
         _shown(mapping_of(mapping_of(obj.get("status")).get("root"))),
+        _moment(metadata.get("creationTimestamp")),
     )
 
 
@@ -201,6 +210,13 @@ def _without_nulls(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_without_nulls(item) for item in value]
     return value
+
+
+def _moment(text: object) -> int:
+    try:
+        return parse_rfc3339(text_of(text))
+    except InvalidInput:
+        return 0
 
 
 def _shown(root: Mapping[str, Any]) -> frozenset[str]:

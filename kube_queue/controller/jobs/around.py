@@ -12,7 +12,6 @@ import structlog
 from kube_queue.api.errors import Forbidden, InvalidInput, NotFound
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.pod_requests import limit_range_defaults
-from kube_queue.api.quota import SeenTree, project_tree
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
@@ -29,6 +28,7 @@ from kube_queue.controller.jobs.records import (
     runtime_class_record,
 )
 from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.controller.records import TreeRecord, tree_record
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 
@@ -52,10 +52,10 @@ class AroundWatch:
         self.surroundings = Surroundings()
         self._client = client
         self._changed = changed
-        self._trees = Informer[SeenTree](
+        self._trees = Informer[TreeRecord](
             client,
             ELASTIC_QUOTA_TREES,
-            project_tree,
+            tree_record,
             namespace=TREE_NAMESPACE,
             rng=rng,
             page_size=page_size,
@@ -101,7 +101,7 @@ class AroundWatch:
                 wait.cancel()
         self._gather()
 
-    def _tree_seen(self, _old: SeenTree | None, _new: SeenTree | None) -> None:
+    def _tree_seen(self, _old: TreeRecord | None, _new: TreeRecord | None) -> None:
         # Units keep the queue they were created with, so no job asks for anything else now.
         self._gather_soon()
 
@@ -115,10 +115,11 @@ class AroundWatch:
 
     def _gather(self) -> None:
         self._due = False
-        trees = sorted((tree for tree in self._trees.values() if tree.tree), key=lambda t: t.name)
+        usable = (record for record in self._trees.values() if record.seen.tree is not None)
+        first = min(usable, key=lambda record: record.turn, default=None)
         defaults = [each for each in self._classes.values() if each.default]
         fresh = Surroundings(
-            tree=trees[0].tree if trees else None,
+            tree=None if first is None else first.seen.tree,
             priority_classes={each.name: each.value for each in self._classes.values()},
             # As Kubernetes does: of several defaults the lowest counts.
             default_priority_class=min(defaults, key=lambda c: (c.value, c.name)).name

@@ -33,9 +33,10 @@ class Verdict:
 class TreeKeeper:
     """The tree in force follows the objects in kube-system.
 
-    There should be one; of several the first by name counts, and the others say so. A tree nothing
-    can be taken from, and with validation `strict` any tree with an error, leaves the last usable
-    tree in force. `put_in_force` is told whenever that changes, None when there is none left.
+    There should be one; of several the oldest counts, of equally old ones the first by name, and
+    the others say so: a tree that is added by mistake takes nothing over. A tree nothing can be
+    taken from, and with validation `strict` any tree with an error, leaves the last usable tree in
+    force. `put_in_force` is told whenever that changes, None when there is none left.
     """
 
     def __init__(
@@ -71,9 +72,9 @@ class TreeKeeper:
             self._set(None, b"", "")
 
     def first(self) -> TreeRecord | None:
-        """The object that counts: the first by name in kube-system."""
+        """The object that counts: the oldest in kube-system, of equally old ones the first by name."""
         effective = (record for record in self._trees.values() if record.seen.effective)
-        return min(effective, key=lambda record: record.name, default=None)
+        return min(effective, key=lambda record: record.turn, default=None)
 
     def verdict(self, record: TreeRecord) -> Verdict:
         """What is to be said about this tree."""

@@ -10,6 +10,7 @@ from kube_queue.api.errors import Conflict, NotFound
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.types import (
     CRDS,
+    ELASTIC_QUOTA_TREES,
     EVENTS,
     JOBS,
     LIMIT_RANGES,
@@ -20,6 +21,7 @@ from kube_queue.api.types import (
 )
 from kube_queue.kube.lanes import Lane
 from tests.controller.jobs.cluster import Cluster, play
+from tests.controller.queueing.world import a_leaf, a_root, a_tree
 from tests.jobframework.builders import a_job, a_template, a_tfjob
 
 SUSPEND = "scheduling.x-k8s.io/suspend"
@@ -446,5 +448,19 @@ def test_a_missing_kind_does_not_keep_the_others_from_being_queued() -> None:
         except NotFound:
             return
         raise AssertionError("the kind is still served")
+
+    play(story, simulated=False)
+
+
+def test_of_two_trees_the_older_says_which_queue_a_unit_waits_in() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_jobs()
+        for name, leaf in (("b", "default"), ("a", "other")):
+            root = a_root(a_leaf(leaf, namespaces=["default"]))
+            await cluster.client.create(ELASTIC_QUOTA_TREES, a_tree(root, name))
+            await cluster.settle()
+        await cluster.job("pi")
+        unit = await cluster.until_phase("pi-job-qu", Phase.ENQUEUED)
+        assert unit.queue == "root-default"
 
     play(story, simulated=False)

@@ -106,19 +106,40 @@ def test_a_tree_outside_kube_system_has_no_effect() -> None:
     in_world(story)
 
 
-def test_of_two_trees_the_first_by_name_counts_and_the_other_says_so() -> None:
+def test_of_two_trees_the_older_counts_and_the_other_says_so() -> None:
     async def story(world: World) -> None:
         await world.create_tree(a_root(a_leaf("default", cpu=4)), "b")
         await world.settle()
+        await world.create_tree(a_root(a_leaf("default", cpu=1), a_leaf("team-a")), "a")
+        await world.create_unit("u1", cpu=3)
+        await world.settle()
+        assert await world.admitted() == {"u1"}
+        assert await world.queue_names() == ["root-default"]
+        assert valid(await world.tree("b"))["status"] == "True"
+        assert "kube-system/b is in force" in valid(await world.tree("a"))["message"]
+        assert "root" not in (await world.tree("a"))["status"]
+        # Who starts anew sees both at once, and decides the same.
+        await world.kill()
+        await world.start()
+        await world.settle()
+        assert world.side.keeper.in_force is not None
+        assert world.side.keeper.in_force.name == "b"
+        await world.user.delete(ELASTIC_QUOTA_TREES, "kube-system", "b")
+        await world.settle()
+        assert valid(await world.tree("a"))["status"] == "True"
+        assert len(await world.queue_names()) == 2
+
+    in_world(story)
+
+
+def test_of_equally_old_trees_the_first_by_name_counts() -> None:
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default", cpu=4)), "b")
         await world.create_tree(a_root(a_leaf("default", cpu=1)), "a")
         await world.create_unit("u1", cpu=3)
         await world.settle()
         assert await world.admitted() == set()
         assert "kube-system/a is in force" in valid(await world.tree("b"))["message"]
-        await world.user.delete(ELASTIC_QUOTA_TREES, "kube-system", "a")
-        await world.settle()
-        assert await world.admitted() == {"u1"}
-        assert valid(await world.tree("b"))["status"] == "True"
 
     in_world(story)
 
