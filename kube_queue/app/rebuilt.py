@@ -7,17 +7,17 @@ import random
 import time
 from collections.abc import Mapping
 
+from kube_queue.app.quiet import log_only_errors
 from kube_queue.config import Settings
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.kube.client import Client
-from kube_queue.observability.log import configure_log
 from kube_queue.observability.meters import Meters
 from kube_queue.serving.visibility import Visibility
 
 
 async def rebuilt_answer(client: Client, what: str, query: Mapping[str, str]) -> tuple[int, bytes]:
     """HTTP status and JSON, as a controller with default settings would answer now."""
-    configure_log(level="error", form="console", clock=time.time)
+    log_only_errors()
     side = QueueSide(client, Settings(), clock=time.time, rng=random.Random(0), meters=Meters())
     running = asyncio.create_task(side.run())
     try:

@@ -53,11 +53,11 @@ def get_verb(wanted: Wanted, kubeconfig: str | None, context: str | None) -> Non
     if wanted.watch and wanted.output in {"json", "yaml"}:
         raise Stop("--watch: goes with the table or -o wide", USAGE)
     questions = Questions(kubeconfig, context)
+    # Before a watch as well: it waits for a cluster that comes back, not for one that never was.
+    items = _items(questions, kind, wanted, _selected(wanted, questions, kubeconfig, context))
     if wanted.watch:
         asyncio.run(_watch(questions, kind, wanted, kubeconfig, context))
-        return
-    items = _items(questions, kind, wanted, _selected(wanted, questions, kubeconfig, context))
-    if wanted.output in {"json", "yaml"}:
+    elif wanted.output in {"json", "yaml"}:
         document = items[0] if wanted.name else {kind.question: items}
         print_document(document, wanted.output)
     elif not items:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
 from kube_queue.api.units import project_unit
+from kube_queue.app.quiet import log_only_errors
 from kube_queue.kube.credentials import connect
 from kube_queue.kube.informer import Informer
 
@@ -17,6 +18,8 @@ async def changes(
     kubeconfig: str | None, context: str | None, settle: float
 ) -> AsyncIterator[None]:
     """Yield at once, and after every change; changes within `settle` seconds count as one."""
+    # What the watches have to say about a server that is away is no row of a table.
+    log_only_errors()
     client = await connect(kubeconfig, context)
     changed = asyncio.Event()
     informers: list[Informer[Any]] = [

@@ -82,14 +82,18 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
     assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", [["get", "units"], ["get", "units", "-w"], ["explain", "job1"]])
+def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(
+    verb: list[str], tmp_path: Path
+) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
         "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
         " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
     )
-    done = run("get", "units", "--kubeconfig", str(kubeconfig))
+    done = run(*verb, "--kubeconfig", str(kubeconfig))
     assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
     assert "cannot reach the cluster" in done.stderr
     assert "Traceback" not in done.stderr
 
