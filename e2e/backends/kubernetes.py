@@ -15,8 +15,8 @@ from pathlib import Path
 
 from e2e.backends.base import BackendFailed
 from kube_queue.api.errors import KubeQueueError
-from kube_queue.app.kubernetes import GenuineCluster, node_manifests
-from kube_queue.app.local import LocalOptions
+from kube_queue.app.kubernetes import GenuineCluster, node_manifests, operator_schemes
+from kube_queue.app.local import LOCAL_EXTENSIONS, LocalOptions
 from kube_queue.app.permissions import ACCOUNTS
 from kube_queue.app.supervisor import ChildFailed
 from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
@@ -104,10 +104,15 @@ class KubernetesBackend:
             raise BackendFailed(f"the Kubernetes cluster did not start: {why}") from failed
         return KubernetesCluster(cluster, options.kubeconfig)
 
+    async def close(self) -> None:
+        """Nothing of it is left on disk; its clusters have been stopped."""
+        self._folder.cleanup()
+
     async def _set_up(self, said: list[str]) -> GenuineCluster:
         """A cluster with everything installed was there, and what etcd held is kept."""
         nodes = node_manifests(profile_named("default", nodes=NODES))
-        shape = Shape(nodes=nodes, audit=AUDIT_POLICY)
+        operator = operator_schemes(LOCAL_EXTENSIONS)
+        shape = Shape(nodes=nodes, operator=operator, audit=AUDIT_POLICY)
         binaries = await binaries_for(shape, lambda line: print(line, flush=True))
         plane = ControlPlane(self.directory, shape, binaries, said.append)
         cluster = GenuineCluster(plane, said.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 
 from e2e.jobs import Object, admitted, job, namespace, phase, tree, unit_of, waits_because
@@ -18,6 +19,7 @@ from kube_queue.api.types import (
 
 PRIORITY = {"StrictConsistency": "true"}
 CROWD = 60
+AT_ONCE = 4
 
 
 async def give_priority(world: World, name: str, priority: int) -> None:
@@ -195,20 +197,25 @@ async def units_touched(world: World) -> None:
         lambda units: all(phase(units, name) == "Enqueued" for name in names),
         "all wait",
     )
-    units = [unit_of(await world.objects(QUEUE_UNITS), name) for name in names]
-    touches = [
-        world.patch(
-            QUEUE_UNITS, unit["metadata"]["name"], {"metadata": {"labels": {"seen": str(n)}}}
-        )
-        for n in range(4)
-        for unit in units
-        if unit is not None
-    ]
-    grow = resize(world, str(CROWD + 1))
-    await asyncio.gather(*touches[:CROWD], grow, *touches[CROWD:])
+    units = [one["metadata"]["name"] for one in await world.objects(QUEUE_UNITS)]
+    touching = asyncio.create_task(touch(world, units))
+    await resize(world, str(CROWD + 1))
     await world.until(
         QUEUE_UNITS,
         lambda units: all(phase(units, name) == "Succeed" for name in names),
         "all ran",
         within=60,
     )
+    touching.cancel()
+    await asyncio.gather(touching, return_exceptions=True)
+
+
+async def touch(world: World, units: Sequence[str]) -> None:
+    """Label these units again and again, several at a time, as another controller might."""
+
+    async def each(names: Sequence[str]) -> None:
+        for turn in itertools.count():
+            for name in names:
+                await world.patch(QUEUE_UNITS, name, {"metadata": {"labels": {"turn": str(turn)}}})
+
+    await asyncio.gather(*(each(units[start::AT_ONCE]) for start in range(AT_ONCE)))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from kube_queue.api.errors import KubeQueueError
 from kube_queue.api.names import CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
@@ -31,6 +32,7 @@ from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
 from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 from kube_queue.controlplane.errors import ControlPlaneError
 from kube_queue.controlplane.files import free_port
+from kube_queue.controlplane.operator import SCHEMES
 from kube_queue.controlplane.sweep import claimed
 from kube_queue.controlplane.together import together
 from kube_queue.kube.credentials import connect
@@ -49,14 +51,21 @@ async def run_kubernetes(
     etcd or the API server ends. Everything of the cluster lies in a directory of its own that goes
     with it, except when it failed: then the logs stay.
     """
-    shape = Shape(port=options.port, nodes=node_manifests(_profile(options)))
-    directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+    shape = Shape(
+        port=options.port,
+        nodes=node_manifests(profile_named(options.profile, nodes=options.nodes)),
+        operator=operator_schemes(options.enabled_extensions),
+    )
     try:
         binaries = await binaries_for(shape, say)
+    except ControlPlaneError as failed:
+        raise ChildFailed(str(failed)) from failed
+    directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+    try:
         with claimed(directory, DIRECTORY_PREFIX):
             plane = ControlPlane(directory, shape, binaries, say)
             await _run(options, GenuineCluster(plane, say), up)
-    except (ControlPlaneError, ChildFailed) as failed:
+    except (ControlPlaneError, ChildFailed, KubeQueueError) as failed:
         shutil.rmtree(directory / "etcd", ignore_errors=True)
         raise ChildFailed(str(failed)) from failed
     except BaseException:
@@ -102,11 +111,14 @@ class GenuineCluster:
     async def install(self) -> None:
         """Our kinds, accounts and policy are there, and the accounts' tokens are known.
 
-        Raises ApiError, ConnectionLost, TimeoutError.
+        Raises ApiError, ConnectionLost, ChildFailed when our kinds are not served in time.
         """
         client = await connect(str(self.plane.kubeconfig()))
         try:
-            await install(client, operators=False)
+            try:
+                await install(client, operators=False)
+            except TimeoutError:
+                raise ChildFailed("kube-apiserver does not serve our kinds in time") from None
             await install_accounts(client)
             for account in ACCOUNTS:
                 self._tokens[account] = await token_of(client, account)
@@ -117,7 +129,7 @@ class GenuineCluster:
             await client.close()
 
     async def settle(self) -> None:
-        """What was installed has taken effect. Raises ApiError, ConnectionLost, TimeoutError."""
+        """What was installed has taken effect. Raises ApiError, ConnectionLost."""
         client = await connect(str(self.plane.kubeconfig()))
         try:
             if self._policy:
@@ -184,6 +196,13 @@ class GenuineCluster:
         await self.plane.stop(kill=kill)
 
 
+def operator_schemes(enabled_extensions: str) -> tuple[str, ...]:
+    """The kinds of Kubeflow's operator among the job types to queue."""
+    names = {name.strip().lower() for name in enabled_extensions.split(",")}
+    names |= {"mpijob"} if "mpiv1" in names else set()
+    return tuple(scheme for scheme in SCHEMES if scheme in names)
+
+
 def node_manifests(profile: Profile) -> list[dict[str, Any]]:
     """The Nodes of a profile, as a kubelet registers them; who keeps them alive is not said."""
     return [_node(profile, index, name) for index, name in enumerate(profile.node_names())]
@@ -240,10 +259,6 @@ _NODE_FACTS: Final = {
     "osImage": "kwok",
     "systemUUID": "",
 }
-
-
-def _profile(options: LocalOptions) -> Profile:
-    return profile_named(options.profile, nodes=options.nodes)
 
 
 def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]:

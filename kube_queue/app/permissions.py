@@ -80,12 +80,18 @@ async def install_policy(client: Client) -> bool:
 async def policy_in_force(client: Client) -> None:
     """Annotated TFJobs are held at creation: API servers take a moment to notice a policy.
 
-    Returns at once where no TFJobs are served. Raises ApiError, ConnectionLost, and TimeoutError
+    Returns at once where no TFJobs are served. Raises ApiError, ConnectionLost; ServerFault also
     after 30 s.
     """
-    async with asyncio.timeout(IN_FORCE_WITHIN):
-        while not await _holds(client):
-            await asyncio.sleep(POLL_SECONDS)
+    try:
+        async with asyncio.timeout(IN_FORCE_WITHIN):
+            while not await _holds(client):
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        problem = (
+            f"the policy that holds annotated jobs has no effect after {IN_FORCE_WITHIN:.0f} s"
+        )
+        raise ServerFault(500, "Timeout", problem) from None
 
 
 async def token_of(client: Client, account: str) -> str:

@@ -45,15 +45,15 @@ class Shape:
     """What a cluster is made of, besides etcd, kube-apiserver and kube-controller-manager.
 
     `port` is the API server's, 0 for any free one. `nodes` are manifests of Nodes, with a capacity
-    in their status: kwok keeps them alive and plays their pods. `operator`: Kubeflow's training
-    operator runs, and its kinds are served. `audit` is an audit policy: what it asks for goes to
-    the log named audit.
+    in their status: kwok keeps them alive and plays their pods. `operator` names the kinds that
+    Kubeflow's training operator serves, of operator.SCHEMES; each costs a second at the start and
+    memory. `audit` is an audit policy: what it asks for goes to the log named audit.
     """
 
     port: int = 0
     scheduler: bool = True
     nodes: Sequence[Mapping[str, Any]] = ()
-    operator: bool = True
+    operator: tuple[str, ...] = ()
     audit: Mapping[str, Any] | None = None
 
     def programs(self) -> list[str]:
@@ -165,15 +165,14 @@ class ControlPlane:
 
     async def _start_operator(self, api: Api) -> None:
         assert self.binaries.definitions is not None
-        await operator.install_definitions(api, self.binaries.definitions)
+        await operator.install_definitions(api, self.binaries.definitions, self.shape.operator)
         await operator.prepare(api)
         health = free_port()
         name = "training-operator"
         config = self.kubeconfig(name)
         binary = self.binaries.programs[name]
-        await self._daemons.start(
-            operator.daemon(binary, config, health=health, webhooks=free_port())
-        )
+        ports = operator.Ports(health=health, webhooks=free_port())
+        await self._daemons.start(operator.daemon(binary, config, self.shape.operator, ports))
         try:
             async with asyncio.timeout(_READY_WITHIN):
                 await operator.mount_certificates(api)

@@ -9,6 +9,8 @@ server listens on every interface of the machine, for which it has no setting ei
 import asyncio
 import base64
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +28,32 @@ _GROUP = "kubeflow.org"
 _NAMESPACE = "kubeflow"
 _SECRET = "training-operator-webhook-cert"
 _WEBHOOKS = "validator.training-operator.kubeflow.org"
-_PLURALS = tuple(f"{scheme}s" for scheme in SCHEMES)
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 _SECRETS = f"/api/v1/namespaces/{_NAMESPACE}/secrets"
 _POLL_SECONDS = 0.05
 
 
-async def install_definitions(api: Api, folder: Path) -> None:
-    """The operator's kinds are served. Raises Refused."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the operator listens on: for questions about its health, and for webhooks."""
+
+    health: int
+    webhooks: int
+
+
+async def install_definitions(api: Api, folder: Path, schemes: Sequence[str]) -> None:
+    """The operator's kinds of these schemes are served. Raises Refused."""
+    plurals = [f"{scheme}s" for scheme in schemes]
     served = ((await api.get(f"/apis/{_GROUP}/v1")) or {}).get("resources", [])
-    if {one["name"] for one in served} >= set(_PLURALS):
+    if {one["name"] for one in served} >= set(plurals):
         return
     # The files are long: libyaml reads them in a fraction of a second, Python alone in many.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for plural in _PLURALS:
+    for plural in plurals:
         text = (folder / f"{_GROUP}_{plural}.yaml").read_text(encoding="utf-8")
         await api.create(_DEFINITIONS, yaml.load(text, loader))
-    for plural in _PLURALS:
+    for plural in plurals:
         while not _established(await api.get(f"{_DEFINITIONS}/{plural}.{_GROUP}")):
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -57,17 +67,17 @@ async def prepare(api: Api) -> None:
     await api.create(_CONFIGURATIONS, manifest)
 
 
-def daemon(binary: Path, kubeconfig: Path, *, health: int, webhooks: int) -> Daemon:
-    """The operator for every kind it has; `health` and `webhooks` are the ports it listens on."""
-    schemes = [word for scheme in SCHEMES for word in ("-enable-scheme", scheme)]
+def daemon(binary: Path, kubeconfig: Path, schemes: Sequence[str], ports: Ports) -> Daemon:
+    """The operator for the kinds of these schemes."""
+    enabled = [word for scheme in schemes for word in ("-enable-scheme", scheme)]
     return Daemon(
         "training-operator",
         (
             binary,
-            *schemes,
+            *enabled,
             "-metrics-bind-address=0",
-            f"-health-probe-bind-address=127.0.0.1:{health}",
-            f"-webhook-server-port={webhooks}",
+            f"-health-probe-bind-address=127.0.0.1:{ports.health}",
+            f"-webhook-server-port={ports.webhooks}",
             "-zap-log-level=info",
             "-controller-threads=4",
         ),

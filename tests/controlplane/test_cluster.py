@@ -20,7 +20,7 @@ from kube_queue.kube.credentials import connect
 from tests.controlplane.fake_cluster import fake_binaries
 from tests.controlplane.test_daemons import alive
 
-PLAIN = Shape(operator=False)
+PLAIN = Shape()
 PREFIX = "cluster-"
 
 
@@ -126,7 +126,7 @@ async def test_a_path_too_long_for_a_socket_is_refused_with_a_hint(directory: Pa
 
 def test_a_shape_names_the_programs_it_needs():
     assert PLAIN.programs()[:3] == ["etcd", "kube-apiserver", "kube-controller-manager"]
-    whole = Shape(nodes=({"kind": "Node"},)).programs()
+    whole = Shape(nodes=({"kind": "Node"},), operator=("tfjob",)).programs()
     assert whole[3:] == ["kube-scheduler", "kwok", "training-operator"]
 
 
