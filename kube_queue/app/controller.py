@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import random
 from collections.abc import Callable, Coroutine
@@ -11,7 +10,14 @@ from typing import Any
 import structlog
 
 from kube_queue.app.job_extensions import run_job_extensions
-from kube_queue.app.leading import lease_identity, limited
+from kube_queue.app.leading import (
+    Stop,
+    decide_and_write,
+    first_to_end,
+    lease_identity,
+    limited,
+    take_part,
+)
 from kube_queue.config import Settings
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.jobframework import load_extensions
@@ -40,7 +46,8 @@ async def run_controller(
     `clock` gives seconds since the epoch. `ready` is told the address of /visibility (empty when
     serving is off) once it answers and what exists is in memory. `with_jobs` runs the job side as
     well, under the same lead. A process that loses the lead stops writing, stands by, and starts
-    anew with nothing remembered when it leads again. Raises InvalidSetting or NotInThisVersion at
+    anew with nothing remembered when it leads again; one that is stopped first writes what is
+    queued, for at most DRAIN_SECONDS. Raises InvalidSetting or NotInThisVersion at
     once when the address to listen on or the enabled extensions cannot be had. The client stays
     open.
     """
@@ -114,11 +121,13 @@ class _Process:
         if not self._announced:
             self._announced = True
             ready()
+        await take_part(self._elector(), self._lead)
+
+    def _elector(self) -> LeaderElector | None:
         leader = self._settings.leader
         if not leader.enabled:
-            await self._lead()
-            return
-        elector = LeaderElector(
+            return None
+        return LeaderElector(
             self._client,
             leader.controller_lease,
             leader.namespace,
@@ -128,9 +137,8 @@ class _Process:
             renew=leader.renew_seconds,
             retry=leader.retry_seconds,
         )
-        await elector.run(self._lead)
 
-    async def _lead(self) -> None:
+    async def _lead(self, stop: Stop) -> None:
         limits = self._settings.writes
         writes = WriteScheduler(
             self._client,
@@ -139,11 +147,11 @@ class _Process:
             rng=self._rng,
         )
         self._writes, self._leading = writes, True
-        work: list[Coroutine[Any, Any, None]] = [writes.run(), self.side.lead(writes)]
+        work: list[Coroutine[Any, Any, None]] = [self.side.lead(writes)]
         if self._with_jobs:
             work.append(self._job_side(writes))
         try:
-            await first_to_end(*work)
+            await decide_and_write(writes, stop, *work)
         finally:
             self._leading = False
 
@@ -153,17 +161,3 @@ class _Process:
         await run_job_extensions(
             self._client, settings, clock=self._clock, rng=self._rng, writes=writes
         )
-
-
-async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
-    """One of them ended, the others are cancelled and over; what it raised is raised here."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        ended = [task for task in tasks if task.done()]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in ended:
-        task.result()

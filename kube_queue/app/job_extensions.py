@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from kube_queue.app.leading import lease_identity, limited
+from kube_queue.app.leading import Stop, decide_and_write, lease_identity, limited, take_part
 from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
 from kube_queue.controller.jobs.job_side import JobSideOptions
@@ -34,13 +34,14 @@ async def run_job_extensions(
 
     `writes` is a scheduler shared with, and run by, the rest of the process; None: one of its own.
     `ready` is called once, when jobs are being queued. A process that loses the lead stands by and
-    starts anew with nothing remembered when it leads again. Raises InvalidSetting or
+    starts anew with nothing remembered when it leads again; one that is stopped first writes what
+    is queued, for at most DRAIN_SECONDS, if `writes` is its own. Raises InvalidSetting or
     NotInThisVersion at once when the enabled extensions cannot be had.
     """
     extensions = load_extensions(settings.jobs.enabled_extensions)
     client = limited(client, settings.client)
 
-    async def lead() -> None:
+    async def lead(stop: Stop) -> None:
         if writes is not None:
             await _lead(client, settings, extensions, clock=clock, rng=rng, writes=writes, up=up)
             return
@@ -50,10 +51,8 @@ async def run_job_extensions(
             low_rate=settings.writes.low_priority_rate,
             rng=rng,
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(own.run())
-            side = _lead(client, settings, extensions, clock=clock, rng=rng, writes=own, up=up)
-            group.create_task(side)
+        side = _lead(client, settings, extensions, clock=clock, rng=rng, writes=own, up=up)
+        await decide_and_write(own, stop, side)
 
     def up() -> None:
         nonlocal ready
@@ -65,7 +64,7 @@ async def run_job_extensions(
             ready = None
 
     if not settings.leader.enabled:
-        await lead()
+        await take_part(None, lead)
         return
     identity = lease_identity(settings.leader, rng)
     while True:
@@ -79,7 +78,7 @@ async def run_job_extensions(
             renew=settings.leader.renew_seconds,
             retry=settings.leader.retry_seconds,
         )
-        await elector.run(lead)
+        await take_part(elector, lead)
         _log.warning("standing by: another process leads")
 
 

@@ -91,6 +91,73 @@ def test_one_leads_and_the_other_takes_over_when_it_dies() -> None:
     play(story)
 
 
+async def slow_admissions(made: World, first: Controller) -> int:
+    """How many admissions wait behind slow ones, some of which are on the wire."""
+    for number in range(12):
+        await made.create_unit(f"u{number:02}")
+    first.recorder.latency = 0.4
+    await asyncio.sleep(0.3)
+    assert await made.admitted() == set()
+    return 8
+
+
+def test_who_is_stopped_writes_what_is_queued_before_it_goes() -> None:
+    async def story(made: World) -> None:
+        first = Controller(made, "first", writes={"max_in_flight": 4})
+        await asyncio.sleep(1)
+        queued = await slow_admissions(made, first)
+        began = made.clock()
+        await first.stop()
+        assert 0.4 < made.clock() - began < 3
+        assert len(await made.admitted()) == queued
+        assert await holder(made) == ""
+
+    play(story)
+
+
+def test_who_is_stopped_does_not_wait_longer_than_two_seconds_for_a_dead_server() -> None:
+    async def story(made: World) -> None:
+        first = Controller(made, "first")
+        await asyncio.sleep(1)
+        await made.create_unit("u1")
+
+        async def hang(method: str, path: str, body: Object) -> str:
+            await asyncio.sleep(3600)
+            return ""
+
+        first.recorder.fault = hang
+        await asyncio.sleep(0.1)
+        began = made.clock()
+        await first.stop()
+        # And two more for the Lease, which cannot be released either.
+        assert 2 <= made.clock() - began < 4.5
+
+    play(story)
+
+
+def test_who_lost_the_lead_writes_nothing_of_what_is_queued() -> None:
+    async def story(made: World) -> None:
+        first = Controller(made, "first", writes={"max_in_flight": 4})
+        await asyncio.sleep(1)
+
+        async def slow(method: str, path: str, body: Object) -> str:
+            await asyncio.sleep(2 if "/queueunits/" in path else 0)
+            return ""
+
+        first.recorder.fault = slow
+        for number in range(12):
+            await made.create_unit(f"u{number:02}")
+        lease = await made.user.get(LEASES, "kube-queue", "kube-queue-controller")
+        lease["spec"] |= {"holderIdentity": "another", "leaseDurationSeconds": 3600}
+        # It learns of this at its next renewal, in a second; its first writes would land later.
+        await made.user.replace(LEASES, lease)
+        await asyncio.sleep(20)
+        assert await made.admitted() == set()
+        await first.stop()
+
+    play(story)
+
+
 def test_a_restart_under_the_same_identity_goes_on_at_once() -> None:
     async def story(made: World) -> None:
         first = Controller(made, "same")

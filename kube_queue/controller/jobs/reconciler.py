@@ -113,7 +113,7 @@ class Reconciler:
         self._stopped = False
 
     def stop(self) -> None:
-        """Nothing is written any more: somebody else may lead."""
+        """Nothing more is decided here; what is queued may still be written, or given up."""
         self._stopped = True
 
     async def reconcile(self, client: Client, key: JobKey) -> float | None:
@@ -142,8 +142,6 @@ class Reconciler:
 
     async def _send(self, key: JobKey, lane: Lane, client: Client) -> tuple[Emit, ...]:
         """Carry out what is to be written now, if it still is for this lane; what it makes true."""
-        if self._stopped:
-            raise Overtaken("the lead is lost")
         present = await self._present_for_sure(client, key)
         write = self._write_for(key, lane, present)
         if write.certain:

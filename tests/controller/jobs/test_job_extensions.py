@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from kube_queue.api.types import LEASES
 from kube_queue.app.job_extensions import run_job_extensions
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
+from kube_queue.kube.transport import Response
 from tests.controller.jobs.cluster import Cluster, Wire, play
 
 
@@ -77,6 +79,36 @@ def test_a_process_that_restarts_under_its_name_goes_on_at_once() -> None:
         began = cluster.clock()
         await cluster.until_phase("two-job-qu", Phase.ENQUEUED)
         assert cluster.clock() - began < 2
+
+    play(story, simulated=False)
+
+
+class SlowWire(Wire):
+    """Every write takes a while."""
+
+    async def request(self, method: str, path: str, **options: Any) -> Response:
+        if method != "GET":
+            await asyncio.sleep(0.1)
+        return await super().request(method, path, **options)
+
+
+@pytest.mark.parametrize("leader", [True, False])
+def test_a_process_that_is_stopped_first_writes_what_is_queued(leader: bool) -> None:
+    async def story(cluster: Cluster) -> None:
+        wire = SlowWire(cluster.server)
+        slow = settings("it").replaced(leader={"enabled": leader}, writes={"max_in_flight": 4})
+        process = cluster.start(
+            run_job_extensions(Client(wire), slow, clock=cluster.clock, rng=random.Random(1))
+        )
+        await cluster.settle()
+        for number in range(16):
+            await cluster.job(f"pi-{number:02}")
+        await asyncio.sleep(0.05)
+        assert await cluster.units() == []
+        cluster.tasks.remove(process)
+        process.cancel()
+        await asyncio.gather(process, return_exceptions=True)
+        assert len(await cluster.units()) == 16
 
     play(story, simulated=False)
 

@@ -23,8 +23,8 @@ from kube_queue.api.types import (
     QUEUES,
 )
 from kube_queue.apiserver.core import ApiServer
-from kube_queue.app.controller import first_to_end
 from kube_queue.app.in_process import InProcessTransport
+from kube_queue.app.leading import first_to_end
 from kube_queue.app.virtual_time import run_virtual, virtual_clock
 from kube_queue.config import Settings
 from kube_queue.controller.queueing.queue_side import QueueSide
