@@ -27,8 +27,8 @@ from kube_queue.controller.jobs.records import (
     priority_class_record,
     runtime_class_record,
 )
-from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.controller.records import TreeRecord, tree_record
+from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 

@@ -72,7 +72,7 @@ class TreeKeeper:
             self._set(None, b"", "")
 
     def first(self) -> TreeRecord | None:
-        """The object that counts: the oldest in kube-system, of equally old ones the first by name."""
+        """The object that counts: the oldest in kube-system, or the first of them by name."""
         effective = (record for record in self._trees.values() if record.seen.effective)
         return min(effective, key=lambda record: record.turn, default=None)
 
