@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from kube_queue.api.errors import KubeQueueError
+from kube_queue.api.errors import Conflict, KubeQueueError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -151,7 +151,9 @@ async def _work(queue: WorkQueue[K], reconcile: Callable[[K], Awaitable[float | 
         try:
             again = await reconcile(key)
         except KubeQueueError as error:
-            _log.warning("reconcile failed, will be tried again", key=str(key), error=str(error))
+            # Somebody else wrote meanwhile: that is what preconditions are for, and no news.
+            say = _log.debug if isinstance(error, Conflict) else _log.warning
+            say("reconcile failed, will be tried again", key=str(key), error=str(error))
             queue.add_backoff(key)
         else:
             queue.forget(key)

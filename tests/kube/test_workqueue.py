@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog
 
-from kube_queue.api.errors import ConnectionLost
+from kube_queue.api.errors import Conflict, ConnectionLost
 from kube_queue.app.virtual_time import run_virtual
 from kube_queue.kube.workqueue import WorkQueue, run_workers
 
@@ -137,6 +138,26 @@ def test_a_key_that_succeeded_meanwhile_is_repeated_soon_when_it_fails_again() -
         return runs
 
     assert run_virtual(main()) == [0, 1, 3, 7, 107, 108]
+
+
+def test_a_conflict_is_no_warning_and_a_lost_connection_is() -> None:
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        errors = [Conflict(409, "Conflict", "changed meanwhile"), ConnectionLost("no answer")]
+
+        async def reconcile(key: str) -> float | None:
+            if errors:
+                raise errors.pop(0)
+            return None
+
+        queue.add("a")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(60):
+                await run_workers(queue, reconcile, 1)
+
+    with structlog.testing.capture_logs() as said:
+        run_virtual(main())
+    assert [entry["log_level"] for entry in said] == ["debug", "warning"]
 
 
 def test_no_key_is_reconciled_by_two_workers_at_once() -> None:
