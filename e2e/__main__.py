@@ -9,12 +9,21 @@ import time
 import traceback
 from collections.abc import Callable
 
-from e2e.backends.base import Backend, BackendFailed
+from e2e import skips
+from e2e.backends.base import Backend, BackendFailed, Lasting, Unavailable
 from e2e.backends.embedded import EmbeddedBackend
+from e2e.backends.kind import KindBackend
+from e2e.backends.kubernetes import KubernetesBackend
+from e2e.backends.node import NodeBackend
 from e2e.scenario import Scenario, all_scenarios
 from e2e.world import Unmet, World
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"embedded": EmbeddedBackend}
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "embedded": EmbeddedBackend,
+    "kind": KindBackend,
+    "kubernetes": KubernetesBackend,
+    "node": NodeBackend,
+}
 
 
 async def play(backend: Backend, scenario: Scenario) -> str:
@@ -38,13 +47,16 @@ async def play(backend: Backend, scenario: Scenario) -> str:
 
 
 async def run(backend: Backend, chosen: list[Scenario]) -> int:
-    """Play them one after another; the exit code is 1 when one did not hold."""
+    """Play them one after another; the exit code is 1 when one did not hold or a skip is wrong."""
     held = failed = skipped = 0
+    unlisted = skips.wrong(backend.name, backend.has, all_scenarios())
+    for sentence in unlisted:
+        print(f"FAIL  {sentence}", flush=True)
     for scenario in chosen:
-        missing = scenario.needs - backend.has
-        if missing:
+        reason = skips.skipped(backend.name, backend.has, scenario)
+        if reason:
             skipped += 1
-            print(f"SKIP  {scenario.number:<5} needs {', '.join(sorted(missing))}", flush=True)
+            print(f"SKIP  {scenario.number:<5} {reason}", flush=True)
             continue
         began = time.perf_counter()
         why = await play(backend, scenario)
@@ -59,7 +71,15 @@ async def run(backend: Backend, chosen: list[Scenario]) -> int:
         else:
             held += 1
     print(f"{held} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
+    return 1 if failed or unlisted else 0
+
+
+async def _run_and_close(backend: Backend, chosen: list[Scenario]) -> int:
+    try:
+        return await run(backend, chosen)
+    finally:
+        if isinstance(backend, Lasting):
+            await backend.close()
 
 
 def main() -> int:
@@ -78,7 +98,12 @@ def main() -> int:
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; see --list")
     chosen = [one for one in scenarios if not options.numbers or one.number in options.numbers]
-    return asyncio.run(run(BACKENDS[options.backend](), chosen))
+    try:
+        backend = BACKENDS[options.backend]()
+        return asyncio.run(_run_and_close(backend, chosen))
+    except Unavailable as reason:
+        print(f"--backend {options.backend} cannot be had here: {reason}", flush=True)
+        return reason.code
 
 
 if __name__ == "__main__":

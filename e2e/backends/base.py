@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class RunningCluster(Protocol):
@@ -33,3 +33,22 @@ class Backend(Protocol):
 
 class BackendFailed(Exception):
     """The back end could not give a cluster: one sentence."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A back end that keeps something between its clusters."""
+
+    async def close(self) -> None:
+        """Nothing of it is left."""
+
+
+class Unavailable(Exception):
+    """This machine cannot have the back end: one sentence.
+
+    `code` is the exit code of the run: 0 where that is no reason for complaint.
+    """
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code

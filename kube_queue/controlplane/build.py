@@ -181,7 +181,7 @@ class _Builder:
             await self._go(
                 work,
                 "build",
-                *_BUILD_FLAGS,
+                *_flags(row),
                 "-ldflags",
                 f"-s -w {stamps}",
                 "-o",
@@ -276,8 +276,12 @@ async def _download(go: GoTool, row: Program, work: Path) -> dict[str, Any]:
     return answer
 
 
+def _flags(row: Program) -> tuple[str, ...]:
+    return (*_BUILD_FLAGS, f"-tags={','.join(row.tags)}") if row.tags else _BUILD_FLAGS
+
+
 def _recipe(row: Program) -> str:
-    return hashlib.sha256(repr((row, _ENVIRONMENT, _BUILD_FLAGS)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((row, _ENVIRONMENT, _flags(row))).encode()).hexdigest()[:8]
 
 
 def _cache_key(row: Program, go: GoTool) -> str:

@@ -5,6 +5,7 @@ ControlPlaneError          one sentence: what is missing or broken, and what to 
 ├── BuildFailed            the module could not be fetched, or it did not compile
 ├── DaemonEnded            a program that the cluster cannot live without has ended
 ├── NotReady               a program runs, but does not do its work in time
+├── NotInstalled           a package of the system is missing and cannot be installed
 └── Refused                the API server did not take a request
 """
 
@@ -27,6 +28,10 @@ class DaemonEnded(ControlPlaneError):
 
 class NotReady(ControlPlaneError):
     """Something did not become true in time; the sentence names it and the log to read."""
+
+
+class NotInstalled(ControlPlaneError):
+    """A package of the operating system is missing; the sentence names it."""
 
 
 class Refused(ControlPlaneError):

@@ -27,8 +27,8 @@ class Program:
     `stamps` are linker variables; `version_command` are the arguments that make it print a version,
     none for a program that cannot: then the list of modules that Go leaves in each binary tells.
     `seconds` is what a first build takes on two idle cores. `data` is a folder of the module that
-    the program is used with. Neither of the last two changes the binary, so they are not part of
-    its key in the cache.
+    the program is used with. Neither of the two changes the binary, so they are not part of its
+    key in the cache. `tags` are Go's build tags; they enter the key with the flags of the build.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Program:
     stamps: tuple[tuple[str, str], ...] = ()
     seconds: int = field(default=60, repr=False, compare=False)
     data: str = field(default="", repr=False, compare=False)
+    tags: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def version(self) -> str:
@@ -106,11 +107,35 @@ PROGRAMS = (
     ),
 )
 
+CONTAINERD = Module("github.com/containerd/containerd/v2", "v2.3.7")
+
+
+def _containerd(name: str, seconds: int, version_command: str = "--version") -> Program:
+    """Without the snapshotters that need C libraries or devices of their own."""
+    return Program(
+        name,
+        CONTAINERD,
+        f"{CONTAINERD.path}/cmd/{name}",
+        (version_command,),
+        seconds=seconds,
+        tags=("no_btrfs", "no_devmapper", "no_zfs"),
+    )
+
+
+NODE_PROGRAMS = (
+    _kubernetes("kubelet", 120, "--version"),
+    _containerd("containerd", 60),
+    _containerd("containerd-shim-runc-v2", 10, "-v"),
+    _containerd("ctr", 10),
+)
+"""What a machine runs to be a real node; not part of `all`, as few clusters have one."""
+
 
 def program(name: str) -> Program:
     """The row of that name; raises ControlPlaneError naming the rows there are."""
-    for row in PROGRAMS:
+    rows = (*PROGRAMS, *NODE_PROGRAMS)
+    for row in rows:
         if row.name == name:
             return row
-    known = ", ".join(row.name for row in PROGRAMS)
+    known = ", ".join(row.name for row in rows)
     raise ControlPlaneError(f"no program {name!r} to build: choose one of {known}")

@@ -1,0 +1,58 @@
+"""Which scenarios a back end may leave out, and why: a list that is checked, so nothing is left out
+unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from e2e.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Skips:
+    """What one back end leaves out, as number and reason.
+
+    `lacking`: the scenario needs an ability that the back end does not have. `beyond`: it has every
+    ability, but the scenario asks for more than such a cluster is given.
+    """
+
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    beyond: Mapping[str, str] = field(default_factory=dict)
+
+
+_CROWD: Final = "starts far more containers than one small machine runs in its time"
+ALLOWED: Final[Mapping[str, Skips]] = {
+    "embedded": Skips(lacking={"Q1p": "the embedded server has no admission policies"}),
+    "kubernetes": Skips(),
+    "kind": Skips(),
+    "node": Skips(beyond={"Q16": _CROWD}),
+}
+
+
+def skipped(backend: str, has: Collection[str], scenario: Scenario) -> str:
+    """Why this back end leaves the scenario out; empty when it plays it."""
+    beyond = ALLOWED[backend].beyond.get(scenario.number)
+    if beyond is not None:
+        return beyond
+    missing = sorted(scenario.needs - set(has))
+    return f"needs {', '.join(missing)}" if missing else ""
+
+
+def wrong(backend: str, has: Collection[str], scenarios: Collection[Scenario]) -> list[str]:
+    """One sentence for each skip that is not on the list, and for each entry that is out of date.
+
+    `scenarios` are all there are, whichever are played.
+    """
+    allowed = ALLOWED[backend]
+    found = []
+    lacks = {one.number for one in scenarios if one.needs - set(has)}
+    for number in sorted(lacks - allowed.lacking.keys()):
+        found.append(f"{number} would be skipped on {backend} and is not on the list in e2e/skips")
+    for number in sorted(allowed.lacking.keys() - lacks):
+        found.append(f"{number} is on the list in e2e/skips, but {backend} lacks nothing for it")
+    for number in sorted(allowed.beyond.keys() - {one.number for one in scenarios}):
+        found.append(f"{number} is on the list in e2e/skips for {backend}, but is no scenario")
+    return found
