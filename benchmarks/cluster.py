@@ -24,7 +24,7 @@ from kube_queue.controlplane.build import obtain_all
 from kube_queue.controlplane.cluster import Binaries, ControlPlane, Shape
 from kube_queue.controlplane.programs import program
 from kube_queue.kube.client import Client
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 
 EMBEDDED = "embedded"
 KUBERNETES = "kubernetes"

@@ -24,7 +24,7 @@ from kube_queue.app.child import announce, run_loop, until_stopped
 from kube_queue.app.job_extensions import run_job_extensions
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.kube.writes import Lane, WriteScheduler
 from kube_queue.observability.log import configure_log
 

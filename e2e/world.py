@@ -19,7 +19,7 @@ from e2e.backends.base import RunningCluster
 from kube_queue.api import types
 from kube_queue.api.types import ResourceType
 from kube_queue.kube.client import Client
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.kube.informer import Informer
 
 Object = dict[str, Any]

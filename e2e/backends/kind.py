@@ -48,7 +48,7 @@ from kube_queue.controlplane.errors import ControlPlaneError, NotReady
 from kube_queue.controlplane.files import kubeconfig
 from kube_queue.controlplane.together import together
 from kube_queue.kube.client import Client
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.simulator.profile import profile_named
 
 IMAGE = "KUBE_QUEUE_KIND_IMAGE"

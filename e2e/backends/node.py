@@ -26,7 +26,7 @@ from kube_queue.controlplane.cluster import Shape, binaries_for
 from kube_queue.controlplane.node import NodePlane, node_count, node_kit
 from kube_queue.controlplane.together import together
 from kube_queue.kube.client import Client
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 
 CPUS = 4
 """A scenario's largest job has 3 CPUs beside one more: nodes are added until they have as many."""

@@ -35,7 +35,7 @@ from kube_queue.controlplane.files import free_port
 from kube_queue.controlplane.operator import SCHEMES
 from kube_queue.controlplane.sweep import claimed
 from kube_queue.controlplane.together import together
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.simulator.profile import Profile, profile_named
 
 Say = Callable[[str], None]

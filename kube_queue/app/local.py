@@ -21,7 +21,7 @@ from kube_queue.apiserver.tls import self_signed
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 
 LOCAL_EXTENSIONS = "tfjob,job"
 Words = tuple[str, ...]

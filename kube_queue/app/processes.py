@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kube_queue.app.child import announce, run_loop, until_stopped
 from kube_queue.app.controller import run_controller
 from kube_queue.app.job_extensions import run_job_extensions
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.observability.log import configure_log
 from kube_queue.simulator.run import run_simulator
 

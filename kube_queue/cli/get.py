@@ -104,7 +104,7 @@ def _selected(
     if not wanted.selector:
         return None
     from kube_queue.api.types import QUEUE_UNITS
-    from kube_queue.kube.credentials import connect
+    from kube_queue.kube.connection import connect
 
     async def listed() -> set[tuple[str, str]]:
         client = await connect(kubeconfig, context)

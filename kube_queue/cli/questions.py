@@ -47,7 +47,7 @@ class Questions:
         return asyncio.run(self._through_cluster(what, wanted))
 
     async def _through_cluster(self, what: str, query: Mapping[str, str]) -> Answer:
-        from kube_queue.kube.credentials import connect
+        from kube_queue.kube.connection import connect
 
         client = await connect(self._kubeconfig, self._context)
         try:

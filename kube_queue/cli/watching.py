@@ -10,7 +10,7 @@ from typing import Any
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
 from kube_queue.api.units import project_unit
 from kube_queue.app.quiet import log_only_errors
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from kube_queue.kube.informer import Informer
 
 

@@ -1,6 +1,6 @@
 """Where the API server is, and what proves who we are.
 
-Holds: Credentials, load_credentials, connect, and the kinds of Authorization.
+Holds: Credentials, load_credentials, and the kinds of Authorization.
 Plain kubeconfigs (token, token file, certificates, password) and a pod's own service account are
 read here. Only exec plug-ins and auth providers import kubernetes-asyncio, which costs more than
 half a second, and only with the first request.
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -30,9 +30,6 @@ from kube_queue.kube.kubeconfig import (
     read_context,
     read_file,
 )
-
-if TYPE_CHECKING:
-    from kube_queue.kube.client import Client
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REREAD_SECONDS = 60.0
@@ -156,30 +153,6 @@ def load_credentials(kubeconfig: str | None = None, context: str | None = None) 
             )
         files = (home_file(),)
     return _from_context(read_context(files, context))
-
-
-async def connect(
-    kubeconfig: str | None = None,
-    context: str | None = None,
-    user_agent: str = "kube-queue",
-    *,
-    qps: float = 0.0,
-    burst: int = 0,
-) -> Client:
-    """A client of the cluster that `load_credentials` finds; close it when done.
-
-    `qps` above 0 limits its requests on our side. Nothing is sent yet. Raises InvalidSetting.
-    """
-    # aiohttp is not needed to read a kubeconfig, and is slow to import.
-    from kube_queue.kube.client import Client
-    from kube_queue.kube.transport import HttpTransport
-
-    http = HttpTransport(load_credentials(kubeconfig, context), user_agent=user_agent)
-    if qps <= 0:
-        return Client(http)
-    from kube_queue.kube.limiter import LimitedTransport
-
-    return Client(LimitedTransport(http, qps=qps, burst=burst or max(1, int(qps))))
 
 
 def _from_context(context: Context) -> Credentials:

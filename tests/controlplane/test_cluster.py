@@ -16,7 +16,7 @@ from kube_queue.api.types import NAMESPACES
 from kube_queue.controlplane.cluster import Binaries, ControlPlane, Shape
 from kube_queue.controlplane.errors import DaemonEnded, NotReady
 from kube_queue.controlplane.sweep import claimed
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from tests.controlplane.fake_cluster import fake_binaries
 from tests.controlplane.test_daemons import alive
 

@@ -17,7 +17,8 @@ from aiohttp import web
 from kube_queue.api.errors import InvalidSetting
 from kube_queue.app.virtual_time import run_virtual
 from kube_queue.kube import credentials
-from kube_queue.kube.credentials import Credentials, connect, load_credentials
+from kube_queue.kube.connection import connect
+from kube_queue.kube.credentials import Credentials, load_credentials
 from kube_queue.kube.limiter import LimitedTransport
 from tests.kube.test_transport import TLS, serving
 

@@ -10,7 +10,7 @@ from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS
 from kube_queue.apiserver.http import serve
 from kube_queue.app.controller import run_controller
 from kube_queue.app.kubeconfig import write_kubeconfig
-from kube_queue.kube.credentials import connect
+from kube_queue.kube.connection import connect
 from tests.controller.queueing.world import a_leaf, a_root, a_tree, a_unit_manifest
 from tests.serving.cluster import SETTINGS, an_api, clock
 
