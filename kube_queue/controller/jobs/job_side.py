@@ -168,14 +168,14 @@ class JobSide:
         return seen
 
     def _unit_seen(self, old: UnitView | None, new: UnitView | None) -> None:
-        unit = new or old
-        assert unit is not None
-        key = self._kinds.job_of_unit(unit)
-        if key is None:
-            return
-        if new is None:
-            self._reconciler.units.forget(key)
-        self._queue.add(key)
+        # A unit that no longer names its job leaves that job without one: both are looked at.
+        for unit in (old, new):
+            key = self._kinds.job_of_unit(unit) if unit is not None else None
+            if key is None:
+                continue
+            if new is None:
+                self._reconciler.units.forget(key)
+            self._queue.add(key)
 
     def _pods_changed(self, namespace: str, owner: PodOwner, before: Pods, after: Pods) -> None:
         key = self._kinds.job_of_pod(namespace, owner)

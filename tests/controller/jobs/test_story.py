@@ -325,6 +325,22 @@ def test_a_malformed_job_is_held_with_one_sentence_and_others_go_on() -> None:
     play(story)
 
 
+def test_a_unit_that_no_longer_names_its_job_is_replaced() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_jobs()
+        await cluster.job("pi")
+        await cluster.settle()
+        before = await cluster.unit("pi-job-qu")
+        await cluster.patch(QUEUE_UNITS, "pi-job-qu", {"spec": {"consumerRef": None}})
+        await cluster.settle()
+        after = await cluster.unit("pi-job-qu")
+        assert after.uid != before.uid
+        assert after.job == before.job
+        assert after.submitted // 1_000_000 == before.submitted // 1_000_000
+
+    play(story)
+
+
 def test_a_unit_the_server_refuses_is_a_warning_on_the_job() -> None:
     async def story(cluster: Cluster) -> None:
         cluster.start_jobs()
