@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kube_queue.cli.output import print_document
+from kube_queue.cli.output import DOCUMENTS, demand_form, print_document
 from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
 
@@ -16,6 +16,7 @@ def explain_verb(
     job: str, namespace: str | None, output: str, kubeconfig: str | None, context: str | None
 ) -> None:
     """Print the explanation. Raises Stop when the queue does not know the job."""
+    demand_form(output, {"", *DOCUMENTS})
     questions = Questions(kubeconfig, context)
     kind, _, name = job.rpartition("/")
     answer = questions.ask(

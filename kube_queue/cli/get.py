@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kube_queue.cli.errors import REFUSED, USAGE, Stop
-from kube_queue.cli.output import print_document
+from kube_queue.cli.output import DOCUMENTS, demand_form, print_document
 from kube_queue.cli.questions import Questions
 from kube_queue.cli.tables import columns, duration
 
 Item = dict[str, Any]
 Row = tuple[str, ...]
-FORMS = {"", "wide", "json", "yaml"}
 SETTLE_SECONDS = 0.2
 WAIT = "WAIT"
 
@@ -46,18 +45,17 @@ class Kind:
 def get_verb(wanted: Wanted, kubeconfig: str | None, context: str | None) -> None:
     """Print what is wanted, again and again with --watch. Raises Stop."""
     kind = _kind(wanted.what)
-    if wanted.output not in FORMS:
-        raise Stop(f"--output: {wanted.output!r} is not known; use wide, yaml or json", USAGE)
+    demand_form(wanted.output, {"", "wide", *DOCUMENTS})
     if wanted.selector and not kind.namespaced:
         raise Stop("--selector: selects units; queues and quotas are shown whole", USAGE)
-    if wanted.watch and wanted.output in {"json", "yaml"}:
+    if wanted.watch and wanted.output in DOCUMENTS:
         raise Stop("--watch: goes with the table or -o wide", USAGE)
     questions = Questions(kubeconfig, context)
     # Before a watch as well: it waits for a cluster that comes back, not for one that never was.
     items = _items(questions, kind, wanted, _selected(wanted, questions, kubeconfig, context))
     if wanted.watch:
         asyncio.run(_watch(questions, kind, wanted, kubeconfig, context))
-    elif wanted.output in {"json", "yaml"}:
+    elif wanted.output in DOCUMENTS:
         document = items[0] if wanted.name else {kind.question: items}
         print_document(document, wanted.output)
     elif not items:

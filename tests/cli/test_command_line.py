@@ -66,6 +66,8 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["local", "up", "--control-plane", "k3s"], {}, "embedded or kubernetes"),
         (["local", "build", "vim"], {}, "kube-apiserver"),
         (["get", "pods"], {}, "units, queues or quotas"),
+        (["get", "units", "-o", "xml"], {}, "use wide, yaml or json"),
+        (["explain", "job1", "-o", "wide"], {}, "use yaml or json"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
