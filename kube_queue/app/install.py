@@ -55,10 +55,12 @@ async def _apply_crd(client: Client, crd: Mapping[str, Any]) -> None:
 async def _established(client: Client, names: Iterable[str]) -> None:
     async with asyncio.timeout(ESTABLISHED_WITHIN):
         for name in names:
-            while not _is_established(await client.get(CRDS, "", name)):
+            while not is_established(await client.get(CRDS, "", name)):
                 await asyncio.sleep(POLL_SECONDS)
 
 
-def _is_established(crd: Mapping[str, Any]) -> bool:
-    conditions = crd.get("status", {}).get("conditions", ())
+def is_established(crd: Mapping[str, Any]) -> bool:
+    """Whether the kind of this CRD is served."""
+    # A genuine API server answers null for a moment after the creation.
+    conditions = crd.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
