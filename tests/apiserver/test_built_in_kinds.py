@@ -196,6 +196,18 @@ async def test_a_job_that_cannot_run_is_invalid(
     assert field in answer.causes
 
 
+async def test_a_job_whose_name_is_no_label_of_its_pods_is_invalid(local: Api) -> None:
+    job = a_job(suspend=True)
+    job["metadata"]["name"] = "j" * 63
+    assert (await local.create(JOBS, job)).status == 201
+    job["metadata"]["name"] = "j" * 64
+    answer = await local.create(JOBS, job)
+    assert answer.status == 422
+    assert answer.causes == {
+        "spec.template.labels": f'Invalid value: "{"j" * 64}": must be no more than 63 characters'
+    }
+
+
 async def test_a_jobs_pods_may_not_restart_always(local: Api) -> None:
     job = a_job()
     del job["spec"]["template"]["spec"]["restartPolicy"]

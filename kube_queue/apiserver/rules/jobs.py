@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import orjson
 
 from kube_queue.apiserver.kinds import Kind
+from kube_queue.apiserver.meta import label_errors
 from kube_queue.apiserver.patches import same
 from kube_queue.apiserver.rules.base import Rules
 from kube_queue.apiserver.rules.pods import default_pod_spec, pod_spec_errors
@@ -65,6 +66,10 @@ class JobRules(Rules):
         elif spec["completionMode"] == "Indexed" and "completions" not in spec:
             found.append(field_required("spec.completions", "when completion mode is Indexed"))
         found += _selector_errors(obj["metadata"], spec)
+        if old is None:
+            # The job's name becomes a label of its pods: one too long for that is found here.
+            labels = spec["template"].get("metadata", {}).get("labels", {})
+            found += label_errors(labels, "spec.template.labels")
         found += _template_errors(spec)
         if old is not None:
             found += _frozen(spec, old)
