@@ -47,7 +47,9 @@ def up_verb(
     start = _starter(control_plane)
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
-    load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
+    settings = load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
+    for sentence in settings.warnings():
+        _say(f"Warning: {sentence}")
     load_extensions(extensions)
     profile_named(profile)
     path = (kubeconfig or default_kubeconfig()).absolute()

@@ -100,6 +100,12 @@ def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(
     assert "Traceback" not in done.stderr
 
 
+def test_local_up_warns_of_settings_that_may_not_do_what_one_expects() -> None:
+    both = {"StrictPriority": "true", "StrictConsistency": "true"}
+    done = run("local", "up", "--profile", "huge", **both)
+    assert done.stderr.startswith("Warning: StrictPriority and StrictConsistency are both true")
+
+
 def test_the_version_is_printed() -> None:
     assert run("version").stdout.startswith("kube-queue ")
 
