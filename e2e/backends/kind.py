@@ -28,6 +28,7 @@ from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
     EVENTS,
     JOBS,
+    LEASES,
     NAMESPACES,
     NODES,
     PODS,
@@ -196,6 +197,7 @@ class KindBackend:
             cluster = self._cluster or await self._set_up(said)
             try:
                 await cluster.serve()
+                await self._free_nodes()
                 await together(cluster.populate(), cluster.start_controllers(options))
                 await cluster.settle()
             except BaseException:
@@ -217,6 +219,17 @@ class KindBackend:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise BackendFailed("what the last scenario made could not be deleted") from None
+        finally:
+            await client.close()
+
+    async def _free_nodes(self) -> None:
+        """The last kwok holds no node any more; the next would wait until its leases run out."""
+        assert self._plane is not None
+        client = await connect(str(self._plane.kubeconfig()))
+        try:
+            for node in self._plane.shape.nodes:
+                with contextlib.suppress(NotFound):
+                    await client.delete(LEASES, "kube-node-lease", node["metadata"]["name"])
         finally:
             await client.close()
 
