@@ -23,7 +23,9 @@ def text_of(value: object) -> str:
 
 def shown(value: object) -> str:
     """``value`` as a message may quote it: one line, at most 60 characters, never a whole tree."""
-    if not isinstance(value, (str, bool, int, float)) and value is not None:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if not isinstance(value, (str, int, float)):
         return f"a {'list' if isinstance(value, (list, tuple)) else type(value).__name__}"
     try:
         text = repr(value)

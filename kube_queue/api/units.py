@@ -16,7 +16,7 @@ from typing import Any, Final
 from kube_queue.api.conditions import UnitCondition, condition_is_true, parse_rfc3339
 from kube_queue.api.errors import InvalidInput, InvalidManifest
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
-from kube_queue.api.loose import mapping_of, shown, text_of
+from kube_queue.api.loose import field_path, mapping_of, shown, text_of
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
     INVALID_REQUEST_ANNOTATION,
@@ -28,6 +28,7 @@ from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.resources import EMPTY, ResourceVector
 
 _FALSE_WORDS: Final = frozenset({"false", "f", "0"})
+_TRUE_WORDS: Final = frozenset({"true", "t", "1"})
 _LONGEST_NAME: Final = 253
 _HASH_LENGTH: Final = 8
 INT32_MIN: Final = -(2**31)
@@ -155,6 +156,17 @@ def is_preemptible(labels: Mapping[str, Any]) -> bool:
         if value is not None:
             return str(value).lower() not in _FALSE_WORDS
     return True
+
+
+def preemptible_problem(labels: Mapping[str, Any]) -> str:
+    """What is wrong with the label that says whether quota may be taken back; or empty."""
+    for label in PREEMPTIBLE_LABELS:
+        value = labels.get(label)
+        if value is not None:
+            known = str(value).lower() in _FALSE_WORDS | _TRUE_WORDS
+            problem = f"{shown(value)} is neither true nor false; it counts as true"
+            return "" if known else f"{field_path('metadata.labels', label)}: {problem}"
+    return ""
 
 
 def pod_sets_request(pod_sets: object, path: str = "spec.podSet") -> ResourceVector:

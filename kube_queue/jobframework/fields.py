@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.loose import shown
 
 MAX_COUNT = 2**31 - 1
 """Kubernetes counts pods in 32 bits."""
@@ -63,8 +64,9 @@ def demand_count(value: Any, default: int, path: str) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
-        shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        raise InvalidManifest(f"{shown} is not a whole number", path, "write a number of pods")
+        problem = f"{shown(value)} is not a whole number"
+        raise InvalidManifest(problem, path, "write a number of pods")
     if not 0 <= value <= MAX_COUNT:
-        raise InvalidManifest(f"{value} is not a number of pods", path, f"use 0 to {MAX_COUNT}")
+        problem = f"{shown(value)} is not a number of pods"
+        raise InvalidManifest(problem, path, f"use 0 to {MAX_COUNT}")
     return value

@@ -16,7 +16,7 @@ from kube_queue.api.names import (
 from kube_queue.api.quota import queue_for
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
-from kube_queue.api.units import is_preemptible, quota_label, unit_name
+from kube_queue.api.units import is_preemptible, preemptible_problem, quota_label, unit_name
 from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
 from kube_queue.jobframework.extension import PodSet
 from kube_queue.jobframework.priority import JobPriority, job_priority
@@ -155,7 +155,11 @@ def _wish(view: JobView, surroundings: Surroundings) -> _Wish:
         found = asked(pod_sets, view.ref.namespace, surroundings)
     except InvalidInput as error:
         problem = str(error)[:_LONGEST_PROBLEM]
-    return _Wish(found, problem, job_priority(view, pod_sets, surroundings))
+    wish = _Wish(found, problem, job_priority(view, pod_sets, surroundings))
+    odd = preemptible_problem(view.labels)
+    if odd:
+        wish.warnings = (*wish.warnings, Emit(Reason.INVALID_JOB, odd, warning=True))
+    return wish
 
 
 def _priority_change(

@@ -108,6 +108,16 @@ def test_quota_and_preemptible_labels_are_carried_over_and_no_others() -> None:
     assert unit["spec"]["queue"] == "root-other"
 
 
+def test_a_preemptible_label_that_says_nothing_counts_as_true_with_a_warning() -> None:
+    world = tf_world().job_is({"metadata": {"labels": {PREEMPTIBLE: "perhaps"}}})
+    ((_, message),) = warnings(world)
+    assert message == (
+        f"metadata.labels[{PREEMPTIBLE}]: 'perhaps' is neither true nor false; it counts as true"
+    )
+    world.go()
+    assert world.view.unit.preemptible
+
+
 def test_the_queue_is_the_named_one_else_the_leafs_else_left_to_the_controller() -> None:
     assert "queue" not in created(tf_world())["spec"]
     world = tf_world()
