@@ -239,7 +239,9 @@ def main() -> None:
     if arguments.bare:
         asyncio.run(bare())
         return
-    result = asyncio.run(measure(arguments.rounds, arguments.count, arguments.watchers))
+    # A server that died in mid-run must end the measurement, not hold it for ever.
+    measured = measure(arguments.rounds, arguments.count, arguments.watchers)
+    result = asyncio.run(asyncio.wait_for(measured, 120 * arguments.rounds))
     if arguments.json:
         print(json.dumps(result))
         return
