@@ -170,7 +170,7 @@ def _sentence(
     path = ".".join(str(step) for step in error["loc"])
     shown = origin.get(path, path)
     by_path = {switch.path: switch for switch in known}
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):
         return InvalidSetting("is not a known setting", shown, f"use {_siblings(path, known)}")
     if error["type"] == "model_type":
         return InvalidSetting("is not a mapping", shown, f"use {_siblings(path + '.', known)}")
@@ -181,6 +181,8 @@ def _sentence(
         return InvalidSetting(f"is {said!r}", shown, f"use one of {', '.join(switch.legal)}")
     if switch is not None and switch.kind == "bool":
         return InvalidSetting(f"is {said!r}", shown, "use true or false")
+    if error["type"] == "string_too_short":
+        return InvalidSetting("is empty", shown, "name one")
     wanted = re.sub(r"^Input should be (a )?", "", error["msg"])
     return InvalidSetting(f"is {said!r}", shown, f"use {_article(wanted)}")
 

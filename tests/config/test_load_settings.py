@@ -153,6 +153,23 @@ def test_all_violations_are_said_at_once_one_sentence_each(tmp_path: Path) -> No
         assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("controller: {strict_priority: perhaps}", "is 'perhaps'; use true or false"),
+        ("leader: {namespace: ''}", "leader.namespace: is empty; name one"),
+        ("1: 2", "1: is not a known setting; use one of controller, "),
+        ("serving: {port: x}", "serving.port: is 'x'; use a valid integer"),
+    ],
+)
+def test_what_to_write_instead_is_said_in_plain_words(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(write(tmp_path, text))
+    assert sentence in str(caught.value)
+
+
 def test_lease_times_must_stand_in_order() -> None:
     with pytest.raises(InvalidSetting, match=r"leader\.lease_seconds"):
         load_settings(None, {}, {"--leader-elect-renew-deadline": "20"})
