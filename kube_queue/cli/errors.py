@@ -12,8 +12,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 REFUSED = 1
 USAGE = 2
@@ -59,12 +58,3 @@ def run(verb: Callable[[], object]) -> int:
 def _say(sentence: str, code: int) -> int:
     print(f"Error: {sentence}", file=sys.stderr)
     return code
-
-
-@contextmanager
-def as_usage(what: str) -> Iterator[None]:
-    """An OSError while reading a file named on the command line is a usage error."""
-    try:
-        yield
-    except OSError as error:
-        raise Stop(f"{what}: {error.strerror or error}", USAGE) from error
