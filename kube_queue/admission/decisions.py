@@ -123,4 +123,22 @@ class Requeue:
         return self.shortage.message
 
 
-Decision = Admit | Requeue
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """The unit has to give its quota back for ``preemptor``, to whom it is promised meanwhile.
+
+    ``reason`` is RECLAIMED (another quota takes back what is its own) or PREEMPTED (same quota,
+    higher priority). The charge stays until the unit is seen without quota.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    preemptor: str
+    """The uid of the unit that is admitted once all its victims are gone."""
+    reason: Reason
+    message: str
+    """One sentence that names the preemptor (see ``api.preemption``), both quotas, and why."""
+
+
+Decision = Admit | Requeue | Evict

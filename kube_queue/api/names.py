@@ -39,6 +39,10 @@ JOB_PRIORITY_ANNOTATION: Final = "kube-queue/job-priority"
 """On a unit: the job's own priority when it was last carried over."""
 INVALID_REQUEST_ANNOTATION: Final = "kube-queue/invalid-request"
 """On a unit: why what its job asks for cannot be read; the unit is held as long as it is there."""
+EXPECTED_RUN_SECONDS_ANNOTATION: Final = "kube-queue/expected-run-seconds"
+"""On a job, carried over to its unit: the whole seconds it will run by its owner's word."""
+EVICTABLE_ANNOTATION: Final = "kube-queue/evictable"
+"""``"false"`` on a unit whose job cannot be stopped once it runs; such a unit is never a victim."""
 
 # --- on queues and trees ------------------------------------------------------------------------
 QUOTA_PATH_ANNOTATION: Final = "kube-queue/quota-path"

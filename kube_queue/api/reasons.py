@@ -46,6 +46,10 @@ class Reason(StrEnum):
     )
     MAX_JOBS_REACHED = "MaxJobsReached", "The quota has as many jobs admitted as it allows."
     BLOCKED_BY_HEAD = "BlockedByHead", "The queue blocks and an earlier unit is at its head."
+    RECLAIM_PENDING = (
+        "ReclaimPending",
+        "Other units are leaving to make room for this one; their quota is kept for it.",
+    )
     BACKOFF = "Backoff", "The unit failed before and waits for its next turn."
     NO_QUOTA = "NoQuota", "Neither a label nor the namespace leads to an elastic quota."
     NO_QUEUE = "NoQueue", "The queue the unit names does not exist yet."

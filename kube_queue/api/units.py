@@ -19,12 +19,15 @@ from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
 from kube_queue.api.loose import field_path, mapping_of, shown, text_of
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
+    EVICTABLE_ANNOTATION,
+    EXPECTED_RUN_SECONDS_ANNOTATION,
     INVALID_REQUEST_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
     PREEMPTIBLE_LABELS,
     QUOTA_LABELS,
 )
 from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.preemption import preemptor_in
 from kube_queue.api.resources import EMPTY, ResourceVector
 
 _FALSE_WORDS: Final = frozenset({"false", "f", "0"})
@@ -78,6 +81,20 @@ class Unit:
     """The job's own priority when it was last carried over to the unit."""
     invalid: str
     """Empty, or one sentence with the path of the field that keeps the unit from being admitted."""
+    allocated: int = 0
+    """When quota was last granted; 0 = not known."""
+    started: int = 0
+    """Since when the job runs, by condition PodsReady; 0 unless the phase is Running."""
+    expected_seconds: int = 0
+    """How long the job will run by its owner's word; 0 = nobody said."""
+    limit_seconds: int = 0
+    """spec.maximumExecutionTimeSeconds; 0 = none."""
+    preemptor: str = ""
+    """The uid of the unit its quota is for; empty unless ``evicted`` and the eviction names one."""
+    evictable: bool = True
+    """Whether its job can be stopped once it runs."""
+    checks: tuple[tuple[str, str], ...] = ()
+    """(name, state) of its admission checks, in the order of status.admissionChecks."""
 
     @property
     def key(self) -> str:
@@ -115,6 +132,7 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
     faults = _Faults(text_of(annotations.get(INVALID_REQUEST_ANNOTATION)))
     request = _request(spec, faults)
     phase = _phase(status, faults)
+    evicted = condition_is_true(status.get("conditions"), UnitCondition.EVICTED)
     return Unit(
         namespace=intern(text_of(metadata.get("namespace"))),
         name=text_of(metadata.get("name")),
@@ -134,9 +152,16 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         submitted=_submitted(metadata, annotations),
         requeue_at=_time(mapping_of(status.get("requeueState")).get("requeueAt")),
         attempts=_count(status.get("attempts")),
-        evicted=condition_is_true(status.get("conditions"), UnitCondition.EVICTED),
+        evicted=evicted,
         job_priority=_integer(annotations.get(JOB_PRIORITY_ANNOTATION)),
         invalid=faults.first,
+        allocated=_time(status.get("lastAllocateTime")) if phase in HOLDS_QUOTA else 0,
+        started=_started(status) if phase is Phase.RUNNING else 0,
+        expected_seconds=_count(_integer(annotations.get(EXPECTED_RUN_SECONDS_ANNOTATION))),
+        limit_seconds=_count(spec.get("maximumExecutionTimeSeconds")),
+        preemptor=_preemptor(status) if evicted else "",
+        evictable=annotations.get(EVICTABLE_ANNOTATION) != "false",
+        checks=_checks(status.get("admissionChecks")),
     )
 
 
@@ -236,6 +261,34 @@ def _submitted(metadata: Mapping[str, Any], annotations: Mapping[str, Any]) -> i
     # An unreadable annotation must not move a unit to the front of its queue.
     return _time(annotations.get(ENQUEUE_TIMESTAMP_ANNOTATION)) or _time(
         metadata.get("creationTimestamp")
+    )
+
+
+def _condition(status: Mapping[str, Any], kind: UnitCondition) -> Mapping[str, Any]:
+    entries = status.get("conditions")
+    if isinstance(entries, (list, tuple)):
+        for entry in entries:
+            if isinstance(entry, Mapping) and entry.get("type") == kind:
+                return entry
+    return {}
+
+
+def _started(status: Mapping[str, Any]) -> int:
+    ready = _condition(status, UnitCondition.PODS_READY)
+    since = _time(ready.get("lastTransitionTime")) if ready.get("status") == "True" else 0
+    return since or _time(status.get("lastUpdateTime"))
+
+
+def _preemptor(status: Mapping[str, Any]) -> str:
+    return preemptor_in(text_of(_condition(status, UnitCondition.EVICTED).get("message")))
+
+
+def _checks(entries: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(entries, (list, tuple)) or not entries:
+        return ()
+    read = (mapping_of(entry) for entry in entries)
+    return tuple(
+        (intern(text_of(entry.get("name"))), intern(text_of(entry.get("state")))) for entry in read
     )
 
 

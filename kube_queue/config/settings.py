@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
 
 
@@ -90,6 +91,33 @@ class ControllerSettings(SettingsGroup):
     )
     """`warn`: a tree that breaks a rule is used and its violations are shown on it;
     `strict`: the last valid tree stays in use."""
+
+    reclaim_policy: Annotated[ReclaimPolicy, Switchable(flag="--reclaim-policy")] = (
+        ReclaimPolicy.ANY
+    )
+    """Which units of quotas above their min a unit within its own min may evict: `Any` preemptible
+    one, only those of `LowerPriority`, or `Never` one."""
+
+    preemption_policy: Annotated[PreemptionPolicy, Switchable(flag="--preemption-policy")] = (
+        PreemptionPolicy.NEVER
+    )
+    """Whether a unit may evict preemptible units of `LowerPriority` in its own quota."""
+
+    count_unmanaged_pods: Annotated[bool, Switchable(flag="--count-unmanaged-pods")] = True
+    """Live pods of a quota's namespaces that no unit with quota stands for count as used."""
+
+    running_timeout_seconds: Annotated[float, Switchable(flag="--running-timeout")] = Field(
+        default=0.0, ge=0
+    )
+    """A released job that does not run within this time goes back to its queue; 0: it may take as
+    long as it wants."""
+
+    backoff_base_seconds: float = Field(default=60.0, gt=0)
+    """How long a unit whose job did not start, or whose admission check asked to try again, waits
+    the first time; twice as long every further time."""
+
+    backoff_max_seconds: float = Field(default=3600.0, gt=0)
+    """The longest such wait."""
 
     reason_after_seconds: float = Field(default=2.0, ge=0)
     """A waiting unit's reason is written to its status once it has waited this long."""
