@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from kube_queue.app.leading import Stop, decide_and_write, lease_identity, limited, take_part
+from kube_queue.app.permissions import say_when_too_old
 from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
 from kube_queue.controller.jobs.job_side import JobSideOptions
@@ -104,6 +105,7 @@ async def _lead(
     async def announce() -> None:
         await side.synced.wait()
         up()
+        await say_when_too_old(client)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(side.run())

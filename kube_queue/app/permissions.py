@@ -8,9 +8,16 @@ import asyncio
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from kube_queue import manifests
-from kube_queue.api.errors import AlreadyExists, NotFound, ServerFault
+from kube_queue.api.errors import (
+    AlreadyExists,
+    ApiError,
+    ConnectionLost,
+    NotFound,
+    ServerFault,
+)
 from kube_queue.api.names import (
     CONTROLLER_COMPONENT,
     JOB_EXTENSIONS_COMPONENT,
@@ -56,6 +63,8 @@ _KINDS: Final = {
     )
 }
 
+_log = structlog.get_logger("app.permissions")
+
 
 async def install_accounts(client: Client) -> None:
     """The accounts exist and have their rights; run again, it brings them up to date.
@@ -75,6 +84,25 @@ async def install_policy(client: Client) -> bool:
     except NotFound:
         return False
     return True
+
+
+async def say_when_too_old(client: Client) -> None:
+    """One warning where this is a Kubernetes that knows admission policies, but none of the kind
+    that holds annotated jobs.
+
+    Silent for a server that knows no such group at all, such as the embedded one: the operators
+    played there honour the annotation.
+    """
+    try:
+        answer = await client.raw("GET", f"/apis/{_ADMISSION}/v1")
+    except NotFound:
+        return
+    except (ApiError, ConnectionLost) as error:
+        _log.info("the cluster does not say which policies it knows", problem=str(error))
+        return
+    served = {one.get("name") for one in orjson.loads(answer.body).get("resources", ())}
+    if "mutatingadmissionpolicies" not in served:
+        _log.warning(NO_POLICIES)
 
 
 async def policy_in_force(client: Client) -> None:
