@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kube_queue.api.conditions import UnitCondition, condition_is_true, parse_rfc3339
 from kube_queue.api.errors import InvalidInput, InvalidManifest
-from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase, phase_of
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase, phase_of
 from kube_queue.api.loose import field_path, mapping_of, shown, text_of
 from kube_queue.api.names import (
     ENQUEUE_TIMESTAMP_ANNOTATION,
@@ -95,6 +95,8 @@ class Unit:
     """Whether its job can be stopped once it runs."""
     checks: tuple[tuple[str, str], ...] = ()
     """(name, state) of its admission checks, in the order of status.admissionChecks."""
+    ended: int = 0
+    """When its job ended, by condition Finished; 0 unless the phase is Succeed or Failed."""
 
     @property
     def key(self) -> str:
@@ -156,12 +158,13 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         job_priority=_integer(annotations.get(JOB_PRIORITY_ANNOTATION)),
         invalid=faults.first,
         allocated=_time(status.get("lastAllocateTime")) if phase in HOLDS_QUOTA else 0,
-        started=_started(status) if phase is Phase.RUNNING else 0,
+        started=_since(status, UnitCondition.PODS_READY) if phase is Phase.RUNNING else 0,
         expected_seconds=_count(_integer(annotations.get(EXPECTED_RUN_SECONDS_ANNOTATION))),
         limit_seconds=_count(spec.get("maximumExecutionTimeSeconds")),
         preemptor=_preemptor(status) if evicted else "",
         evictable=annotations.get(EVICTABLE_ANNOTATION) != "false",
         checks=_checks(status.get("admissionChecks")),
+        ended=_since(status, UnitCondition.FINISHED) if phase in FINISHED else 0,
     )
 
 
@@ -273,9 +276,10 @@ def _condition(status: Mapping[str, Any], kind: UnitCondition) -> Mapping[str, A
     return {}
 
 
-def _started(status: Mapping[str, Any]) -> int:
-    ready = _condition(status, UnitCondition.PODS_READY)
-    since = _time(ready.get("lastTransitionTime")) if ready.get("status") == "True" else 0
+def _since(status: Mapping[str, Any], kind: UnitCondition) -> int:
+    """Since when the condition holds; where it says nothing, the last update of the status."""
+    held = _condition(status, kind)
+    since = _time(held.get("lastTransitionTime")) if held.get("status") == "True" else 0
     return since or _time(status.get("lastUpdateTime"))
 
 

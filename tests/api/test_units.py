@@ -247,3 +247,27 @@ def test_no_content_makes_the_projection_raise(
     unit = project_unit({"metadata": metadata, "spec": spec, "status": status})
     assert isinstance(unit.priority, int)
     assert "\n" not in unit.invalid
+
+
+@pytest.mark.parametrize(
+    ("phase", "conditions", "started", "ended"),
+    [
+        ("Running", [("PodsReady", "True", "10")], 10, 0),
+        ("Running", [], 50, 0),
+        ("Dequeued", [("PodsReady", "True", "10")], 0, 0),
+        ("Succeed", [("PodsReady", "False", "40"), ("Finished", "True", "40")], 0, 40),
+        ("Failed", [], 0, 50),
+        ("Enqueued", [("Finished", "True", "40")], 0, 0),
+    ],
+)
+def test_a_run_lasts_from_ready_pods_to_the_end_of_its_job(
+    phase: str, conditions: list[tuple[str, str, str]], started: int, ended: int
+) -> None:
+    moment = "1970-01-01T00:00:{}Z"
+    written = [
+        {"type": kind, "status": truth, "lastTransitionTime": moment.format(second)}
+        for kind, truth, second in conditions
+    ]
+    status = {"phase": phase, "conditions": written, "lastUpdateTime": moment.format("50")}
+    unit = project_unit({"status": status})
+    assert (unit.started, unit.ended) == (started * 1_000_000, ended * 1_000_000)
