@@ -10,7 +10,7 @@ import argparse
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +54,13 @@ class Cluster:
         theirs = self.plane.pids() if self.plane is not None else {}
         return {**theirs, **self.children.pids()}
 
-    async def controller(self, environment: Mapping[str, str]) -> str:
+    async def controller(self, environment: Mapping[str, str], flags: Sequence[str] = ()) -> str:
         """The queue controller leads or soon will; the address of its metrics. Raises ChildFailed.
 
         `environment` is added to this process's own.
         """
         words = ("kube_queue", "controller", "--kubeconfig", str(self.kubeconfig))
-        command = (*PYTHON, *words, "--child", "--port", "0")
+        command = (*PYTHON, *words, "--child", "--port", "0", *flags)
         facts = await self.children.start(Child("controller", command, environment))
         return facts["visibility"].partition("/visibility")[0].rstrip("/") + "/metrics"
 

@@ -1,11 +1,12 @@
 """kueue-baseline: Kueue's published scheduling load, played against kube-queue.
 
-Prints wall time, time to admission by class, writes by lane, CPU seconds (of the play, start-up
-left out) and resident memory of each process; with --with-floor also what the same writes cost
-alone, on a second fresh server right afterwards.
+Prints wall time, time to (the last) admission by class, evictions, writes by lane, CPU seconds (of
+the play, start-up left out) and resident memory of each process; with --with-floor also what the
+same writes cost alone, on a second fresh server right afterwards. Reclaim and preemption are on, as
+in Kueue's own run; --no-eviction switches both off.
 
     python -m benchmarks.kueue_baseline [--control-plane embedded|kubernetes] [--scale 1.0]
-        [--with-floor] [--json FILE]
+        [--no-eviction] [--with-floor] [--json FILE]
 """
 
 from __future__ import annotations
@@ -34,19 +35,22 @@ from kube_queue.app.child import run_loop
 
 # Order by priority across a leaf, as Kueue's queues do.
 ENVIRONMENT = {"StrictConsistency": "true"}
+EVICTING = ("--reclaim-policy", "Any", "--preemption-policy", "LowerPriority")
+LENIENT = ("--reclaim-policy", "Never", "--preemption-policy", "Never")
 
 
-async def measure(control_plane: str, scale: float) -> dict[str, Any]:
+async def measure(control_plane: str, scale: float, evicting: bool = True) -> dict[str, Any]:
     """Start a server and the controller, play the load, and gather the figures."""
     async with started(control_plane) as cluster:
         await cluster.prepare((namespace(*place) for place in places()), tree())
-        metrics = await cluster.controller(ENVIRONMENT)
+        metrics = await cluster.controller(ENVIRONMENT, EVICTING if evicting else LENIENT)
         player = Player(cluster.client, scale)
         times = ProcessTimes({**cluster.pids(), "runner": os.getpid()})
         wall = await player.run()
         processes = times.figures()
         return {
             "control_plane": control_plane,
+            "evicting": evicting,
             **_figures(player, wall, await lanes_of(metrics)),
             "processes": processes,
         }
@@ -56,7 +60,10 @@ def _figures(player: Player, wall: float, lanes: Lanes) -> dict[str, Any]:
     return {
         "units": player.total,
         "wall_seconds": wall,
-        "admission_seconds": {name: spread(waits) for name, waits in player.waits.items()},
+        "admission_seconds": {
+            name: spread(list(waits.values())) for name, waits in player.waits.items()
+        },
+        "evictions": dict(player.evictions),
         "writes_by_lane": lanes,
         "writes_by_runner": dict(player.writes),
         "writes_per_unit": (carried_out(lanes) + player.writes.total()) / player.total,
@@ -66,10 +73,12 @@ def _figures(player: Player, wall: float, lanes: Lanes) -> dict[str, Any]:
 def show(figures: dict[str, Any]) -> None:
     """Print the figures as tables."""
     where = DESCRIBED[figures["control_plane"]]
-    print(f"kueue-baseline on {where}; reclaim and preemption are not in this version")
+    mode = "on" if figures["evicting"] else "off"
+    print(f"kueue-baseline on {where}; reclaim and preemption {mode}")
     print(f"units {figures['units']}   wall {figures['wall_seconds']:.1f} s")
     print(f"writes per unit {figures['writes_per_unit']:.2f}   by runner", end=" ")
     print(figures["writes_by_runner"])
+    print(f"evictions {sum(figures['evictions'].values())}   by class {figures['evictions']}")
     show_lanes("controller", figures["writes_by_lane"])
     show_spreads("to admission", figures["admission_seconds"])
     show_processes(figures["processes"])
@@ -84,13 +93,16 @@ def main() -> int:
     control_plane_option(parser)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the units")
     parser.add_argument(
+        "--no-eviction", action="store_true", help="reclaim and preemption off (default: both on)"
+    )
+    parser.add_argument(
         "--with-floor", action="store_true", help="measure the same writes alone right afterwards"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
 
     async def run() -> None:
-        figures = await measure(options.control_plane, options.scale)
+        figures = await measure(options.control_plane, options.scale, not options.no_eviction)
         if options.with_floor:
             floor = await write_floor.measure(options.control_plane, options.scale)
             figures["floor"] = floor

@@ -1,19 +1,23 @@
 """Kueue's published scheduling load in kube-queue's kinds: its shapes, its quotas, its player.
 
 5 parents of 6 leaves, 15,000 units in three classes, units without jobs. Each generator waits its
-interval before every create; a unit is marked finished its run time after it was seen admitted.
+interval before every create; a unit is marked finished its run time after it was seen admitted. An
+evicted unit is put back into its queue at once and runs its whole time when it is admitted again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kube_queue.api.conditions import UnitCondition, condition_is_true, set_condition
+from kube_queue.api.errors import Conflict
 from kube_queue.api.quota import queue_name
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.kube.client import Client
@@ -24,6 +28,8 @@ LEAVES = 6
 PARENT_MAX = 120
 LEAF_MIN = 20
 PATIENCE = 900.0
+_AT = "2026-01-01T00:00:00Z"
+"""When the player's conditions changed: nobody reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,20 @@ def finish_patch(uid: str) -> dict[str, Any]:
     return {"metadata": {"uid": uid}, "status": {"phase": "Succeed"}}
 
 
+def requeue_patch(seen: Seen) -> dict[str, Any]:
+    """The write that ends an eviction, as the job side makes it once a job's pods are gone."""
+    conditions = [dict(condition) for condition in seen.conditions]
+    for type_ in (UnitCondition.EVICTED, UnitCondition.QUOTA_RESERVED, UnitCondition.ADMITTED):
+        conditions = set_condition(conditions, type_, False, "Requeued", "by the player", _AT)
+    conditions = set_condition(
+        conditions, UnitCondition.REQUEUED, True, "Requeued", "by the player", _AT
+    )
+    return {
+        "metadata": {"uid": seen.uid, "resourceVersion": seen.resource_version},
+        "status": {"phase": "Enqueued", "admissions": None, "conditions": conditions},
+    }
+
+
 def tree() -> dict[str, Any]:
     """The quotas: what the parents may use together is what their leaves are guaranteed."""
 
@@ -128,17 +148,30 @@ class Seen:
     uid: str
     resource_version: str
     phase: str
+    evicted: bool
+    conditions: tuple[dict[str, Any], ...]
+    """Empty unless it has to leave."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it holds quota and may keep it."""
+        return self.phase == "Dequeued" and not self.evicted
 
     @classmethod
     def of(cls, whole: dict[str, Any]) -> Seen:
         """Project a QueueUnit."""
         metadata = whole["metadata"]
+        status = whole.get("status", {})
+        phase, conditions = status.get("phase", ""), status.get("conditions", ())
+        evicted = phase == "Dequeued" and condition_is_true(conditions, UnitCondition.EVICTED)
         return cls(
             metadata["namespace"],
             metadata["name"],
             metadata["uid"],
             metadata["resourceVersion"],
-            whole.get("status", {}).get("phase", ""),
+            phase,
+            evicted,
+            tuple(conditions) if evicted else (),
         )
 
 
@@ -150,11 +183,16 @@ class Player:
         self.shapes = shapes(scale)
         self.total = PARENTS * LEAVES * sum(shape.count for shape in self.shapes)
         self.created: dict[str, float] = {}
-        self.waits: dict[str, list[float]] = {shape.name: [] for shape in self.shapes}
+        self.waits: dict[str, dict[str, float]] = {shape.name: {} for shape in self.shapes}
+        """By class and uid, seconds from creation to the (last) admission."""
+        self.evictions: Counter[str] = Counter()
+        """By class, how often a unit had to give its quota back."""
         self.writes: Counter[str] = Counter()
         self.finished = 0
         self.done = asyncio.Event()
         self._by_name = {shape.name: shape for shape in self.shapes}
+        self._runs: dict[str, object] = {}
+        """The present run of each unit that runs."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -196,24 +234,42 @@ class Player:
             self.writes["create"] += 1
 
     def _unit_seen(self, old: Seen | None, new: Seen | None) -> None:
-        if new is None or new.phase != "Dequeued" or (old is not None and old.phase == "Dequeued"):
+        if new is None:
             return
         shape = self._by_name[new.name.split("-")[0]]
-        self.waits[shape.name].append(
-            time.perf_counter() - self.created[f"{new.namespace}/{new.name}"]
-        )
-        task = asyncio.create_task(self._finish(new, shape.run))
-        self._tasks.add(task)
-        task.add_done_callback(self._finish_ended)
+        if new.evicted and (old is None or not old.evicted):
+            self.evictions[shape.name] += 1
+            self._runs.pop(new.uid, None)
+            self._start(self._requeue(new))
+        elif new.runs and (old is None or not old.runs):
+            created = self.created[f"{new.namespace}/{new.name}"]
+            self.waits[shape.name][new.uid] = time.perf_counter() - created
+            run = self._runs[new.uid] = object()
+            self._start(self._finish(new, run, shape.run))
 
-    def _finish_ended(self, task: asyncio.Task[None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             self._failure = failure
             self.done.set()
 
-    async def _finish(self, seen: Seen, after: float) -> None:
+    async def _requeue(self, seen: Seen) -> None:
+        with contextlib.suppress(Conflict):  # it was finished while it was being evicted
+            await self.client.patch(
+                QUEUE_UNITS, seen.namespace, seen.name, requeue_patch(seen), subresource="status"
+            )
+            self.writes["requeue"] += 1
+
+    async def _finish(self, seen: Seen, run: object, after: float) -> None:
         await asyncio.sleep(after)
+        if self._runs.get(seen.uid) is not run:
+            return  # evicted meanwhile: another run will finish it
+        del self._runs[seen.uid]
         await self.client.patch(
             QUEUE_UNITS, seen.namespace, seen.name, finish_patch(seen.uid), subresource="status"
         )

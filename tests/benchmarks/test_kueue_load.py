@@ -8,9 +8,11 @@ from benchmarks.kueue_load import (
     LEAVES,
     PARENTS,
     SHAPES,
+    Seen,
     finish_patch,
     places,
     quota_path,
+    requeue_patch,
     shapes,
     tree,
     unit,
@@ -47,6 +49,21 @@ def test_a_unit_is_readable_and_waits_in_the_queue_of_its_leaf() -> None:
     assert seen.invalid == ""
     assert seen.queue == queue_name(quota_path(1, 2))
     assert (seen.priority, seen.request["cpu"]) == (large.priority, large.cpu * 1000)
+
+
+def test_an_evicted_unit_is_put_back_into_its_queue_holding_nothing() -> None:
+    served = _served(unit(0, 0, SHAPES[0], 0))
+    served["status"] = {
+        "phase": "Dequeued",
+        "conditions": [{"type": "Evicted", "status": "True", "reason": "Reclaimed"}],
+    }
+    seen = Seen.of(served)
+    assert seen.evicted
+    assert not seen.runs
+    requeued = project_unit({**served, "status": requeue_patch(seen)["status"]})
+    assert requeued.phase is Phase.ENQUEUED
+    assert not requeued.evicted
+    assert not requeued.held
 
 
 def test_the_floor_has_every_unit_of_the_load_once() -> None:
