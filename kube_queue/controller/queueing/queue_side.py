@@ -166,7 +166,7 @@ class QueueSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop.run(effects))
                 group.create_task(self._evictions.run(writes, self.events))
-                group.create_task(self._automatic.run(writes))
+                group.create_task(self._automatic.run(writes, self.events))
                 group.create_task(self._filler.run(writes))
                 group.create_task(self._status.run(writes))
                 group.create_task(self._reasons.run(writes, self.events))

@@ -15,10 +15,12 @@ from kube_queue.api.names import (
     QUOTA_PATH_ANNOTATION,
 )
 from kube_queue.api.quota import QuotaTree, queue_name
+from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS, QUEUES
 from kube_queue.controller.effects import write_key
 from kube_queue.controller.records import QueueRecord, UnitRecord
 from kube_queue.kube.client import Client
+from kube_queue.kube.events import EventRecorder, ObjectRef
 from kube_queue.kube.informer import Informer
 from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.workqueue import WorkQueue, run_workers
@@ -39,6 +41,7 @@ class AutomaticQueues:
     def __init__(self, queues: Informer[QueueRecord]) -> None:
         self._queues = queues
         self._writes: WriteScheduler | None = None
+        self._events: EventRecorder | None = None
         self._work: WorkQueue[str] = WorkQueue()
         self._paths: dict[str, str] | None = None
         self._members: dict[str, int] = {}
@@ -75,9 +78,9 @@ class AutomaticQueues:
                 if self._paths is not None and before not in self._paths:
                     self._work.add(before)
 
-    async def run(self, writes: WriteScheduler) -> None:
+    async def run(self, writes: WriteScheduler, events: EventRecorder) -> None:
         """Create and delete until cancelled."""
-        self._writes = writes
+        self._writes, self._events = writes, events
         await run_workers(self._work, self._reconcile, WORKERS)
 
     def _look_at_orphans(self) -> None:
@@ -99,10 +102,12 @@ class AutomaticQueues:
     async def _create(self, name: str, path: str) -> None:
         async def send(client: Client) -> None:
             try:
-                await client.create(QUEUES, queue_manifest(name, path))
+                made = await client.create(QUEUES, queue_manifest(name, path))
             except AlreadyExists:
                 return  # somebody was faster, or our own first try arrived: the watch tells
             _log.info("queue created", queue=name, quota=path)
+            uid = made["metadata"]["uid"]
+            self._say(name, uid, Reason.QUEUE_CREATED, f"created for the quota {path}")
 
         await self._write(name, send)
 
@@ -112,9 +117,17 @@ class AutomaticQueues:
                 await client.delete(QUEUES, record.namespace, record.name, uid=record.uid)
             except (NotFound, Conflict):
                 return  # gone, or another one of the same name: the watch tells
-            _log.info("queue deleted", queue=record.name, quota=record.queue.quota_path)
+            path = record.queue.quota_path
+            _log.info("queue deleted", queue=record.name, quota=path)
+            gone = f"deleted: it is empty and its quota {path} is gone"
+            self._say(record.name, record.uid, Reason.QUEUE_DELETED, gone)
 
         await self._write(record.name, send)
+
+    def _say(self, name: str, uid: str, reason: Reason, message: str) -> None:
+        if self._events is not None:
+            queue = ObjectRef(QUEUES.api_version, QUEUES.kind, QUEUE_NAMESPACE, name, uid)
+            self._events.record(queue, "Normal", reason, message)
 
     async def _write(self, name: str, send: Send) -> None:
         assert self._writes is not None

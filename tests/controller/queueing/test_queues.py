@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUES
+from kube_queue.api.types import ELASTIC_QUOTA_TREES, EVENTS, QUEUES
 from kube_queue.config import Settings
 from tests.controller.queueing.world import World, a_leaf, a_root, in_world
 
@@ -58,6 +58,23 @@ def test_a_queue_stays_when_its_leaf_comes_back_in_time() -> None:
         await world.finish("u1")
         await world.settle()
         assert (await world.queue("root-default"))["metadata"]["uid"] == uid
+
+    in_world(story)
+
+
+def test_events_tell_when_a_queue_is_created_and_deleted_and_for_which_quota() -> None:
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default")))
+        await world.settle(30)
+        uid = (await world.queue("root-default"))["metadata"]["uid"]
+        await world.user.delete(ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree")
+        await world.settle(30)
+        told = [one for one in await world.user.list(EVENTS) if one["reason"].startswith("Queue")]
+        assert {one["involvedObject"]["uid"] for one in told} == {uid}
+        assert [(one["reason"], one["message"]) for one in told] == [
+            ("QueueCreated", "created for the quota root/default"),
+            ("QueueDeleted", "deleted: it is empty and its quota root/default is gone"),
+        ]
 
     in_world(story)
 
