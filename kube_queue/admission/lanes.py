@@ -22,7 +22,7 @@ from kube_queue.admission.decisions import Shortage
 from kube_queue.admission.holds import Hold
 from kube_queue.admission.ledger import Demand, LedgerNode
 from kube_queue.admission.order import Key, SortedKeys
-from kube_queue.api.resources import ResourceVector
+from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit, order_key
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Place:
     queue: str
     leaf: str | None
     hold: Hold | None = None
+    request: ResourceVector = EMPTY
+    """What is asked of the ledger for it."""
 
 
 class Waiter:

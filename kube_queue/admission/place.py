@@ -1,6 +1,8 @@
-"""Where a unit belongs, by the tree and its own fields alone."""
+"""Where a unit belongs and what is asked for there, by the quotas and its own fields alone."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from kube_queue.admission.holds import Hold
 from kube_queue.admission.lanes import Place
@@ -8,23 +10,52 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
 
-class Places:
-    """The places of units in one tree; a new tree needs a new one."""
+class Places(Protocol):
+    """The places of units under one state of the quotas; another state needs another one.
+
+    What ``request`` and ``held`` answer is in the resources that the limits of the same state are
+    stated in: only they are ever charged or asked of the ledger.
+    """
+
+    def leaf(self, unit: Unit) -> str | None:
+        """The path of the leaf the unit is charged to, None if there is none for it."""
+        ...
+
+    def queue(self, unit: Unit, leaf: str | None) -> str:
+        """The unit's Queue by name: its own field, else its leaf's automatic one, else empty."""
+        ...
+
+    def place(self, unit: Unit) -> Place:
+        """Where the unit waits, what it asks for there and what keeps it out of every try."""
+        ...
+
+    def request(self, unit: Unit) -> ResourceVector:
+        """What the unit would be charged if it were admitted now."""
+        ...
+
+    def held(self, unit: Unit) -> ResourceVector:
+        """What the unit is charged while its phase holds quota."""
+        ...
+
+
+class TreePlaces:
+    """The places of units in one ElasticQuotaTree."""
 
     def __init__(self, tree: QuotaTree | None) -> None:
         self._tree = tree
         self._queue_names: dict[str, str] = {}
 
     def leaf(self, unit: Unit) -> str | None:
-        """The path of the leaf the unit is charged to, None if the tree has none for it."""
+        """See Places."""
         node = self._tree.leaf_for(unit.quota, unit.namespace) if self._tree is not None else None
         return node.path if node is not None else None
 
     def queue(self, unit: Unit, leaf: str | None) -> str:
-        """The unit's Queue by name: its own field, else its leaf's automatic one, else empty."""
+        """See Places."""
         if unit.queue or leaf is None:
             return unit.queue
         name = self._queue_names.get(leaf)
@@ -33,9 +64,17 @@ class Places:
         return name
 
     def place(self, unit: Unit) -> Place:
-        """Where the unit waits and what keeps it out of every try."""
+        """See Places."""
         leaf = self.leaf(unit)
-        return Place(self.queue(unit, leaf), leaf, self._hold(unit, leaf))
+        return Place(self.queue(unit, leaf), leaf, self._hold(unit, leaf), unit.request)
+
+    def request(self, unit: Unit) -> ResourceVector:
+        """See Places."""
+        return unit.request
+
+    def held(self, unit: Unit) -> ResourceVector:
+        """See Places."""
+        return unit.held
 
     def _hold(self, unit: Unit, leaf: str | None) -> Hold | None:
         if unit.invalid:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from kube_queue.admission.explain import Explanation, Waiting, levels, why
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
-from kube_queue.admission.place import Places
+from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy
@@ -28,7 +28,7 @@ class Answers:
     def __init__(self, default_policy: Policy) -> None:
         self.ledger = QuotaLedger()
         self.pending = PendingQueues(self.ledger, default_policy)
-        self._places = Places(None)
+        self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
         self._counts = HeldCounts()
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 from kube_queue.admission.cycle import cycle
 from kube_queue.admission.decisions import Admit, Decision
 from kube_queue.admission.ledger import Charge
-from kube_queue.admission.place import Places
+from kube_queue.admission.place import TreePlaces
 from kube_queue.admission.policies import backoff
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.queues import Policy, Queue
@@ -56,7 +56,7 @@ class Cache(Answers):
             self._tree = tree
             return
         self._tree = tree
-        self._places = Places(tree)
+        self._places = TreePlaces(tree)
         self.ledger.set_tree(tree, self._rate, self._home)
         self.pending.rebuild(self._places.place)
         for known in self._known.values():
