@@ -41,6 +41,13 @@ class LocalOptions:
     split: bool = False
     """True: the job side is a process of its own, as in production."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    config: Path | None = None
+    """A settings file that both processes of ours read."""
+
+    @property
+    def config_flags(self) -> Words:
+        """How a process of ours is told of it."""
+        return () if self.config is None else ("--config", str(self.config.absolute()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +128,14 @@ def _controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue: Words = ("controller", *common, "--port", str(_free_port()))
+    queue: Words = ("controller", *common, *options.config_flags, "--port", str(_free_port()))
     queue += ("--leader-elect-identity", "local-controller")
     simulator: Words = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
         simulator += ("--nodes", str(options.nodes))
     children = [_child(options, "simulator", simulator)]
     if options.split:
-        side: Words = ("job-extensions", *common, "--port", "0", *jobs)
+        side: Words = ("job-extensions", *common, *options.config_flags, "--port", "0", *jobs)
         side += ("--leader-elect-identity", "local-job-extensions")
         children.append(_child(options, "controller", (*queue, *options.controller_flags)))
         children.append(_child(options, "job-extensions", side))

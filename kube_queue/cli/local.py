@@ -45,9 +45,11 @@ def up_verb(
 ) -> None:
     """Run a local cluster until Ctrl-C. Raises Stop, InvalidSetting."""
     start = _starter(control_plane)
+    flags = dict(flags)
+    config = flags.pop("--config", None)
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
-    settings = load_settings(None, os.environ, {**flags, "--enabled-extensions": extensions})
+    settings = load_settings(config, os.environ, {**flags, "--enabled-extensions": extensions})
     for sentence in settings.warnings():
         _say(f"Warning: {sentence}")
     load_extensions(extensions)
@@ -62,6 +64,7 @@ def up_verb(
         controller_flags=tuple(word for pair in flags.items() for word in pair),
         enabled_extensions=extensions,
         split=split,
+        config=None if config is None else Path(config),
     )
     try:
         run_loop(until_stopped(start(options, say=_say, up=_greet), watch_stdin=False))

@@ -61,6 +61,9 @@ def demo(
 
 @local.command()
 def up(
+    config: Annotated[
+        str | None, typer.Option("--config", help="Settings file (YAML) of the processes.")
+    ] = None,
     kubeconfig: Annotated[
         Path | None, typer.Option("--kubeconfig", help="Where the kubeconfig is written.")
     ] = None,
@@ -95,7 +98,11 @@ def up(
     def verb() -> None:
         from kube_queue.cli.local import up_verb
 
-        flags = {"--oversellrate": oversellrate, "--tree-validation": tree_validation}
+        flags = {
+            "--config": config,
+            "--oversellrate": oversellrate,
+            "--tree-validation": tree_validation,
+        }
         up_verb(
             kubeconfig=kubeconfig,
             port=port,

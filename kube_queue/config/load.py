@@ -116,7 +116,8 @@ def _fold_case(tree: dict[str, Any], known: tuple[Switch, ...]) -> None:
         group, name = switch.path.split(".")
         held = tree.get(group)
         if switch.legal and isinstance(held, dict) and isinstance(held.get(name), str):
-            held[name] = held[name].strip().lower()
+            given = held[name].strip().lower()
+            held[name] = next((word for word in switch.legal if word.lower() == given), given)
 
 
 def _validate(

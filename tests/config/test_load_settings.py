@@ -220,3 +220,9 @@ def test_the_environment_counts_only_when_it_is_passed(monkeypatch: pytest.Monke
         monkeypatch.delitem(sys.modules, name)
     fresh = importlib.import_module("kube_queue.config")
     assert fresh.load_settings().model_dump() == Settings().model_dump()
+
+
+@pytest.mark.parametrize("value", ["LowerPriority", "lowerpriority", "LOWERPRIORITY"])
+def test_a_word_with_capitals_in_it_is_read_in_any_case(value: str) -> None:
+    settings = load_settings(flags={"--reclaim-policy": value})
+    assert settings.controller.reclaim_policy == "LowerPriority"
