@@ -1,12 +1,14 @@
 """core-drain: how fast the decision core drains, and what one release costs as more units wait.
 
 No I/O: a cache, a tree of four levels with 1,000 leaves, 8 resources, 200 request shapes drawn by
-Zipf's law. Two measurements for each policy, each in a process of its own:
+Zipf's law. Three measurements for each policy, each in a process of its own:
 
 * drain: 100,000 units wait, running units end one by one in random order, freed quota is refilled,
   until everybody ran. Printed: decisions per second, median and p99 of one end + cycle.
 * release: with 1k, 10k, 100k waiting, releases whose freed quota is refilled; every ended unit is
   replaced by an arrival, so the depth stays. Printed: units examined and microseconds per release.
+* needle: 1k, 10k, 100k wait in one leaf, no two ask for the same, and a release has room for the
+  last one only (benchmarks.core_needle).
 
 Run: python -m benchmarks.core_drain [--units N] [--json FILE]
 """
@@ -27,6 +29,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from benchmarks.core_needle import measure_needle
 from kube_queue.admission import Admit
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.queues import Policy, Queue
@@ -35,7 +38,7 @@ from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
 
-POLICIES: Final = (Policy.ROUND, Policy.PRIORITY, Policy.BLOCK)
+POLICIES: Final = tuple(Policy)
 RESOURCES: Final = ("cpu", "memory", "ephemeral-storage", *(f"example.com/r{i}" for i in range(5)))
 SHAPES: Final = 200
 LEAVES: Final = 1_000
@@ -129,7 +132,6 @@ class Run:
         self.running: list[Unit] = []
         self.admitted = 0
         self.now = START
-        self.bare = [dict.fromkeys(RESOURCES, 0) for _ in range(4)]
         tree = a_tree()
         self.cache.tree_seen(tree)
         for leaf in tree.leaves():
@@ -165,16 +167,6 @@ class Run:
         self.running[at], self.running[-1] = self.running[-1], self.running[at]
         return self.running.pop()
 
-    def floor(self) -> float:
-        """Seconds for the bare sums of one end and one admission: four nodes, five resources."""
-        started = perf_counter()
-        for node in self.bare:
-            for name in RESOURCES[:5]:
-                node[name] = node[name] - 1
-            for name in RESOURCES[:5]:
-                node[name] = node[name] + 1
-        return perf_counter() - started
-
     def release(self) -> float:
         """Seconds for one end and the cycle it causes."""
         self.now += 0.01
@@ -198,10 +190,9 @@ class Run:
 def measure_release(policy: Policy, depth: int, releases: int) -> dict[str, Any]:
     """Units examined and time per release at this depth, arrivals replacing what was admitted."""
     run = Run(policy, depth)
-    seconds, floors, admitted, examined = [], [], 0, 0
+    seconds, admitted, examined = [], 0, 0
     for _ in range(releases):
         before, looked = run.admitted, run.cache.pending.examined
-        floors.append(run.floor())
         seconds.append(run.release())
         examined += run.cache.pending.examined - looked
         admitted += run.admitted - before
@@ -214,7 +205,6 @@ def measure_release(policy: Policy, depth: int, releases: int) -> dict[str, Any]
         "admitted_per_release": admitted / releases,
         "examined_per_release": examined / releases,
         "us_per_release_median": statistics.median(seconds) * 1e6,
-        "times_floor": statistics.median(seconds) / statistics.median(floors),
         "us_per_release_mean": statistics.fmean(seconds) * 1e6,
         "us_per_release_p99": sorted(seconds)[int(len(seconds) * 0.99)] * 1e6,
     }
@@ -252,6 +242,8 @@ def child(policy: str, what: str, size: int, releases: int) -> None:
     chosen = Policy(policy)
     if what == "drain":
         figures = measure_drain(chosen, size)
+    elif what == "needle":
+        figures = measure_needle(chosen, size, releases)
     else:
         figures = measure_release(chosen, size, releases)
     figures["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -268,30 +260,37 @@ def in_fresh_process(policy: Policy, what: str, size: int, releases: int) -> dic
     return figures
 
 
+def release_rows(policy: str, what: str, rows: list[dict[str, Any]]) -> list[str]:
+    """One line per depth, and how much dearer the deepest is."""
+    lines = [
+        f"{policy:<12}{what:<8}{row['waiting']:>9}{row['examined_per_release']:>10.2f}"
+        f"{row['us_per_release_median']:>11.1f}{row['us_per_release_mean']:>9.1f}"
+        f"{row['us_per_release_p99']:>9.1f}{row['peak_rss_mb']:>8.0f}"
+        for row in rows
+    ]
+    dearer = rows[-1]["us_per_release_median"] / rows[0]["us_per_release_median"]
+    return [*lines, f"{'':<20}deepest / shallowest: {dearer:.2f} x (median)"]
+
+
 def table(figures: dict[str, Any]) -> str:
     """The figures as aligned text."""
     lines = [
-        f"{'policy':<10}{'waiting':>9}{'examined':>10}{'us median':>11}{'us mean':>9}{'us p99':>9}"
-        f"{'x floor':>9}{'RSS MB':>8}   per release"
+        f"{'policy':<20}{'waiting':>9}{'examined':>10}{'us median':>11}{'us mean':>9}{'us p99':>9}"
+        f"{'RSS MB':>8}   per release"
     ]
     for policy, measured in figures["policies"].items():
-        for row in measured["release"]:
-            lines.append(
-                f"{policy:<10}{row['waiting']:>9}{row['examined_per_release']:>10.2f}"
-                f"{row['us_per_release_median']:>11.1f}{row['us_per_release_mean']:>9.1f}"
-                f"{row['us_per_release_p99']:>9.1f}{row['times_floor']:>9.1f}"
-                f"{row['peak_rss_mb']:>8.0f}"
-            )
-        lines.append(f"{'':<10}deepest / shallowest: {measured['flatness']:.2f} x (median)")
+        for what in ("release", "needle"):
+            lines += release_rows(policy, what, measured[what])
+
     lines.append("")
     lines.append(
-        f"{'policy':<10}{'decisions':>10}{'per s':>9}{'us median':>11}{'us p99':>9}"
+        f"{'policy':<12}{'decisions':>10}{'per s':>9}{'us median':>11}{'us p99':>9}"
         f"{'examined':>10}{'arrivals/s':>12}{'RSS MB':>8}   drain"
     )
     for policy, measured in figures["policies"].items():
         row = measured["drain"]
         lines.append(
-            f"{policy:<10}{row['decisions']:>10}{row['decisions_per_second']:>9.0f}"
+            f"{policy:<12}{row['decisions']:>10}{row['decisions_per_second']:>9.0f}"
             f"{row['us_per_decision_median']:>11.1f}{row['us_per_decision_p99']:>9.1f}"
             f"{row['examined_per_decision']:>10.2f}{row['arrivals_per_second']:>12.0f}"
             f"{row['peak_rss_mb']:>8.0f}"
@@ -314,10 +313,12 @@ def main() -> None:
     depths = [depth for depth in DEPTHS if depth < options.units] + [options.units]
     figures: dict[str, Any] = {"python": platform.python_version(), "policies": {}}
     for policy in POLICIES:
-        rows = [in_fresh_process(policy, "release", depth, options.releases) for depth in depths]
+        rows = {
+            what: [in_fresh_process(policy, what, depth, options.releases) for depth in depths]
+            for what in ("release", "needle")
+        }
         figures["policies"][policy.value] = {
-            "release": rows,
-            "flatness": rows[-1]["us_per_release_median"] / rows[0]["us_per_release_median"],
+            **rows,
             "drain": in_fresh_process(policy, "drain", options.units, 0),
         }
     print(table(figures))
