@@ -11,7 +11,7 @@ from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
-from kube_queue.api.units import Unit
+from kube_queue.api.units import Unit, invalid_reason
 
 
 class Places(Protocol):
@@ -78,7 +78,8 @@ class TreePlaces:
 
     def _hold(self, unit: Unit, leaf: str | None) -> Hold | None:
         if unit.invalid:
-            return Hold(Reason.INVALID_REQUEST, unit.invalid, "waits until the field is mended")
+            reason = invalid_reason(unit.invalid)
+            return Hold(reason, unit.invalid, "waits until the field is mended")
         if not unit.active:
             return Hold(
                 Reason.NOT_ACTIVE, "held by spec.active=false", "waits until spec.active is true"

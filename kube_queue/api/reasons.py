@@ -60,6 +60,10 @@ class Reason(StrEnum):
         "InvalidMinResources",
         "The annotation kube-queue/min-resources cannot be read, so the job is held.",
     )
+    MISSING_MIN_RESOURCES = (
+        "MissingMinResources",
+        "The job says nothing of what it asks for; it counts as one job that asks for nothing.",
+    )
     INVALID_FOR_RESOURCE_QUOTA = (
         "InvalidForResourceQuota",
         "A ResourceQuota of the namespace would refuse the job's pods as they are.",

@@ -23,17 +23,21 @@ from kube_queue.api.names import (
     EXPECTED_RUN_SECONDS_ANNOTATION,
     INVALID_REQUEST_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
+    MIN_RESOURCES_ANNOTATION,
     PREEMPTIBLE_LABELS,
     QUOTA_LABELS,
 )
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.preemption import preemptor_in
+from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import EMPTY, ResourceVector
 
 _FALSE_WORDS: Final = frozenset({"false", "f", "0"})
 _TRUE_WORDS: Final = frozenset({"true", "t", "1"})
 _LONGEST_NAME: Final = 253
 _HASH_LENGTH: Final = 8
+MIN_RESOURCES_PATH: Final = field_path("metadata.annotations", MIN_RESOURCES_ANNOTATION)
+"""Where a job's own word of what it asks for stands."""
 INT32_MIN: Final = -(2**31)
 INT32_MAX: Final = 2**31 - 1
 
@@ -195,6 +199,12 @@ def preemptible_problem(labels: Mapping[str, Any]) -> str:
             problem = f"{shown(value)} is neither true nor false; it counts as true"
             return "" if known else f"{field_path('metadata.labels', label)}: {problem}"
     return ""
+
+
+def invalid_reason(problem: str) -> Reason:
+    """The reason that belongs to the sentence of what keeps a unit from being admitted."""
+    of_annotation = problem.startswith(MIN_RESOURCES_PATH)
+    return Reason.INVALID_MIN_RESOURCES if of_annotation else Reason.INVALID_REQUEST
 
 
 def pod_sets_request(pod_sets: object, path: str = "spec.podSet") -> ResourceVector:

@@ -18,7 +18,12 @@ from kube_queue.jobframework.extension import (
     Outcome,
     PodSet,
     ShowsQueuing,
+    SometimesStoppable,
     Suspendable,
+    Terminable,
+    Versioned,
+    Warns,
+    stoppable,
 )
 from kube_queue.jobframework.plan import Scene, plan
 from kube_queue.jobframework.registry import load_extensions
@@ -37,11 +42,16 @@ __all__ = [
     "PodSet",
     "Scene",
     "ShowsQueuing",
+    "SometimesStoppable",
     "Surroundings",
     "Suspendable",
+    "Terminable",
     "UnitView",
+    "Versioned",
+    "Warns",
     "load_extensions",
     "plan",
+    "stoppable",
     "view_job",
     "view_unit",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
+from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import ResourceType
 
@@ -107,6 +108,41 @@ class Suspendable(Protocol):
 
 
 @runtime_checkable
+class SometimesStoppable(Protocol):
+    """A Suspendable kind of whose jobs some go on whatever their spec says."""
+
+    def stoppable(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether suspending this job takes its pods away."""
+
+
+@runtime_checkable
+class Terminable(Protocol):
+    """A kind whose running jobs can be ended for good, but not stopped and started again."""
+
+    def terminate(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """The patch after which the job ends, badly, and its pods go."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A kind that clusters serve in different versions.
+
+    `versions` are all that are understood, the preferred one, which is `resource`, first. Only the
+    first that a cluster serves is watched: it shows the objects of every version.
+    """
+
+    versions: tuple[ResourceType, ...]
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A kind whose jobs may be queued and still be odd."""
+
+    def warnings(self, manifest: Mapping[str, Any]) -> tuple[tuple[Reason, str], ...]:
+        """What the job's owner should know, besides what keeps the job from being queued."""
+
+
+@runtime_checkable
 class ShowsQueuing(Protocol):
     """A kind whose own status tells that it waits in a queue."""
 
@@ -115,3 +151,10 @@ class ShowsQueuing(Protocol):
 
         None where the status says so already. `now_text` is RFC 3339.
         """
+
+
+def stoppable(extension: JobExtension, manifest: Mapping[str, Any]) -> bool:
+    """Whether the job can be stopped once it runs: what cannot is never a victim."""
+    if not isinstance(extension, Suspendable):
+        return False
+    return not isinstance(extension, SometimesStoppable) or extension.stoppable(manifest)

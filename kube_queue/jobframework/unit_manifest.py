@@ -16,9 +16,15 @@ from kube_queue.api.names import (
 from kube_queue.api.quota import queue_for
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
-from kube_queue.api.units import is_preemptible, preemptible_problem, quota_label, unit_name
+from kube_queue.api.units import (
+    invalid_reason,
+    is_preemptible,
+    preemptible_problem,
+    quota_label,
+    unit_name,
+)
 from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
-from kube_queue.jobframework.extension import PodSet
+from kube_queue.jobframework.extension import PodSet, Warns
 from kube_queue.jobframework.priority import JobPriority, job_priority
 from kube_queue.jobframework.requests import Asked, asked
 from kube_queue.jobframework.surroundings import Surroundings
@@ -142,7 +148,7 @@ class _Wish:
         self.priority = priority
         self.warnings = priority.warnings
         if problem:
-            news = Emit(Reason.INVALID_REQUEST, problem, warning=True)
+            news = Emit(invalid_reason(problem), problem, warning=True)
             self.warnings = (news, *self.warnings)
 
 
@@ -156,6 +162,10 @@ def _wish(view: JobView, surroundings: Surroundings) -> _Wish:
     except InvalidInput as error:
         problem = str(error)[:_LONGEST_PROBLEM]
     wish = _Wish(found, problem, job_priority(view, pod_sets, surroundings))
+    extension = view.extension
+    if isinstance(extension, Warns):
+        said = extension.warnings(view.manifest)
+        wish.warnings += tuple(Emit(reason, message, warning=True) for reason, message in said)
     odd = preemptible_problem(view.labels)
     if odd:
         wish.warnings = (*wish.warnings, Emit(Reason.INVALID_JOB, odd, warning=True))

@@ -54,7 +54,7 @@ def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
         extension=extension,
         manifest=manifest,
         ref=JobRef(
-            extension.resource.api_version,
+            _api_version(extension, manifest),
             extension.resource.kind,
             text(metadata, "namespace"),
             text(metadata, "name"),
@@ -67,6 +67,16 @@ def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
         foreign=somebody_elses(manifest, state),
         released_before=section(metadata, "annotations").get(JOB_HAS_ENQUEUED_ANNOTATION) == "true",
     )
+
+
+def _api_version(extension: JobExtension, manifest: Mapping[str, Any]) -> str:
+    """The version the job was read in: an owner reference by one that is not served is an orphan's.
+
+    Objects of built-in kinds come without it in a list.
+    """
+    written = text(manifest, "apiVersion")
+    same_group = written.rpartition("/")[0] == extension.resource.group
+    return written if written and same_group else extension.resource.api_version
 
 
 def _moment(written: str) -> int:

@@ -47,6 +47,7 @@ TOLD_AS_EVENT: Final = SHORTAGES | {
     Reason.NO_QUEUE,
     Reason.NO_TREE,
     Reason.INVALID_REQUEST,
+    Reason.INVALID_MIN_RESOURCES,
 }
 
 
