@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+
+import yaml
 
 from e2e import skips
-from e2e.backends.base import Backend, BackendFailed, Lasting, Unavailable
+from e2e.backends.base import CONFIG_FLAG, Backend, BackendFailed, Lasting, Unavailable
 from e2e.backends.embedded import EmbeddedBackend
 from e2e.backends.kind import KindBackend
 from e2e.backends.kubernetes import KubernetesBackend
@@ -28,8 +32,18 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 
 async def play(backend: Backend, scenario: Scenario) -> str:
     """Play one scenario on a fresh cluster; an empty answer means that it held."""
+    with tempfile.TemporaryDirectory(prefix="kube-queue-e2e-") as folder:
+        flags: tuple[str, ...] = ()
+        if scenario.settings:
+            config = Path(folder) / "settings.yaml"
+            config.write_text(yaml.safe_dump(dict(scenario.settings)), encoding="utf-8")
+            flags = (CONFIG_FLAG, str(config))
+        return await _play(backend, scenario, flags)
+
+
+async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) -> str:
     try:
-        cluster = await backend.start(environment=scenario.environment, flags=scenario.flags)
+        cluster = await backend.start(environment=scenario.environment, flags=flags)
     except BackendFailed as failed:
         return str(failed)
     try:

@@ -59,7 +59,7 @@ def job(
     cpu: str,
     *,
     seconds: float = 600,
-    memory: str = "1Mi",
+    memory: str = "16Mi",
     namespace: str = "default",
     priority: int | None = None,
     parallelism: int = 1,

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from e2e.world import World
@@ -17,13 +17,16 @@ _REGISTER: dict[str, Scenario] = {}
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scenario: its number, its promise in one sentence, and how it is played."""
+    """One scenario: its number, its promise in one sentence, and how it is played.
+
+    `settings` are what a settings file of kube-queue says, by group.
+    """
 
     number: str
     promise: str
     play: Play
     environment: Mapping[str, str] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     within: float = 90.0
 
@@ -33,7 +36,7 @@ def scenario(
     promise: str,
     *,
     environment: Mapping[str, str] | None = None,
-    flags: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
     needs: frozenset[str] = frozenset(),
     within: float = 90.0,
 ) -> Callable[[Play], Play]:
@@ -43,7 +46,7 @@ def scenario(
         if number in _REGISTER:
             raise ValueError(f"scenario {number} is registered twice")
         _REGISTER[number] = Scenario(
-            number, promise, play, dict(environment or {}), flags, needs, within
+            number, promise, play, dict(environment or {}), dict(settings or {}), needs, within
         )
         return play
 

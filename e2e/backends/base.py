@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+CONFIG_FLAG = "--config"
+"""A flag of every back end: the settings file that our processes are given."""
+
 
 class RunningCluster(Protocol):
     """A cluster with kube-queue in it."""
@@ -28,7 +31,10 @@ class Backend(Protocol):
     async def start(
         self, *, environment: Mapping[str, str], flags: tuple[str, ...]
     ) -> RunningCluster:
-        """A fresh cluster serves. Raises BackendFailed."""
+        """A fresh cluster serves; `flags` are flags of `local up` with their values.
+
+        Raises BackendFailed.
+        """
 
 
 class BackendFailed(Exception):

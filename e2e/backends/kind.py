@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 
 from e2e.backends.base import BackendFailed, Unavailable
-from e2e.backends.kubernetes import KubernetesCluster
-from kube_queue.api.errors import AlreadyExists, KubeQueueError, NotFound
+from e2e.backends.kubernetes import KubernetesCluster, local_options, prepared
+from kube_queue.api.errors import KubeQueueError, NotFound
+from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
     EVENTS,
@@ -34,12 +35,13 @@ from kube_queue.api.types import (
     PODS,
     QUEUE_UNITS,
     QUEUES,
+    RESOURCE_QUOTAS,
     TFJOBS,
     ResourceType,
 )
 from kube_queue.app.kubernetes import GenuineCluster, node_manifests, operator_schemes
-from kube_queue.app.local import LOCAL_EXTENSIONS, LocalOptions
-from kube_queue.app.permissions import SERVICE_ACCOUNTS
+from kube_queue.app.local import LOCAL_EXTENSIONS
+from kube_queue.app.permissions import apply, token_of
 from kube_queue.app.supervisor import ChildFailed
 from kube_queue.controlplane.api import Api
 from kube_queue.controlplane.cluster import ADMIN, ControlPlane, Shape, binaries_for
@@ -60,13 +62,18 @@ WIPED_WITHIN = 60.0
 POLL_SECONDS = 0.2
 
 _PLAYED = {"kwok.x-k8s.io/node": "fake"}
-_TOKEN_SECONDS = 24 * 3600
-_BINDINGS = ResourceType(
-    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False
-)
 _KEPT_NAMESPACES = frozenset({"default", "kubeflow", "local-path-storage"})
 # Jobs first: what they own goes with them.
-_WIPED = (TFJOBS, JOBS, QUEUE_UNITS, ELASTIC_QUOTA_TREES, QUEUES, PODS, EVENTS)
+_WIPED = (
+    TFJOBS,
+    JOBS,
+    QUEUE_UNITS,
+    ELASTIC_QUOTA_TREES,
+    QUEUES,
+    RESOURCE_QUOTAS,
+    PODS,
+    EVENTS,
+)
 
 
 def check_machine() -> None:
@@ -190,9 +197,7 @@ class KindBackend:
         """The run's cluster, as empty as at first, with our processes. Raises BackendFailed."""
         said: list[str] = []
         directory = Path(self._folder.name)
-        options = LocalOptions(
-            directory / "kubeconfig", controller_flags=flags, environment=environment
-        )
+        options = local_options(directory / "kubeconfig", environment, flags)
         try:
             cluster = self._cluster or await self._set_up(said)
             try:
@@ -246,14 +251,8 @@ class KindBackend:
         beside = Shape(nodes=nodes, operator=operator_schemes(LOCAL_EXTENSIONS))
         binaries = await binaries_for(beside, lambda line: print(line, flush=True))
         plane = self._plane = KindPlane(Path(self._folder.name), beside, binaries, said.append)
-        cluster = GenuineCluster(plane, said.append)
-        try:
-            await cluster.serve()
-            await together(cluster.populate(), cluster.install())
-        finally:
-            await cluster.stop()
-        self._cluster = cluster
-        return cluster
+        self._cluster = await prepared(plane, said)
+        return self._cluster
 
 
 async def _something_left(client: Client) -> bool:
@@ -293,32 +292,18 @@ async def _administrator(client: Client) -> str:
     account = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": ADMIN, "namespace": "kube-system"},
+        "metadata": {"name": ADMIN, "namespace": TREE_NAMESPACE},
     }
+    group = "rbac.authorization.k8s.io"
     binding = {
-        "apiVersion": _BINDINGS.api_version,
-        "kind": _BINDINGS.kind,
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
         "metadata": {"name": ADMIN},
-        "roleRef": {
-            "apiGroup": _BINDINGS.group,
-            "kind": "ClusterRole",
-            "name": "cluster-admin",
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": ADMIN, "namespace": "kube-system"}],
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": ADMIN, "namespace": TREE_NAMESPACE}],
     }
-    with contextlib.suppress(AlreadyExists):
-        await client.create(SERVICE_ACCOUNTS, account, "kube-system")
-    with contextlib.suppress(AlreadyExists):
-        await client.create(_BINDINGS, binding)
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": _TOKEN_SECONDS},
-    }
-    answer = await client.create_subresource(
-        SERVICE_ACCOUNTS, "kube-system", ADMIN, "token", request
-    )
-    return str(answer["status"]["token"])
+    await apply(client, (account, binding))
+    return await token_of(client, ADMIN, TREE_NAMESPACE)
 
 
 def _where(path: Path) -> tuple[str, str]:

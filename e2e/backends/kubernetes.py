@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
-from e2e.backends.base import BackendFailed
+from e2e.backends.base import CONFIG_FLAG, BackendFailed
 from kube_queue.api.errors import KubeQueueError
 from kube_queue.app.kubernetes import GenuineCluster, node_manifests, operator_schemes
 from kube_queue.app.local import LOCAL_EXTENSIONS, LocalOptions
@@ -88,7 +89,7 @@ class KubernetesBackend:
             if self._cluster is None:
                 self._cluster = await self._set_up(said)
             cluster = self._cluster
-            options = self._options(environment, flags)
+            options = local_options(self.directory / "kubeconfig", environment, flags)
             shutil.rmtree(self.directory / "etcd", ignore_errors=True)
             shutil.copytree(self.directory / "snapshot", self.directory / "etcd")
             try:
@@ -115,29 +116,41 @@ class KubernetesBackend:
         shape = Shape(nodes=nodes, operator=operator, audit=AUDIT_POLICY)
         binaries = await binaries_for(shape, lambda line: print(line, flush=True))
         plane = ControlPlane(self.directory, shape, binaries, said.append)
-        cluster = GenuineCluster(plane, said.append)
-        try:
-            await cluster.serve()
-            await together(cluster.populate(), cluster.install())
-        finally:
-            await cluster.stop()
+        cluster = await prepared(plane, said)
         (self.directory / "etcd").rename(self.directory / "snapshot")
         return cluster
 
-    def _options(self, environment: Mapping[str, str], flags: tuple[str, ...]) -> LocalOptions:
-        words = list(flags)
-        kubeconfig = self.directory / "kubeconfig"
-        if _EXTENSIONS_FLAG not in words:
-            return LocalOptions(kubeconfig, controller_flags=flags, environment=environment)
-        at = words.index(_EXTENSIONS_FLAG)
-        extensions = words[at + 1]
-        del words[at : at + 2]
-        return LocalOptions(
-            kubeconfig,
-            controller_flags=tuple(words),
-            environment=environment,
-            enabled_extensions=extensions,
-        )
+
+async def prepared(
+    plane: ControlPlane, said: list[str], *more: Callable[[ControlPlane], Coroutine[Any, Any, None]]
+) -> GenuineCluster:
+    """A cluster with everything installed was there, and has stopped; it can be started again.
+
+    `more` is what a back end installs besides. Raises ControlPlaneError, KubeQueueError.
+    """
+    cluster = GenuineCluster(plane, said.append)
+    try:
+        await cluster.serve()
+        await together(cluster.populate(), cluster.install(), *(each(plane) for each in more))
+    finally:
+        await cluster.stop()
+    return cluster
+
+
+def local_options(
+    kubeconfig: Path, environment: Mapping[str, str], flags: tuple[str, ...]
+) -> LocalOptions:
+    """What `local up` makes of these flags."""
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    extensions = given.pop(_EXTENSIONS_FLAG, LOCAL_EXTENSIONS)
+    config = given.pop(CONFIG_FLAG, None)
+    return LocalOptions(
+        kubeconfig,
+        controller_flags=tuple(word for pair in given.items() for word in pair),
+        environment=environment,
+        enabled_extensions=extensions,
+        config=None if config is None else Path(config),
+    )
 
 
 def _runs(pid: int) -> bool:

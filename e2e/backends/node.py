@@ -9,22 +9,21 @@ go by, are left alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from e2e.backends.base import BackendFailed, Unavailable
-from e2e.backends.kubernetes import KubernetesBackend, KubernetesCluster
-from kube_queue.api.errors import AlreadyExists, Forbidden, Invalid
-from kube_queue.api.types import PODS, ResourceType
+from e2e.backends.kubernetes import KubernetesBackend, KubernetesCluster, prepared
+from kube_queue.api.errors import Forbidden, Invalid
+from kube_queue.api.types import PODS
 from kube_queue.app.kubernetes import GenuineCluster, operator_schemes
 from kube_queue.app.local import LOCAL_EXTENSIONS
+from kube_queue.app.permissions import apply
 from kube_queue.controlplane import debian
-from kube_queue.controlplane.cluster import Shape, binaries_for
+from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 from kube_queue.controlplane.node import NodePlane, node_count, node_kit
-from kube_queue.controlplane.together import together
 from kube_queue.kube.client import Client
 from kube_queue.kube.connection import connect
 
@@ -35,26 +34,9 @@ POLL_SECONDS = 0.1
 
 _GROUP = "admissionregistration.k8s.io"
 _NAME = "images-that-are-here"
-_KINDS = {
-    "MutatingAdmissionPolicy": ResourceType(
-        _GROUP, "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", False
-    ),
-    "MutatingAdmissionPolicyBinding": ResourceType(
-        _GROUP, "v1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", False
-    ),
-}
 _NEVER_PULL = (
     "Object{spec: Object.spec{containers: object.spec.containers.map(c, "
     'Object.spec.containers{name: c.name, imagePullPolicy: "Never"})}}'
-)
-# Less than this and runc cannot even start a container. What a pod asks for stays as it is.
-_LEAST = "16Mi"
-_ENOUGH_TO_START = (
-    "Object{spec: Object.spec{containers: object.spec.containers"
-    '.filter(c, c.?resources.limits["memory"].hasValue())'
-    f'.filter(c, quantity(c.resources.limits["memory"]).isLessThan(quantity("{_LEAST}")))'
-    ".map(c, Object.spec.containers{name: c.name, resources: "
-    f'Object.spec.containers.resources{{limits: {{"memory": "{_LEAST}"}}}}}})}}}}'
 )
 _POLICY: tuple[dict[str, Any], ...] = (
     {
@@ -75,8 +57,10 @@ _POLICY: tuple[dict[str, Any], ...] = (
                 ]
             },
             "mutations": [
-                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": each}}
-                for each in (_NEVER_PULL, _ENOUGH_TO_START)
+                {
+                    "patchType": "ApplyConfiguration",
+                    "applyConfiguration": {"expression": _NEVER_PULL},
+                }
             ],
         },
     },
@@ -123,23 +107,16 @@ class NodeBackend(KubernetesBackend):
         binaries = await binaries_for(shape, _say)
         kit = await node_kit(self.directory / "images", _say)
         plane = NodePlane(self.directory, shape, binaries, said.append)
-        cluster = GenuineCluster(plane, said.append)
-        try:
-            await cluster.serve()
-            await together(cluster.populate(), cluster.install(), _install_policy(plane))
-        finally:
-            await cluster.stop()
+        cluster = await prepared(plane, said, _install_policy)
         plane.kit, plane.nodes = kit, node_count(CPUS)
         (self.directory / "etcd").rename(self.directory / "snapshot")
         return cluster
 
 
-async def _install_policy(plane: NodePlane) -> None:
+async def _install_policy(plane: ControlPlane) -> None:
     client = await connect(str(plane.kubeconfig()))
     try:
-        for manifest in _POLICY:
-            with contextlib.suppress(AlreadyExists):
-                await client.create(_KINDS[manifest["kind"]], manifest)
+        await apply(client, _POLICY)
     finally:
         await client.close()
 

@@ -5,6 +5,7 @@ holds annotated jobs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -71,7 +72,7 @@ async def install_accounts(client: Client) -> None:
 
     The namespace kube-queue must exist. Raises ApiError, ConnectionLost.
     """
-    await _apply(client, "rbac.yaml")
+    await apply(client, manifests.load("rbac.yaml"))
 
 
 async def install_policy(client: Client) -> bool:
@@ -80,7 +81,7 @@ async def install_policy(client: Client) -> bool:
     Raises ApiError, ConnectionLost.
     """
     try:
-        await _apply(client, "admission-policy.yaml")
+        await apply(client, manifests.load("admission-policy.yaml"))
     except NotFound:
         return False
     return True
@@ -122,7 +123,7 @@ async def policy_in_force(client: Client) -> None:
         raise ServerFault(500, "Timeout", problem) from None
 
 
-async def token_of(client: Client, account: str) -> str:
+async def token_of(client: Client, account: str, namespace: str = QUEUE_NAMESPACE) -> str:
     """A token that speaks for this account. Raises ApiError, ConnectionLost."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
@@ -130,19 +131,20 @@ async def token_of(client: Client, account: str) -> str:
         "spec": {"expirationSeconds": TOKEN_SECONDS},
     }
     answer = await client.create_subresource(
-        SERVICE_ACCOUNTS, QUEUE_NAMESPACE, account, "token", request
+        SERVICE_ACCOUNTS, namespace, account, "token", request
     )
     return str(answer["status"]["token"])
 
 
-async def _apply(client: Client, name: str) -> None:
-    for manifest in manifests.load(name):
+async def apply(client: Client, documents: Iterable[Mapping[str, Any]]) -> None:
+    """These accounts, rights and policies stand as written. Raises ApiError, ConnectionLost."""
+    for manifest in documents:
         metadata = manifest["metadata"]
         resource, namespace = _KINDS[manifest["kind"]], metadata.get("namespace", "")
         try:
-            await client.create(resource, manifest, namespace)
+            await client.create(resource, dict(manifest), namespace)
         except AlreadyExists:
-            await client.patch(resource, namespace, metadata["name"], manifest)
+            await client.patch(resource, namespace, metadata["name"], dict(manifest))
 
 
 async def _holds(client: Client) -> bool:
