@@ -58,9 +58,9 @@ class Place:
 
 
 class Waiter:
-    """One waiting unit with its place; ``group`` is None while it is held outside the lanes."""
+    """One waiting unit with its place; ``group`` is None while it is in no lane."""
 
-    __slots__ = ("cooling_until", "due_at", "group", "hold", "key", "place", "unit")
+    __slots__ = ("cooling_until", "due_at", "group", "hold", "kept", "key", "place", "unit")
 
     def __init__(self, unit: Unit, place: Place) -> None:
         self.unit = unit
@@ -68,10 +68,18 @@ class Waiter:
         self.place = place
         self.group: Group | None = None
         self.hold: Hold | None = place.hold
+        """Why it has no turn now, None if only the quota can be the reason."""
+        self.kept: Hold | None = None
+        """Why somebody keeps it from its turns, until he says otherwise."""
         self.due_at = unit.requeue_at / 1_000_000
         """Not before then; seconds since the epoch, 0 = at any time."""
         self.cooling_until = 0.0
         """Until then no try, because a write failed; seconds since the epoch, 0 = none."""
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether it may be tried when its turn comes."""
+        return not self.cooling_until and self.kept is None
 
 
 class Group:

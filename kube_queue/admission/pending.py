@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kube_queue.admission.holds import cooling, no_queue, too_early
+from kube_queue.admission.holds import Hold, cooling, no_queue, too_early
 from kube_queue.admission.lanes import NO_CURSOR, Group, Lane, Line, Place, Waiter, key_of
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
 from kube_queue.admission.policies import Choice, effective_policy, notice
@@ -19,6 +19,7 @@ from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy, Queue
+from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
 Backoff = tuple[int, float]
@@ -58,6 +59,7 @@ class PendingQueues:
             inherited = self._backoff_of(former)
             self.remove(unit.uid)
             waiter = Waiter(unit, place)
+            waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:
                 self._set_timer(waiter.cooling_until, waiter)
@@ -75,7 +77,7 @@ class PendingQueues:
         else:
             self._forget_unserved(waiter)
         if _counts(waiter) and waiter.place.leaf is not None:
-            self._ledger.ask(waiter.place.leaf, waiter.unit.request, -1)
+            self._ledger.ask(waiter.place.leaf, waiter.place.request, -1)
         self._leave(waiter)
         return True
 
@@ -87,9 +89,29 @@ class PendingQueues:
         waiter = self._waiters[uid]
         waiter.cooling_until = until
         self._set_timer(until, waiter)
-        if waiter.group is not None and not waiter.group.lane.line.scan.keeps_cooling_in_lane:
+        if waiter.group is not None and not waiter.group.lane.line.scan.keeps_held_in_lane:
             self._leave(waiter)
             waiter.hold = cooling(until)
+
+    def hold(self, uid: str, why: Hold) -> None:
+        """The waiting unit has no turn until ``unhold``, whatever happens to it meanwhile.
+
+        Under Block it stays the head; elsewhere others pass. KeyError: it does not wait.
+        """
+        waiter = self._waiters[uid]
+        waiter.kept = why
+        group = waiter.group
+        if group is not None and not group.lane.line.scan.keeps_held_in_lane:
+            self._leave(waiter)
+        if group is not None or waiter.hold is None:
+            waiter.hold = why
+
+    def unhold(self, uid: str) -> None:
+        """The unit has its turns again; nothing happens if it does not wait or was not held."""
+        waiter = self._waiters.get(uid)
+        if waiter is not None and waiter.kept is not None:
+            waiter.kept = None
+            self._resume(waiter)
 
     def waiter(self, uid: str) -> Waiter | None:
         """The waiting unit with its place."""
@@ -117,7 +139,7 @@ class PendingQueues:
         else:
             self._unserved.setdefault(place.queue, {})[waiter.unit.uid] = None
         if _counts(waiter) and place.leaf is not None:
-            self._ledger.ask(place.leaf, waiter.unit.request, 1)
+            self._ledger.ask(place.leaf, place.request, 1)
         self._settle_in(waiter, inherited)
 
     def _settle_in(self, waiter: Waiter, inherited: Backoff | None = None) -> None:
@@ -128,19 +150,22 @@ class PendingQueues:
         state = self._queues.get(place.queue)
         if state is None:
             waiter.hold = no_queue(place.queue)
+        elif waiter.kept is not None and not state.keeps_held_in_lane:
+            waiter.hold = waiter.kept
         elif waiter.due_at:
             waiter.hold = too_early(waiter.due_at)
             self._set_timer(waiter.due_at, waiter)
-        elif waiter.cooling_until and not state.keeps_cooling_in_lane:
+        elif waiter.cooling_until and not state.keeps_held_in_lane:
             waiter.hold = cooling(waiter.cooling_until)
         else:
+            waiter.hold = waiter.kept
             self._join(waiter, self._lane_for(state, place.leaf), inherited)
 
     def _join(self, waiter: Waiter, lane: Lane, inherited: Backoff | None) -> None:
-        unit, line = waiter.unit, lane.line
-        group = lane.groups.get((unit.request, unit.preemptible))
+        line, kind = lane.line, (waiter.place.request, waiter.unit.preemptible)
+        group = lane.groups.get(kind)
         if group is None:
-            group = self._new_group(lane, unit, inherited)
+            group = self._new_group(lane, kind, inherited)
         waiter.group = group
         group.units.add(waiter.key)
         group.head = group.units.first
@@ -152,12 +177,13 @@ class PendingQueues:
             self._deferred.pop(group, None)
             self.turns.call(line, lane.rank)
 
-    def _new_group(self, lane: Lane, unit: Unit, inherited: Backoff | None) -> Group:
+    def _new_group(
+        self, lane: Lane, kind: tuple[ResourceVector, bool], inherited: Backoff | None
+    ) -> Group:
         self._serial += 1
-        demand = self._ledger.demand(unit.request, unit.preemptible)
-        group = Group(lane, unit.request, unit.preemptible, demand, self._serial)
-        group.exceeds = self._ledger.never_fits(lane.leaf, unit.request, unit.preemptible)
-        lane.groups[unit.request, unit.preemptible] = group
+        group = Group(lane, *kind, self._ledger.demand(*kind), self._serial)
+        group.exceeds = self._ledger.never_fits(lane.leaf, *kind)
+        lane.groups[kind] = group
         if inherited is not None and lane.line.scan.backs_off and group.exceeds is None:
             group.attempts, group.until = inherited
             group.deferred = True
@@ -292,6 +318,20 @@ class PendingQueues:
                 if not freed.isdisjoint(dimensions(group.demand)):
                     self._open(group)
 
+    def look_again(
+        self, leaf: str, concerned: Callable[[Group], bool] = lambda group: True
+    ) -> None:
+        """Units charged to the leaf whose ``concerned`` groups do not fit are tried once more.
+
+        For events that change the answer without giving quota back; a backoff is waited out.
+        """
+        for lane in self._lanes.get(leaf, ()):
+            asleep = [group for group in lane.groups.values() if group.watched is not None]
+            for group in filter(concerned, asleep):
+                lane.unwatch(group)
+                if lane.line.scan.reopened(lane.line, group):
+                    self.turns.call(lane.line, lane.rank)
+
     def reshared(self, leaf: str) -> None:
         """The leaf's usage changed, and with it the rank of its lanes."""
         for lane in self._lanes.get(leaf, ()):
@@ -310,6 +350,7 @@ class PendingQueues:
             self._queues[name] = QueueState(state.queue, state.policy, state.cursor)
         for former, inherited in zip(waiters, backoffs, strict=True):
             waiter = Waiter(former.unit, place(former.unit))
+            waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:
                 self._set_timer(waiter.cooling_until, waiter)
@@ -356,9 +397,13 @@ class PendingQueues:
             waiter.due_at = 0.0
         if waiter.cooling_until and waiter.cooling_until <= now:
             waiter.cooling_until = 0.0
+        self._resume(waiter)
+
+    def _resume(self, waiter: Waiter) -> None:
         if waiter.group is None:
             self._settle_in(waiter)
         else:
+            waiter.hold = waiter.kept
             self.turns.call(waiter.group.lane.line, waiter.group.lane.rank)
 
     def _means(self, item: Waiter | Group, moment: float) -> bool:
@@ -388,7 +433,6 @@ def _stays(former: Waiter, unit: Unit, place: Place) -> bool:
     old = former.unit
     return (
         former.place == place
-        and old.request is unit.request
         and old.preemptible == unit.preemptible
         and old.requeue_at == unit.requeue_at
         and (old.active, old.invalid) == (unit.active, unit.invalid)

@@ -62,8 +62,9 @@ class Scan(ABC):
     """Whether every lane of the queue is a line of its own."""
     backs_off = False
     """Whether a failed try keeps the unit from tries that no release asked for."""
-    keeps_cooling_in_lane = False
-    """Whether a unit whose write failed keeps its place in front of others meanwhile."""
+    keeps_held_in_lane = False
+    """Whether a unit that has no turn for a while (a failed write, a promise) keeps its place in
+    front of others meanwhile."""
 
     @abstractmethod
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
@@ -246,7 +247,7 @@ class BlockScan(Scan):
     """Only the head of each lane."""
 
     per_lane = True
-    keeps_cooling_in_lane = True
+    keeps_held_in_lane = True
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         return group.exceeds is None and group.lane.order.first == key
@@ -261,7 +262,7 @@ class BlockScan(Scan):
         for lane in line.lanes.values():
             head = lane.order.first if lane.order else None
             waiter = line.waiters[head[3]] if head is not None else None
-            if head is None or waiter is None or waiter.group is None or waiter.cooling_until:
+            if waiter is None or waiter.group is None or head is None or not waiter.has_turns:
                 self._watch_only(lane, None)
                 return None
             if waiter.group.watched is None or waiter.group.has_room:

@@ -32,9 +32,9 @@ class QueueState:
         return line.cursor if line is not None else self._cursor
 
     @property
-    def keeps_cooling_in_lane(self) -> bool:
-        """Whether a unit whose write failed keeps its place in front of others meanwhile."""
-        return scan_of(self.policy).keeps_cooling_in_lane
+    def keeps_held_in_lane(self) -> bool:
+        """Whether a unit that has no turn for a while keeps its place in front of others."""
+        return scan_of(self.policy).keeps_held_in_lane
 
     def line_for(self, leaf: str, waiters: Mapping[str, Waiter]) -> Line:
         """The line that units of this leaf stand in."""
