@@ -21,7 +21,7 @@ from kube_queue.admission.decisions import Bound, Shortage
 from kube_queue.admission.limits import effective_min, scaled
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.quota import QuotaNode, QuotaTree
-from kube_queue.api.resources import ResourceVector
+from kube_queue.api.resources import EMPTY, ResourceVector
 
 Demand = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
 """By bound, the (resource, amount) pairs a unit is held against on every node of its chain."""
@@ -142,6 +142,7 @@ class QuotaLedger:
         self._nodes: dict[str, LedgerNode] = {}
         self._chains: dict[str, tuple[LedgerNode, ...]] = {}
         self._charges: dict[str, Charge] = {}
+        self._unmanaged: dict[str, ResourceVector] = {}
         self._demands: dict[tuple[ResourceVector, bool], Demand] = {}
         self._asked_of_min: set[str] = set()
         self._counts_preemptible = False
@@ -153,13 +154,14 @@ class QuotaLedger:
         self,
         tree: QuotaTree | None,
         oversell_rate: float = 1.0,
-        home: Callable[[str, Charge], str | None] | None = None,
+        home: Callable[[str, Charge], Charge] | None = None,
     ) -> None:
-        """The limits are this tree's and every charge counts where ``home`` says.
+        """The limits are this tree's and every charge is what ``home`` says.
 
-        ``home`` gets uid and charge and names the leaf's path, None = nowhere in this tree; without
-        it a charge stays on its path. Limits are floor(amount x rate), the rate taken as the
-        decimal it prints as, so 0.7 of 10 is 7. Sums of waiting requests start at zero.
+        ``home`` gets uid and charge and answers with the charge in this tree, leaf None = it counts
+        nowhere; without it a charge stays as it is. Limits are floor(amount x rate), the rate taken
+        as the decimal it prints as, so 0.7 of 10 is 7. Sums of waiting requests start at zero, and
+        so do those of pods without a unit.
         """
         # Every demand is compiled anew: what a unit is held against depends on the tree.
         self._rate = Fraction(str(oversell_rate))
@@ -171,10 +173,10 @@ class QuotaLedger:
         for path, node in self._nodes.items():
             parent = node.quota.parent
             self._chains[path] = (node, *(self._chains[parent] if parent is not None else ()))
+        self._unmanaged.clear()
         charges, self._charges = self._charges, {}
         for uid, charge in charges.items():
-            leaf = home(uid, charge) if home is not None else charge.leaf
-            self.charge(uid, leaf, charge.request, charge.preemptible)
+            self.charge(uid, *(home(uid, charge) if home is not None else charge))
         self.changed = dict.fromkeys(self._nodes)
 
     def _compile(self, tree: QuotaTree) -> dict[str, LedgerNode]:
@@ -235,6 +237,23 @@ class QuotaLedger:
         for node in self._chains[charge.leaf]:
             node.add(demand, sign)
             self.changed[node.path] = None
+
+    def set_unmanaged(self, leaf: str, held: ResourceVector) -> None:
+        """Pods that no unit stands for hold exactly this in the leaf. KeyError: no such leaf.
+
+        It counts against max like a charge, and neither as a job nor against min.
+        """
+        former = self._unmanaged.pop(leaf, EMPTY)
+        if held:
+            self._unmanaged[leaf] = held
+        for node in self._chains[leaf]:
+            node.add(((_MAX, former.items),), -1)
+            node.add(((_MAX, held.items),), 1)
+            self.changed[node.path] = None
+
+    def unmanaged(self, leaf: str) -> ResourceVector:
+        """What pods that no unit stands for hold in the leaf."""
+        return self._unmanaged.get(leaf, EMPTY)
 
     def _note(self, uid: str, former: Charge | None) -> None:
         if self._journal is not None:

@@ -11,6 +11,8 @@ from kube_queue.admission.explain import Explanation, Waiting, levels, why
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.place import Places, TreePlaces
+from kube_queue.admission.running import Running
+from kube_queue.admission.runtimes import RunTimes
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy
@@ -31,6 +33,9 @@ class Answers:
         self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
         self._counts = HeldCounts()
+        self.running = Running()
+        """Who holds quota, assumed admissions included."""
+        self.run_times = RunTimes()
 
     def unit(self, uid: str) -> Unit | None:
         """The unit as last seen."""

@@ -28,11 +28,14 @@ from __future__ import annotations
 from kube_queue.admission.cycle import cycle
 from kube_queue.admission.decisions import Admit, Decision
 from kube_queue.admission.ledger import Charge
-from kube_queue.admission.place import TreePlaces
+from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.admission.policies import backoff
+from kube_queue.admission.running import Held
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy, Queue
 from kube_queue.api.quota import QuotaTree
+from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit
 from kube_queue.cache.answers import Answers
 from kube_queue.cache.known import Assumption, Known
@@ -42,25 +45,50 @@ class Cache(Answers):
     """Everything the queue controller remembers; belongs to one event loop."""
 
     def __init__(
-        self, *, default_policy: Policy = Policy.ROUND, oversell_rate: float = 1.0
+        self,
+        *,
+        default_policy: Policy = Policy.ROUND,
+        oversell_rate: float = 1.0,
+        reclaim: ReclaimPolicy = ReclaimPolicy.ANY,
+        preemption: PreemptionPolicy = PreemptionPolicy.NEVER,
     ) -> None:
         super().__init__(default_policy)
         self._rate = oversell_rate
         self._tree: QuotaTree | None = None
+        self._unmanaged: dict[tuple[str, str], ResourceVector] = {}
+        self._reclaim, self._preemption = reclaim, preemption
 
     # --- what was seen --------------------------------------------------------------------------
 
-    def tree_seen(self, tree: QuotaTree | None) -> None:
-        """This tree is in effect; None: there is none. Every unit is where it belongs in it."""
-        if tree is not None and self._tree is not None and _same_quotas(tree, self._tree):
+    def tree_seen(self, tree: QuotaTree | None, places: Places | None = None) -> None:
+        """These quotas are in effect; None: there are none. Every unit is where it belongs.
+
+        ``places`` says where that is and what is charged there; without it the tree does.
+        """
+        same = tree is not None and self._tree is not None and _same_quotas(tree, self._tree)
+        if same and places is None:
             self._tree = tree
             return
         self._tree = tree
-        self._places = TreePlaces(tree)
+        self._places = places if places is not None else TreePlaces(tree)
         self.ledger.set_tree(tree, self._rate, self._home)
+        for (quota, namespace), held in self._unmanaged.items():
+            self._charge_unmanaged(quota, namespace, held)
         self.pending.rebuild(self._places.place)
         for known in self._known.values():
+            self._hold(known)
             self._count(known)
+
+    def unmanaged_seen(self, quota: str, namespace: str, held: ResourceVector) -> None:
+        """Live pods that no unit stands for hold this much in the leaf that label (or, where it
+        is empty, namespace) leads to.
+        """
+        former = self._unmanaged.pop((quota, namespace), EMPTY)
+        if held:
+            self._unmanaged[quota, namespace] = held
+        leaf = self._charge_unmanaged(quota, namespace, held - former)
+        if leaf is not None and former.highest(held) is not held:
+            self.pending.released(Charge(leaf, former, True))
 
     def queue_seen(self, queue: Queue) -> None:
         """The Queue is as it says; units that waited for it are in it."""
@@ -103,6 +131,7 @@ class Cache(Answers):
             if isinstance(decision, Admit):
                 known = self._known[decision.uid]
                 known.assumed = Assumption(decision.resource_version)
+                self._hold(known, now)
                 self._mark(self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED))
         return decisions
 
@@ -152,7 +181,8 @@ class Cache(Answers):
             self.pending.remove(unit.uid)
             leaf = self._places.leaf(unit)
             before = self.ledger.held(unit.uid)
-            former = self.ledger.charge(unit.uid, leaf, unit.held, unit.preemptible)
+            held = self._places.held(unit)
+            former = self.ledger.charge(unit.uid, leaf, held, unit.preemptible)
             if former is not None:
                 self.pending.released(former)
             if leaf is not None and self.ledger.held(unit.uid) is not before:
@@ -163,15 +193,41 @@ class Cache(Answers):
                 self.pending.remove(unit.uid)
             else:
                 self.pending.put(unit, self._places.place(unit))
+        self._hold(known)
         self._count(known)
 
     def _release(self, uid: str) -> None:
+        self.running.remove(uid)
         charge = self.ledger.release(uid)
         if charge is not None:
             self.pending.released(charge)
 
-    def _home(self, uid: str, charge: Charge) -> str | None:
-        return self._places.leaf(self._known[uid].unit)
+    def _hold(self, known: Known, decided: float = 0.0) -> None:
+        """What the ledger is charged for the unit is what it is running with."""
+        unit = known.unit
+        charge = self.ledger.held(unit.uid)
+        if charge is None:
+            self.running.remove(unit.uid)
+            return
+        since = unit.allocated / 1_000_000 or decided
+        if not since:
+            before = self.running.get(unit.uid)
+            since = before.since if before is not None else unit.started / 1_000_000
+        self.running.put(Held(unit, charge.leaf, charge.request, since or unit.submitted / 1e6))
+
+    def _home(self, uid: str, former: Charge) -> Charge:
+        unit = self._known[uid].unit
+        assumed = self._known[uid].assumed is not None
+        request = self._places.request(unit) if assumed else self._places.held(unit)
+        return Charge(self._places.leaf(unit), request, former.preemptible)
+
+    def _charge_unmanaged(self, quota: str, namespace: str, more: ResourceVector) -> str | None:
+        """The leaf that these pods count in, and is charged so much more for them."""
+        node = self._tree.leaf_for(quota, namespace) if self._tree is not None else None
+        if node is None:
+            return None
+        self.ledger.set_unmanaged(node.path, self.ledger.unmanaged(node.path) + more)
+        return node.path
 
     def _count(self, known: Known) -> None:
         unit = known.unit

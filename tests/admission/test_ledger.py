@@ -126,7 +126,9 @@ def test_a_charge_whose_leaf_vanishes_is_kept_and_counts_again_when_it_is_back()
     homes = {True: LEAF, False: None}
     for there in (False, True):
         tree = one_quota(cpu="4") if there else a_tree(a_quota("root").over(a_quota("other")))
-        ledger.set_tree(tree, 1.0, lambda uid, charge, there=there: homes[there])
+        ledger.set_tree(
+            tree, 1.0, lambda uid, charge, there=there: charge._replace(leaf=homes[there])
+        )
         assert ledger.usage("root").used.get("cpu", 0) == (3000 if there else 0)
         assert "u" in ledger.charges
 

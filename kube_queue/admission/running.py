@@ -1,0 +1,124 @@
+"""Every unit that holds quota, by leaf, and in which order a leaf would give units up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kube_queue.admission.order import Key, SortedKeys
+from kube_queue.api.lifecycle import HOLDS_QUOTA
+from kube_queue.api.resources import ResourceVector
+from kube_queue.api.units import Unit
+
+
+class Held(NamedTuple):
+    """What one unit holds."""
+
+    unit: Unit
+    """As last seen: while its admission is only assumed its phase says that it waits."""
+    leaf: str | None
+    """Path of the leaf it is charged to; None while no leaf of the tree takes it."""
+    request: ResourceVector
+    """What the leaf is charged for it."""
+    since: float
+    """When quota was granted, in seconds since the epoch; for an admission that was not seen yet
+    the moment it was decided."""
+
+
+def may_leave(unit: Unit) -> bool:
+    """Whether an eviction is possible: it is seen to hold quota and nothing tells it to go yet."""
+    return (
+        unit.preemptible
+        and unit.evictable
+        and unit.active
+        and not unit.evicted
+        and unit.phase in HOLDS_QUOTA
+    )
+
+
+class Running:
+    """All holders of quota; those that are admitted and not seen to be yet are among them."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+        self._leaves: dict[str | None, _Leaf] = {}
+        self._leaving: set[str] = set()
+
+    def put(self, held: Held) -> None:
+        """The unit holds exactly this."""
+        self._out(held.unit.uid)
+        self._held[held.unit.uid] = held
+        leaf = self._leaves.get(held.leaf)
+        if leaf is None:
+            leaf = self._leaves[held.leaf] = _Leaf()
+        leaf.uids[held.unit.uid] = None
+        if self._is_victim(held):
+            leaf.victims.add(_key(held))
+
+    def remove(self, uid: str) -> None:
+        """The unit holds nothing."""
+        self._out(uid)
+        self._leaving.discard(uid)
+
+    def get(self, uid: str) -> Held | None:
+        """What the unit holds, None if nothing."""
+        return self._held.get(uid)
+
+    def leaving(self, uid: str, is_leaving: bool) -> None:
+        """An eviction of the unit was decided, or it came to nothing."""
+        held = self._held.get(uid)
+        if held is None or (uid in self._leaving) == is_leaving:
+            return
+        self._out(uid)
+        if is_leaving:
+            self._leaving.add(uid)
+        else:
+            self._leaving.remove(uid)
+        self.put(held)
+
+    def in_leaf(self, leaf: str | None) -> Iterable[Held]:
+        """Who holds quota of this leaf, in the order it was granted."""
+        known = self._leaves.get(leaf)
+        return [self._held[uid] for uid in known.uids] if known is not None else ()
+
+    def victims(self, leaf: str) -> Iterator[Held]:
+        """Who of this leaf could be evicted now: lowest priority first, then newest."""
+        known = self._leaves.get(leaf)
+        return (self._held[key[3]] for key in known.victims) if known is not None else iter(())
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._held.values())
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def _is_victim(self, held: Held) -> bool:
+        return may_leave(held.unit) and held.unit.uid not in self._leaving
+
+    def _out(self, uid: str) -> None:
+        held = self._held.pop(uid, None)
+        if held is None:
+            return
+        leaf = self._leaves[held.leaf]
+        del leaf.uids[uid]
+        if self._is_victim(held):
+            leaf.victims.remove(_key(held))
+        if not leaf.uids:
+            del self._leaves[held.leaf]
+
+
+class _Leaf:
+    """The holders of one leaf."""
+
+    __slots__ = ("uids", "victims")
+
+    def __init__(self) -> None:
+        self.uids: dict[str, None] = {}
+        self.victims = SortedKeys()
+
+
+def _key(held: Held) -> Key:
+    # Among units of one second the later submission is the newer one.
+    unit = held.unit
+    newness = (int(held.since) << 64) + unit.submitted
+    return unit.priority, -newness, unit.key, unit.uid
