@@ -7,7 +7,8 @@ from enum import IntEnum
 
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.reasons import Reason
-from kube_queue.api.resources import ResourceVector, format_amount
+from kube_queue.api.resource_quota import namespace_of
+from kube_queue.api.resources import ResourceVector, bound_of, format_amount
 
 
 class Bound(IntEnum):
@@ -66,13 +67,22 @@ class Shortage:
     def waits_for(self) -> str:
         """What has to happen before the unit is tried again."""
         if self.never_fits:
-            return f"it can never run until that {self._bound_name()} is raised or it asks for less"
+            bound = "hard limit" if self._quota else self._bound_name()
+            return f"it can never run until that {bound} is raised or it asks for less"
         if self.resource == MAX_JOBS:
             jobs = "job" if self.missing == 1 else "jobs"
             return f"waits until {self.missing} {jobs} in {self.path} end"
-        return (
-            f"waits until {self._amount(self.missing)} {self.resource} is released in {self.path}"
-        )
+        where = f"namespace {namespace_of(self.path)}" if self._quota else self.path
+        return f"waits until {self._amount(self.missing)} {self._what} is released in {where}"
+
+    @property
+    def _quota(self) -> str:
+        """The ResourceQuota whose bound this is, empty where a quota tree's is."""
+        return bound_of(self.resource)[0]
+
+    @property
+    def _what(self) -> str:
+        return bound_of(self.resource)[1]
 
     def _bound_name(self) -> str:
         return ("max", "min", "max-preemptible-jobs")[self.bound]
@@ -85,6 +95,12 @@ class Shortage:
         if self.resource == MAX_JOBS:
             what = "preemptible jobs" if self.bound is Bound.PREEMPTIBLE_JOBS else "jobs"
             return f"quota {self.path}: {self.used} {what} of {bound} {self.limit} are admitted"
+        if self._quota:
+            return (
+                f"ResourceQuota {namespace_of(self.path)}/{self._quota}: {self._what} requested "
+                f"{self._amount(self.requested)}, used {self._amount(self.used)}, "
+                f"hard {self._amount(self.limit)}"
+            )
         by = " by units that are not preemptible" if self.bound is Bound.MIN else ""
         return (
             f"quota {self.path}: {self.resource} requested {self._amount(self.requested)}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import Protocol
 
 from kube_queue.admission.holds import Hold
@@ -10,6 +11,7 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resource_quota import ResourceQuota, charge_of, leaf_of, refusal
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, invalid_reason
 
@@ -77,19 +79,9 @@ class TreePlaces:
         return unit.held
 
     def _hold(self, unit: Unit, leaf: str | None) -> Hold | None:
-        if unit.invalid:
-            reason = invalid_reason(unit.invalid)
-            return Hold(reason, unit.invalid, "waits until the field is mended")
-        if not unit.active:
-            return Hold(
-                Reason.NOT_ACTIVE, "held by spec.active=false", "waits until spec.active is true"
-            )
-        if unit.phase is Phase.TIMEOUT_BACKOFF:
-            return Hold(
-                Reason.BACKOFF,
-                unit.message or "its job did not start in time",
-                "waits until its phase is Enqueued again",
-            )
+        own = own_hold(unit)
+        if own is not None:
+            return own
         if self._tree is None:
             return Hold(
                 Reason.NO_TREE,
@@ -100,6 +92,79 @@ class TreePlaces:
             return Hold(
                 Reason.NO_QUOTA,
                 self._tree.no_leaf_because(unit.quota, unit.namespace),
-                "waits for a quota tree that has a leaf for it",
+                self._tree.how_to_get_a_leaf(unit.quota, unit.namespace),
             )
         return None
+
+
+class ResourceQuotaPlaces:
+    """The places of units where the ResourceQuotas of a job's namespace are its quota.
+
+    ``quotas`` has those of every namespace, each in the order of their names; a namespace that
+    is not in it has none. ``known`` tells whether the namespace has its leaf in the ledger.
+    """
+
+    def __init__(
+        self, quotas: Mapping[str, tuple[ResourceQuota, ...]], known: Container[str]
+    ) -> None:
+        self._quotas = quotas
+        self._known = known
+
+    def leaf(self, unit: Unit) -> str | None:
+        """See Places; the label that names a quota is of no effect."""
+        return leaf_of(unit.namespace) if unit.namespace in self._known else None
+
+    def queue(self, unit: Unit, leaf: str | None) -> str:
+        """See Places."""
+        return unit.queue or leaf or ""
+
+    def place(self, unit: Unit) -> Place:
+        """See Places."""
+        leaf = self.leaf(unit)
+        return Place(self.queue(unit, leaf), leaf, self._hold(unit, leaf), self.request(unit))
+
+    def request(self, unit: Unit) -> ResourceVector:
+        """See Places."""
+        return charge_of(self._quotas.get(unit.namespace, ()), unit.asked_pods)
+
+    def held(self, unit: Unit) -> ResourceVector:
+        """See Places."""
+        return charge_of(self._quotas.get(unit.namespace, ()), unit.held_pods)
+
+    def _hold(self, unit: Unit, leaf: str | None) -> Hold | None:
+        own = own_hold(unit)
+        if own is not None:
+            return own
+        refused = refusal(self._quotas.get(unit.namespace, ()), unit.asked_pods)
+        if refused:
+            return Hold(
+                Reason.INVALID_FOR_RESOURCE_QUOTA,
+                refused,
+                "waits until the job's pods say it, a LimitRange says it for them, or the quota "
+                "no longer asks for it",
+            )
+        if leaf is None:
+            return Hold(
+                Reason.NO_QUOTA,
+                f"the ResourceQuotas of namespace {unit.namespace} are not known yet",
+                "waits until they are read",
+            )
+        return None
+
+
+def own_hold(unit: Unit) -> Hold | None:
+    """What the unit itself says against a try, whatever the quotas are."""
+    if unit.invalid:
+        reason = invalid_reason(unit.invalid)
+        return Hold(reason, unit.invalid, "waits until the field is mended")
+    if not unit.active:
+        return Hold(
+            Reason.NOT_ACTIVE, "held by spec.active=false", "waits until spec.active is true"
+        )
+    if unit.phase is Phase.TIMEOUT_BACKOFF:
+        return Hold(
+            Reason.BACKOFF,
+            unit.message or "its job did not start in time",
+            "waits until its phase is Enqueued again",
+        )
+    return None

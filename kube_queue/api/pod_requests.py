@@ -7,7 +7,7 @@ replaces cpu, memory and hugepages; then overhead is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
@@ -31,24 +31,36 @@ def pod_request(
     namespace's LimitRange), ``runtime_overhead`` for an absent ``overhead`` (the RuntimeClass).
     Raises InvalidManifest or InvalidQuantity with the field's path, which starts with ``path``.
     """
-    steady = EMPTY
-    sidecars = EMPTY
-    peak = EMPTY
-    for where, container in _containers(pod_spec, "containers", path):
-        steady += _container_request(container, where, container_defaults)
-    for where, container in _containers(pod_spec, "initContainers", path):
-        asked = _container_request(container, where, container_defaults)
-        if container.get("restartPolicy") == "Always":
-            sidecars += asked
-            peak = peak.highest(sidecars)
-        else:
-            peak = peak.highest(sidecars + asked)
-    total = (steady + sidecars).highest(peak)
+    total = _of_containers(
+        pod_spec,
+        path,
+        lambda container, where: _container_request(container, where, container_defaults),
+    )
     total = _with_pod_level(total, pod_spec.get("resources"), f"{path}.resources")
     overhead = pod_spec.get("overhead")
     if overhead is None:
         return total + runtime_overhead
     return total + ResourceVector.parse(overhead, f"{path}.overhead")
+
+
+def pod_limits(pod_spec: Mapping[str, Any], path: str = "spec") -> ResourceVector:
+    """The sum of the limits of one pod of this spec, as a ResourceQuota charges them.
+
+    Pod-level limits replace the containers'; overhead adds to what is limited at all. Raises
+    InvalidManifest or InvalidQuantity with the field's path, which starts with ``path``.
+    """
+    total = _of_containers(pod_spec, path, _container_limits)
+    amounts = dict(total.items)
+    resources = pod_spec.get("resources")
+    if isinstance(resources, Mapping):
+        for name, amount in _amounts(resources.get("limits"), f"{path}.resources.limits").items():
+            if _is_pod_level(name):
+                amounts[name] = amount
+    overhead = ResourceVector.parse(pod_spec.get("overhead"), f"{path}.overhead")
+    for name, amount in overhead.items:
+        if amounts.get(name):
+            amounts[name] += amount
+    return ResourceVector.of(amounts)
 
 
 def limit_range_defaults(limit_ranges: Iterable[Mapping[str, Any]]) -> ResourceVector:
@@ -71,6 +83,27 @@ def limit_range_defaults(limit_ranges: Iterable[Mapping[str, Any]]) -> ResourceV
     return ResourceVector.of(found)
 
 
+def _of_containers(
+    pod_spec: Mapping[str, Any],
+    path: str,
+    asked_of: Callable[[Mapping[str, Any], str], ResourceVector],
+) -> ResourceVector:
+    """The most that is taken at once while the pod starts and runs."""
+    steady = EMPTY
+    sidecars = EMPTY
+    peak = EMPTY
+    for where, container in _containers(pod_spec, "containers", path):
+        steady += asked_of(container, where)
+    for where, container in _containers(pod_spec, "initContainers", path):
+        asked = asked_of(container, where)
+        if container.get("restartPolicy") == "Always":
+            sidecars += asked
+            peak = peak.highest(sidecars)
+        else:
+            peak = peak.highest(sidecars + asked)
+    return (steady + sidecars).highest(peak)
+
+
 def _containers(
     pod_spec: Mapping[str, Any], field: str, path: str
 ) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -84,6 +117,15 @@ def _containers(
         if not isinstance(container, Mapping):
             raise InvalidManifest("a container is expected", where)
         yield where, container
+
+
+def _container_limits(container: Mapping[str, Any], path: str) -> ResourceVector:
+    resources = container.get("resources")
+    if resources is None:
+        return EMPTY
+    if not isinstance(resources, Mapping):
+        raise InvalidManifest("a map with requests and limits is expected", f"{path}.resources")
+    return ResourceVector.parse(resources.get("limits"), f"{path}.resources.limits")
 
 
 def _container_request(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from kube_queue.api.names import QUEUE_NAME_ANNOTATION, TREE_NAMESPACE
+from kube_queue.api.names import QUEUE_NAME_ANNOTATION, QUOTA_LABELS, TREE_NAMESPACE
 
 _LONGEST_QUEUE_NAME: Final = 63
 _HASH_LENGTH: Final = 8
@@ -38,6 +38,9 @@ class QuotaNode:
     lend_limit: Mapping[str, int] | None = None
     """How much of min others may borrow, by resource; None where nothing is declared, and then,
     as for resources it does not list, everything may be borrowed."""
+    each_bound_alone: bool = False
+    """Whether usage above one bound keeps out only what asks for that resource, as a ResourceQuota
+    does; else a node above a bound admits nothing at all until it is below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,16 @@ class QuotaTree:
         if quota_name in self._by_name:
             return f"elastic quota {quota_name} has children: the label has to name a leaf"
         return f"no elastic quota is called {quota_name}"
+
+    def how_to_get_a_leaf(self, quota_name: str, namespace: str) -> str:
+        """What to do about ``no_leaf_because``."""
+        tree = f"ElasticQuotaTree {self.namespace}/{self.name}"
+        if quota_name:
+            return f"name a leaf of {tree} in label {QUOTA_LABELS[0]}, or add the leaf to the tree"
+        return (
+            f"list {namespace} in the namespaces of a leaf of {tree}, "
+            f"or name a leaf in the job's label {QUOTA_LABELS[0]}"
+        )
 
     def chain(self, path: str) -> tuple[str, ...]:
         """The paths from this node up to the root, both included. KeyError: no such node."""

@@ -19,6 +19,8 @@ MILLI_RESOURCES: Final = frozenset({"cpu", "requests.cpu", "limits.cpu"})
 """Resources counted in thousandths; every other resource is counted in whole units."""
 
 _BINARY_RESOURCES: Final = ("memory", "ephemeral-storage", "storage", "hugepages-")
+_OF_QUOTA: Final = ":"
+"""Stands neither in the name of an object nor in that of a resource."""
 _CACHED_TEXTS: Final = 16_384
 
 
@@ -204,8 +206,21 @@ def parse_limit(name: str, value: object, path: str = "") -> int:
     return quantity.milli(down=True) if name in MILLI_RESOURCES else quantity.whole(down=True)
 
 
+def bound_name(quota: str, key: str) -> str:
+    """The name of one bound of a ResourceQuota as a resource of its own: ``quota:key``."""
+    return intern(f"{quota}{_OF_QUOTA}{key}")
+
+
+def bound_of(name: str) -> tuple[str, str]:
+    """The ResourceQuota and the key a resource stands for; the first is empty for any other."""
+    quota, _, key = name.rpartition(_OF_QUOTA)
+    return quota, key
+
+
 def format_amount(name: str, amount: int) -> str:
     """The canonical quantity of an amount in the resource's unit: ``3``, ``500m``, ``4Gi``."""
+    if _OF_QUOTA in name:
+        name = bound_of(name)[1]
     if name in MILLI_RESOURCES:
         return str(Quantity(amount * 10**6))
     binary = name.rpartition(".")[2].startswith(_BINARY_RESOURCES)

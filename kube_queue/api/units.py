@@ -8,7 +8,7 @@ error here: it keeps its place, says why in ``invalid``, and is held.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from sys import intern
 from typing import Any, Final
@@ -28,6 +28,7 @@ from kube_queue.api.names import (
     QUOTA_LABELS,
 )
 from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.pod_shapes import PodGroups, shapes_of_admissions, shapes_of_pod_sets
 from kube_queue.api.preemption import preemptor_in
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import EMPTY, ResourceVector
@@ -102,6 +103,11 @@ class Unit:
     ended: int = 0
     """When its job ended, by condition Finished; 0 unless the phase is Succeed or Failed."""
 
+    asked_pods: PodGroups = ()
+    """The pods behind ``request``; only where quotas count by them (see ``shaped_unit``)."""
+    held_pods: PodGroups = ()
+    """The pods behind ``held``, likewise."""
+
     @property
     def key(self) -> str:
         """``namespace/name``."""
@@ -170,6 +176,19 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         checks=_checks(status.get("admissionChecks")),
         ended=_since(status, UnitCondition.FINISHED) if phase in FINISHED else 0,
     )
+
+
+def shaped_unit(obj: Mapping[str, Any]) -> Unit:
+    """As ``project_unit``, with the shapes of its pods, which ResourceQuotas count by."""
+    unit = project_unit(obj)
+    spec = mapping_of(obj.get("spec"))
+    asked = shapes_of_pod_sets(
+        spec.get("podSet"), unit.request, text_of(spec.get("priorityClassName"))
+    )
+    held: PodGroups = ()
+    if unit.phase in HOLDS_QUOTA:
+        held = shapes_of_admissions(mapping_of(obj.get("status")).get("admissions"), asked)
+    return replace(unit, asked_pods=asked, held_pods=held)
 
 
 def quota_label(labels: Mapping[str, Any]) -> str:
