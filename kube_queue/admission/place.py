@@ -89,11 +89,9 @@ class TreePlaces:
                 "waits for an ElasticQuotaTree",
             )
         if leaf is None:
-            return Hold(
-                Reason.NO_QUOTA,
-                self._tree.no_leaf_because(unit.quota, unit.namespace),
-                self._tree.how_to_get_a_leaf(unit.quota, unit.namespace),
-            )
+            because = self._tree.no_leaf_because(unit.quota, unit.namespace)
+            remedy = self._tree.how_to_get_a_leaf(unit.quota, unit.namespace)
+            return Hold(Reason.NO_QUOTA, f"{because}; {remedy}", "waits until it has a leaf")
         return None
 
 
