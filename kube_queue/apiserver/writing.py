@@ -232,7 +232,18 @@ def patch(world: World, call: Call) -> Response:
         lambda text: _patch_invalid(call, text),
     )
     check_types(world, call.kind, new)
+    _check_same_object(call.kind, record, metadata)
     return _finish(world, call, chosen, _Change(record, old, new, warnings))
+
+
+def _check_same_object(kind: Kind, record: Record, metadata: Object) -> None:
+    # To a patch a uid is a field like any other, and one that never changes; to PUT and DELETE it
+    # says which object is meant.
+    check_preconditions(kind, record, "", metadata.get("resourceVersion", ""))
+    uid = metadata.get("uid", "")
+    if uid and uid != record.uid:
+        problem = field_invalid("metadata.uid", uid, "field is immutable")
+        raise invalid(kind.group, kind.kind, record.name, [problem])
 
 
 def _patch_invalid(call: Call, text: str) -> StatusError:

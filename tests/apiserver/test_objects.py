@@ -136,7 +136,8 @@ async def test_a_custom_object_is_only_replaced_at_a_stated_version(local_units:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"uid": "another"}, 409),
+        ({"uid": "another"}, 422),
+        ({"uid": "another", "resourceVersion": "1"}, 409),
         ({"resourceVersion": "1"}, 409),
         ({"resourceVersion": "x"}, 422),
     ],
