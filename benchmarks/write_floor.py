@@ -23,7 +23,7 @@ from benchmarks.kueue_load import finish_patch, namespace, places, quota_path, s
 from kube_queue.admission.decisions import Admit
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.app.child import run_loop
-from kube_queue.controller.effects import admission_patch
+from kube_queue.controller.unit_patches import admission_patch
 from kube_queue.controller.records import unit_record
 from kube_queue.kube.client import Client
 

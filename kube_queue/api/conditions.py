@@ -29,6 +29,15 @@ class UnitCondition(StrEnum):
     REQUEUED = "Requeued"
 
 
+GIVEN_BACK: Final = (
+    UnitCondition.EVICTED,
+    UnitCondition.QUOTA_RESERVED,
+    UnitCondition.ADMITTED,
+    UnitCondition.PODS_READY,
+)
+"""What is no longer true of a unit once its quota went back."""
+
+
 class QueueCondition(StrEnum):
     """The condition types of a Queue."""
 
@@ -74,6 +83,22 @@ def set_condition(
             result.append({**old, **fresh})
     if not placed:
         result.append(fresh)
+    return result
+
+
+def withdrawn(
+    conditions: Iterable[Mapping[str, Any]] | None,
+    types: Iterable[str],
+    reason: str,
+    message: str,
+    now_text: str,
+) -> list[dict[str, Any]]:
+    """A new list in which those of `types` that were true are false; absent ones stay absent."""
+    result = [dict(each) for each in conditions or ()]
+    true = {each.get("type") for each in result if each.get("status") == "True"}
+    for kind in types:
+        if kind in true:
+            result = set_condition(result, kind, False, reason, message, now_text)
     return result
 
 

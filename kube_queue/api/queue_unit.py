@@ -115,6 +115,8 @@ class RequeueState(WireModel):
     """How often so far."""
     requeue_at: Time | None = None
     """Not to be tried before this moment."""
+    backoffs: Count = 0
+    """How often in a row it had to stay away for a while; the while doubles every time."""
 
 
 class Admission(WireModel):

@@ -1,4 +1,4 @@
-"""Carries decisions out: one patch of status for each admitted unit, and what its answer means.
+"""Carries decisions out: one patch of status for each unit, and what its answer means.
 
 ::
 
@@ -10,22 +10,33 @@
                  ├─ nothing the decision rests on has changed ──▶ patch again, new version
                  └─ anything else ──▶ forget: quota returned, the unit is decided anew
 
+    Evict ──▶ patch(uid, resourceVersion) ──▶ done: the job side suspends the job
+                 │ Conflict
+                 ▼
+              read the unit again
+                 ├─ it still holds quota and was not told ──▶ patch again, new version
+                 └─ anything else ──▶ nothing: the watch tells
+
+Where the Queue has admission checks that apply to the unit, Admit writes phase Reserved and asks
+them; what they answer is followed up in queueing.checks.
+
 The quota of an assumed unit is returned only when it is certain that the unit does not hold it: as
 long as the outcome is unknown (no answer, or a server's fault) the write is repeated, and its
-precondition makes the repetition harmless.
+precondition makes the repetition harmless. An eviction that is refused for good is told to the
+cache, which then no longer counts on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from kube_queue.admission.decisions import Admit, Decision, Requeue
-from kube_queue.api.conditions import UnitCondition, rfc3339, set_condition
+from kube_queue.admission.decisions import Admit, Decision, Evict, Requeue
+from kube_queue.api.admission_checks import Check, applying, selective
 from kube_queue.api.errors import (
     Conflict,
     ConnectionLost,
@@ -34,20 +45,27 @@ from kube_queue.api.errors import (
     ServerFault,
     TooManyRequests,
 )
-from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
+from kube_queue.api.lifecycle import HOLDS_QUOTA
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
-from kube_queue.controller.records import UnitRecord, conditions_manifest, unit_record
+from kube_queue.controller.evicting import NotEvictable, eviction
+from kube_queue.controller.records import UnitRecord, labels_of, unit_record
+from kube_queue.controller.steps import (
+    CONFLICTS,
+    KeepsChanging,
+    Step,
+    record_event,
+    take_step,
+    write_key,
+)
+from kube_queue.controller.unit_patches import admission_patch, reservation_patch
 from kube_queue.kube.client import Client
-from kube_queue.kube.events import EventRecorder, EventType, ObjectRef
-from kube_queue.kube.patches import merge_patch
+from kube_queue.kube.events import EventRecorder
 from kube_queue.kube.writes import Done, Failed, Lane, Outcome, WriteScheduler
 from kube_queue.observability.meters import Meters
 
-CONFLICTS: Final = 5
-"""Times one admission is written again after a change that does not concern it."""
 UNKNOWN_PAUSE: Final = 2.0
 """Seconds until a write of unknown outcome is repeated, after the write scheduler gave up."""
 
@@ -69,6 +87,16 @@ class Means:
     clock: Callable[[], float]
     record: Callable[[str, str], UnitRecord | None]
     """A unit by namespace and name, as its informer keeps it."""
+    checks: Callable[[str], tuple[Check, ...] | None]
+    """The admission checks of a Queue by name; None: there is no such Queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The unit holds its quota since this version, and waits for these checks."""
+
+    version: str
+    checks: tuple[str, ...] = ()
 
 
 class Effects:
@@ -101,6 +129,8 @@ class Effects:
         for decision in decisions:
             if isinstance(decision, Admit):
                 self._admit(decision)
+            elif isinstance(decision, Evict):
+                self._evict(decision)
             elif isinstance(decision, Requeue):
                 requeued += 1
         if requeued:
@@ -126,7 +156,7 @@ class Effects:
         self._write(decision, unit)
 
     def _write(self, decision: Admit, unit: Unit) -> None:
-        async def send(client: Client) -> str:
+        async def send(client: Client) -> _Written:
             return await self._carry_out(client, decision, unit)
 
         def done(outcome: Outcome) -> None:
@@ -134,27 +164,42 @@ class Effects:
 
         self._means.writes.submit(Lane.ADMIT, write_key(unit), send, done)
 
-    async def _carry_out(self, client: Client, decision: Admit, unit: Unit) -> str:
-        """The resourceVersion at which the unit holds its quota. Raises DecideAgain."""
+    async def _carry_out(self, client: Client, decision: Admit, unit: Unit) -> _Written:
+        """The unit holds its quota. Raises DecideAgain."""
+        checks = self._means.checks(decision.queue)
+        if checks is None:
+            raise DecideAgain(f"Queue {decision.queue} is gone")
+        names = applying(checks, {})
         record = self._means.record(unit.namespace, unit.name)
-        if record is None or not _same_question(record.unit, unit):
-            record = unit_record(await client.get(QUEUE_UNITS, unit.namespace, unit.name))
+        if record is None or selective(checks) or not _same_question(record.unit, unit):
+            record, names = await self._read(client, unit, checks)
         for _ in range(CONFLICTS):
             if record.uid == unit.uid and record.unit.phase in HOLDS_QUOTA:
-                return record.resource_version
+                return _Written(record.resource_version, names)
             if not _same_question(record.unit, unit):
                 raise DecideAgain(f"{unit.key} changed while it was being admitted")
-            patch = admission_patch(record, decision, self._means.clock())
+            now = self._means.clock()
+            if names:
+                patch = reservation_patch(record, decision, names, now)
+            else:
+                patch = admission_patch(record, decision, now)
             try:
                 written = await client.patch(
                     QUEUE_UNITS, unit.namespace, unit.name, patch, subresource="status"
                 )
             except Conflict:
                 self._means.meters.attempt("conflict")
-                record = unit_record(await client.get(QUEUE_UNITS, unit.namespace, unit.name))
+                record, names = await self._read(client, unit, checks)
             else:
-                return str(written["metadata"]["resourceVersion"])
+                return _Written(str(written["metadata"]["resourceVersion"]), names)
         raise DecideAgain(f"{unit.key} keeps changing while it is being admitted")
+
+    async def _read(
+        self, client: Client, unit: Unit, checks: tuple[Check, ...]
+    ) -> tuple[UnitRecord, tuple[str, ...]]:
+        """The unit as it is, and the checks that apply to its labels, which nobody keeps."""
+        obj = await client.get(QUEUE_UNITS, unit.namespace, unit.name)
+        return unit_record(obj), applying(checks, labels_of(obj))
 
     def _ended(self, decision: Admit, unit: Unit, outcome: Outcome) -> None:
         if self._stopped:
@@ -185,18 +230,20 @@ class Effects:
         else:
             self._write(decision, unit)
 
-    def _admitted(self, decision: Admit, unit: Unit, version: str) -> None:
+    def _admitted(self, decision: Admit, unit: Unit, written: _Written) -> None:
         means = self._means
-        now = means.clock()
-        means.cache.confirm(unit.uid, version)
-        means.meters.attempt("admitted")
-        kind = unit.job.kind if unit.job is not None else ""
-        means.meters.admitted(unit.queue, kind, now - unit.submitted / 1e6)
+        means.cache.confirm(unit.uid, written.version)
         seen = means.record(unit.namespace, unit.name)
-        if seen is not None and seen.resource_version == version:
+        if seen is not None and seen.resource_version == written.version:
             means.meters.lagged(0.0)
         elif seen is not None:
             self._answered[unit.uid] = asyncio.get_running_loop().time()
+        if written.checks:
+            means.meters.attempt("reserved")
+            said = f"Quota {decision.leaf} is reserved until {', '.join(written.checks)} answer"
+            record_event(means.events, unit, "Normal", Reason.QUOTA_RESERVED, said)
+            return
+        measure_admission(means.meters, unit, means.clock())
         said = f"Admitted to quota {decision.leaf} from queue {unit.queue}"
         record_event(means.events, unit, "Normal", Reason.SCHEDULED, said)
         _log.debug("unit admitted", unit=unit.key, queue=unit.queue, quota=decision.leaf)
@@ -210,68 +257,59 @@ class Effects:
             _log.warning("an admission was refused", unit=unit.key, problem=str(error))
         means.cache.forget(decision.uid, means.clock())
 
+    # --- evictions ------------------------------------------------------------------------------
 
-def write_key(unit: Unit) -> tuple[str, str, str]:
-    """The key under which every write of a unit waits its turn: one object, one at a time."""
-    return QUEUE_UNITS.plural, unit.namespace, unit.name
+    def _evict(self, decision: Evict) -> None:
+        """Told to leave by its decision's words; whatever else it is by then stays as it is."""
+        record = self._means.record(decision.namespace, decision.name)
+        if record is None or record.uid != decision.uid:
+            return  # gone: what it held went back with it
 
+        async def send(client: Client) -> Step | None:
+            known = self._means.record(decision.namespace, decision.name) or record
+            return await take_step(
+                client,
+                known if known.uid == decision.uid else record,
+                lambda found: eviction(
+                    found, decision.reason, decision.message, self._means.clock()
+                ),
+            )
 
-def unit_reference(unit: Unit) -> ObjectRef:
-    """The unit as Events name it."""
-    return ObjectRef(QUEUE_UNITS.api_version, QUEUE_UNITS.kind, unit.namespace, unit.name, unit.uid)
+        def done(outcome: Outcome) -> None:
+            self._eviction_ended(decision, record.unit, outcome)
 
+        self._means.writes.submit(Lane.EVICT, write_key(record.unit), send, done)
 
-def admission_patch(record: UnitRecord, decision: Admit, now: float) -> dict[str, Any]:
-    """The one write that admits a unit: phase, quota per pod set, conditions, reason and message.
+    def _eviction_ended(self, decision: Evict, unit: Unit, outcome: Outcome) -> None:
+        if self._stopped:
+            return
+        if isinstance(outcome, Done):
+            if isinstance(step := outcome.result, Step) and step.said is not None:
+                told = step.said
+                record_event(self._means.events, unit, told.type, told.reason, told.message)
+                _log.info("unit evicted", unit=unit.key, reason=str(decision.reason))
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, NotFound):
+            return
+        elif isinstance(outcome, Failed) and not _unknown(outcome.error):
+            if not isinstance(outcome.error, NotEvictable):
+                _log.warning("an eviction was refused", unit=unit.key, problem=str(outcome.error))
+            self._means.cache.eviction_failed(decision.uid)
+        else:
+            # Also where another write of this unit took the place of this one.
+            asyncio.get_running_loop().call_later(UNKNOWN_PAUSE, self._evict_again, decision)
+            return
+        self._settled()
 
-    It fits only this very unit at this very version.
-    """
-    unit = record.unit
-    at = rfc3339(now)
-    message = f"Admitted to quota {decision.leaf}."
-    conditions: list[dict[str, Any]] = [*conditions_manifest(record.conditions)]
-    for type_, reason in (
-        (UnitCondition.QUOTA_RESERVED, Reason.QUOTA_RESERVED),
-        (UnitCondition.ADMITTED, Reason.ADMITTED),
-    ):
-        conditions = set_condition(conditions, type_, True, reason, message, at)
-    if unit.evicted:
-        # An eviction is over once the unit is admitted anew; left True it would evict again.
-        conditions = set_condition(
-            conditions, UnitCondition.EVICTED, False, Reason.ADMITTED, message, at
-        )
-    status = {
-        "phase": Phase.DEQUEUED.value,
-        "reason": Reason.ADMITTED.value,
-        "message": message,
-        "lastUpdateTime": at,
-        "lastAllocateTime": at,
-        "admissions": _admissions(record, decision),
-        "conditions": conditions,
-    }
-    return merge_patch(unit.uid, unit.resource_version, {"status": status})
-
-
-def record_event(
-    events: EventRecorder, unit: Unit, type_: EventType, reason: Reason, message: str
-) -> None:
-    """An event on the unit and, where it has one, on its job."""
-    events.record(unit_reference(unit), type_, reason, message)
-    if unit.job is not None:
-        events.record(unit.job, type_, reason, message)
+    def _evict_again(self, decision: Evict) -> None:
+        if not self._stopped:
+            self._evict(decision)
 
 
-def _admissions(record: UnitRecord, decision: Admit) -> list[Mapping[str, Any]]:
-    if record.pod_sets and record.unit.request == decision.request:
-        return [
-            {
-                "name": pod_set.name or "main",
-                "replicas": pod_set.count,
-                "resources": pod_set.total.manifest(),
-            }
-            for pod_set in record.pod_sets
-        ]
-    return [{"name": "main", "replicas": 1, "resources": decision.request.manifest()}]
+def measure_admission(meters: Meters, unit: Unit, now: float) -> None:
+    """One more unit was admitted, so long after its job was submitted."""
+    meters.attempt("admitted")
+    kind = unit.job.kind if unit.job is not None else ""
+    meters.admitted(unit.queue, kind, now - unit.submitted / 1e6)
 
 
 def _same_question(seen: Unit, decided: Unit) -> bool:
@@ -285,4 +323,4 @@ def _same_question(seen: Unit, decided: Unit) -> bool:
 
 
 def _unknown(error: KubeQueueError) -> bool:
-    return isinstance(error, (ConnectionLost, ServerFault, TooManyRequests))
+    return isinstance(error, (ConnectionLost, ServerFault, TooManyRequests, KeepsChanging))

@@ -1,24 +1,26 @@
 """What the informers of the queue side keep of an object, besides what admission decides by.
 
-Admission needs no pod sets and no conditions; writing its decision does. Both are kept only while a
-unit waits. Equal pod sets are shared, so 100,000 waiting units of 200 shapes hold 200 tuples; of
-conditions, which carry times, only the words are.
+Admission needs no pod sets and no conditions; writing its decision does. Pod sets are kept only
+while a unit waits, what concerns an admitted unit's way back only once it has left its queue,
+conditions until it ends. Equal pod sets are shared, so 100,000 waiting units of 200 shapes hold 200
+tuples; of conditions, which carry times, only the words are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from kube_queue.api.admission_checks import Check, checks_of
 from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.errors import InvalidInput
-from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.loose import mapping_of, text_of
 from kube_queue.api.queues import Queue, project_queue
 from kube_queue.api.quota import SeenTree, project_tree
@@ -41,6 +43,36 @@ class PodSet:
     total: ResourceVector
 
 
+class Answer(NamedTuple):
+    """What one admission check says about a unit, as status.admissionChecks has it."""
+
+    name: str
+    state: str
+    message: str
+    since: str
+
+    def manifest(self) -> dict[str, str]:
+        """The entry on the wire."""
+        entry = {"name": self.name, "state": self.state, "message": self.message}
+        return {**entry, "lastTransitionTime": self.since} if self.since else entry
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides how a unit that has left its queue goes on."""
+
+    requeues: int
+    """How often it went back so far."""
+    backoffs: int
+    """How often in a row it had to stay away from its queue for a while."""
+    pods: int | None
+    """Live pods of its job as the job side tells; None where it has not told."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Its labels; kept only while its admission checks run."""
+    answers: tuple[Answer, ...] = ()
+    """What its checks say; kept only while they run."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitRecord:
     """A unit as its informer keeps it."""
@@ -49,7 +81,9 @@ class UnitRecord:
     pod_sets: tuple[PodSet, ...]
     """Empty once the unit left its queue, and where they do not add up to its request."""
     conditions: Conditions
-    """Empty once the unit left its queue."""
+    """Empty once the unit has ended."""
+    standing: Standing | None = None
+    """None while it waits in its queue and once it has ended."""
 
     @property
     def namespace(self) -> str:
@@ -80,6 +114,8 @@ class QueueRecord:
     conditions: Conditions
     written: bytes
     """Digest of the status as it stands."""
+    checks: tuple[Check, ...] = ()
+    """What units have to pass between reservation and admission."""
 
     @property
     def namespace(self) -> str:
@@ -146,8 +182,10 @@ class TreeRecord:
 def unit_record(obj: Mapping[str, Any]) -> UnitRecord:
     """The record of a QueueUnit object; never raises on content."""
     unit = project_unit(obj)
-    if unit.phase in HOLDS_QUOTA or unit.phase in FINISHED:
+    if unit.phase in FINISHED:
         return UnitRecord(unit, (), ())
+    if unit.phase in HOLDS_QUOTA or unit.phase is Phase.TIMEOUT_BACKOFF:
+        return UnitRecord(unit, (), conditions_of(obj, unit.message), _standing(obj, unit.phase))
     return UnitRecord(
         unit,
         _pod_sets(mapping_of(obj.get("spec")).get("podSet"), unit.request),
@@ -157,7 +195,14 @@ def unit_record(obj: Mapping[str, Any]) -> UnitRecord:
 
 def queue_record(obj: Mapping[str, Any]) -> QueueRecord:
     """The record of a Queue object; never raises on content."""
-    return QueueRecord(project_queue(obj), conditions_of(obj), digest(obj.get("status")))
+    checks = checks_of(mapping_of(obj.get("spec")).get("admissionChecks"))
+    return QueueRecord(project_queue(obj), conditions_of(obj), digest(obj.get("status")), checks)
+
+
+def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
+    """The object's labels."""
+    labels = mapping_of(mapping_of(obj.get("metadata")).get("labels"))
+    return {name: text_of(value) for name, value in labels.items()}
 
 
 def tree_record(obj: Mapping[str, Any]) -> TreeRecord:
@@ -214,6 +259,33 @@ def _without_nulls(value: object) -> object:
     return value
 
 
+def _standing(obj: Mapping[str, Any], phase: Phase) -> Standing:
+    status = mapping_of(obj.get("status"))
+    requeued = mapping_of(status.get("requeueState"))
+    pods = status.get("podState")
+    told = mapping_of(pods)
+    standing = _shared_standing(
+        _count(requeued.get("count")),
+        _count(requeued.get("backoffs")),
+        None if pods is None else _count(told.get("running")) + _count(told.get("pending")),
+    )
+    if phase is not Phase.RESERVED:
+        return standing
+    answers = tuple(_answers(status.get("admissionChecks")))
+    return replace(standing, labels=tuple(labels_of(obj).items()), answers=answers)
+
+
+def _answers(entries: object) -> Iterator[Answer]:
+    for entry in map(mapping_of, entries if isinstance(entries, (list, tuple)) else ()):
+        name, state = text_of(entry.get("name")), text_of(entry.get("state"))
+        since = text_of(entry.get("lastTransitionTime"))
+        yield Answer(name, state, text_of(entry.get("message")), since)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
 def _moment(text: object) -> int:
     try:
         return parse_rfc3339(text_of(text))
@@ -244,6 +316,11 @@ def _condition(entry: Mapping[str, Any], message: str) -> tuple[str, str, str, s
     type_, status, reason, said, since = (text_of(entry.get(name)) for name in _CONDITION_FIELDS)
     said = message if said == message else said
     return intern(type_), intern(status), intern(reason), said, intern(since)
+
+
+@lru_cache(maxsize=_SHARED)
+def _shared_standing(requeues: int, backoffs: int, pods: int | None) -> Standing:
+    return Standing(requeues, backoffs, pods)
 
 
 @lru_cache(maxsize=_SHARED)

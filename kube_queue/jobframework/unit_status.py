@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kube_queue.api.conditions import UnitCondition, set_condition
+from kube_queue.api.conditions import GIVEN_BACK, UnitCondition, set_condition, withdrawn
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.jobframework.extension import Outcome
@@ -93,14 +93,7 @@ def pods_seen(pods: Pods, phase: Phase, now_text: str) -> dict[str, Any]:
 
 def requeued(unit: UnitView, reason: Reason, message: str, now_text: str) -> dict[str, Any]:
     """Enqueued again, holding nothing."""
-    conditions = unit.condition_list()
-    given_back = (
-        UnitCondition.EVICTED,
-        UnitCondition.QUOTA_RESERVED,
-        UnitCondition.ADMITTED,
-        UnitCondition.PODS_READY,
-    )
-    conditions = _withdrawn(conditions, given_back, reason, message, now_text)
+    conditions = withdrawn(unit.condition_list(), GIVEN_BACK, reason, message, now_text)
     conditions = set_condition(conditions, UnitCondition.REQUEUED, True, reason, message, now_text)
     return _status(
         Phase.ENQUEUED,
@@ -117,7 +110,7 @@ def finished(unit: UnitView, outcome: Outcome, now_text: str) -> dict[str, Any]:
     """Succeed or Failed, holding nothing, with the job's own words."""
     reason = Reason.JOB_SUCCEEDED if outcome.succeeded else Reason.JOB_FAILED
     message = ending(outcome)
-    conditions = _withdrawn(
+    conditions = withdrawn(
         unit.condition_list(),
         (UnitCondition.EVICTED, UnitCondition.PODS_READY),
         reason,
@@ -155,21 +148,6 @@ def _status(
             **fields,
         }
     }
-
-
-def _withdrawn(
-    conditions: list[dict[str, Any]],
-    types: Sequence[str],
-    reason: Reason,
-    message: str,
-    now_text: str,
-) -> list[dict[str, Any]]:
-    """The conditions with those of `types` that are true now false; absent ones stay absent."""
-    true = {each["type"] for each in conditions if each.get("status") == "True" and "type" in each}
-    for kind in types:
-        if kind in true:
-            conditions = set_condition(conditions, kind, False, reason, message, now_text)
-    return conditions
 
 
 def _pod_state(pods: Pods) -> dict[str, int]:

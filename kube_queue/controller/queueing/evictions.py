@@ -1,126 +1,76 @@
-"""Takes quota back from admitted units that may not keep it: their condition Evicted becomes True.
+"""A unit with spec.active=false gives its quota back, if its job can be stopped.
 
 ::
 
-    admitted and spec.active=false ──▶ read it again ─┬─ still so ──▶ patch(uid, resourceVersion)
-              ▲                                       └─ not so ───▶ nothing
-              └──────────────── Conflict ─────────────────────────────────┘
-
-Phase and quota stay as they are: the job side suspends the job and, once its pods are gone, moves
-the unit back to its queue. What is begun is carried through, even if spec.active is true again
-before the pods are gone: the unit then waits for its turn like any other.
+    spec.active=false    Reserved                      Enqueued at once: there is no job to stop
+                         Dequeued, Running             condition Evicted; the job side suspends the
+                                                       job and moves the unit once its pods are gone
+                           of a kind that cannot stop  refused: said on the unit, which goes on
+    true again           before its pods are gone      what is begun is carried through
+                         after a refusal               the refusal is no longer said
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-import structlog
-
-from kube_queue.api.conditions import UnitCondition, rfc3339, set_condition
-from kube_queue.api.errors import Conflict, NotFound
+from kube_queue.api.admission_checks import CheckState, Verdict, verdict
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.reasons import Reason
-from kube_queue.api.types import QUEUE_UNITS
-from kube_queue.api.units import Unit, project_unit
-from kube_queue.controller.effects import record_event, write_key
-from kube_queue.controller.records import UnitRecord, conditions_manifest, conditions_of
-from kube_queue.kube.client import Client
-from kube_queue.kube.events import EventRecorder
-from kube_queue.kube.informer import Informer
-from kube_queue.kube.patches import merge_patch
-from kube_queue.kube.workqueue import WorkQueue, run_workers
-from kube_queue.kube.writes import Lane, WriteScheduler
+from kube_queue.controller.evicting import NotEvictable, eviction
+from kube_queue.controller.records import UnitRecord
+from kube_queue.controller.steps import Said, Step
+from kube_queue.controller.unit_patches import words_patch
+from kube_queue.kube.writes import Lane
 
-WORKERS: Final = 16
 DEACTIVATED: Final = "spec.active is false: the job is stopped and waits until it is true again"
-
-# A unit whose quota is only reserved has no job to stop: whoever reserved it gives it back.
+REFUSED: Final = (
+    "spec.active is false, but jobs of this kind cannot be stopped once they run: it goes on and "
+    "keeps its quota"
+)
 _ADMITTED: Final = frozenset({Phase.DEQUEUED, Phase.RUNNING})
 
-_log = structlog.get_logger("controller.evictions")
 
-
-class Evictions:
-    """Every admitted unit with spec.active=false has Evicted=True, written once.
-
-    Reconciles by namespace and name; what a killed process left undone is found again in what the
-    informer lists.
-    """
-
-    def __init__(self, units: Informer[UnitRecord], clock: Callable[[], float]) -> None:
-        self._units = units
-        self._clock = clock
-        self._work: WorkQueue[tuple[str, str]] = WorkQueue()
-
-    def unit_changed(self, _old: UnitRecord | None, new: UnitRecord | None) -> None:
-        """An informer handler."""
-        if new is not None and has_to_leave(new.unit):
-            self._work.add((new.namespace, new.name))
-
-    async def run(self, writes: WriteScheduler, events: EventRecorder) -> None:
-        """Evict until cancelled."""
-
-        async def reconcile(key: tuple[str, str]) -> float | None:
-            return await self._reconcile(key, writes, events)
-
-        await run_workers(self._work, reconcile, WORKERS)
-
-    async def _reconcile(
-        self, key: tuple[str, str], writes: WriteScheduler, events: EventRecorder
-    ) -> float | None:
-        record = self._units.get(*key)
-        if record is None or not has_to_leave(record.unit):
+def leaving(record: UnitRecord, now: float) -> Step | None:
+    """What follows from spec.active, or from an eviction of a unit that has no job yet."""
+    unit = record.unit
+    if unit.phase is Phase.RESERVED:
+        if unit.active and not unit.evicted:
             return None
-        unit = record.unit
-
-        async def send(client: Client) -> bool:
-            return await self._evict(client, unit)
-
-        try:
-            written = await writes.write(Lane.EVICT, write_key(unit), send)
-        except Conflict:
-            return 0.0  # it changed between our look and our patch: look again
-        except NotFound:
-            return None
-        if written:
-            said = f"{Reason.DEACTIVATED}: {DEACTIVATED}"
-            record_event(events, unit, "Normal", Reason.EVICTED, said)
-            _log.info("unit evicted", unit=unit.key, reason=str(Reason.DEACTIVATED))
+        return eviction(record, *_why_reserved(record), now)
+    if unit.phase not in _ADMITTED or unit.evicted:
         return None
-
-    async def _evict(self, client: Client, seen: Unit) -> bool:
-        """Whether it was for us to write. Raises Conflict and NotFound."""
-        # Conditions of admitted units are not kept in memory; the present ones must not be lost.
-        obj = await client.get(QUEUE_UNITS, seen.namespace, seen.name)
-        unit = project_unit(obj)
-        if unit.uid != seen.uid or not has_to_leave(unit):
-            return False
-        patch = eviction_patch(obj, unit, self._clock())
-        await client.patch(QUEUE_UNITS, unit.namespace, unit.name, patch, subresource="status")
-        return True
-
-
-def has_to_leave(unit: Unit) -> bool:
-    """Whether the unit holds quota it may not keep and has not been told so."""
-    return not unit.active and not unit.evicted and unit.phase in _ADMITTED
+    refused = unit.reason == Reason.NOT_EVICTABLE and unit.message == REFUSED
+    if unit.active:
+        return _goes_on(record, now) if refused else None
+    try:
+        return eviction(record, Reason.DEACTIVATED, DEACTIVATED, now)
+    except NotEvictable:
+        if refused:
+            return None
+        said = Said("Warning", Reason.NOT_EVICTABLE, REFUSED)
+        patch = words_patch(record, Reason.NOT_EVICTABLE, REFUSED, now)
+        return Step(patch, Lane.PROGRESS, said)
 
 
-def eviction_patch(obj: Mapping[str, Any], unit: Unit, now: float) -> dict[str, Any]:
-    """The write that evicts a deactivated unit; it fits only this unit at this version."""
-    at = rfc3339(now)
-    status = {
-        "reason": Reason.DEACTIVATED.value,
-        "message": DEACTIVATED,
-        "lastUpdateTime": at,
-        "conditions": set_condition(
-            conditions_manifest(conditions_of(obj)),
-            UnitCondition.EVICTED,
-            True,
-            Reason.DEACTIVATED,
-            DEACTIVATED,
-            at,
-        ),
-    }
-    return merge_patch(unit.uid, unit.resource_version, {"status": status})
+def _goes_on(record: UnitRecord, now: float) -> Step:
+    running = record.unit.phase is Phase.RUNNING
+    reason, message = (
+        (Reason.PODS_READY, "the job runs") if running else (Reason.ADMITTED, "Admitted.")
+    )
+    return Step(words_patch(record, reason, message, now), Lane.PROGRESS)
+
+
+def _why_reserved(record: UnitRecord) -> tuple[Reason, str]:
+    unit = record.unit
+    if unit.active:
+        return Reason.EVICTED, unit.message or Reason.EVICTED.meaning
+    if verdict(unit.checks) is not Verdict.REJECTED:
+        return Reason.DEACTIVATED, "spec.active is false: it waits until it is true again"
+    answers = record.standing.answers if record.standing is not None else ()
+    said = [
+        f"{answer.name} ({answer.message})" if answer.message else answer.name
+        for answer in answers
+        if answer.state == CheckState.REJECTED
+    ]
+    return Reason.ADMISSION_CHECK_REJECTED, f"rejected by admission check {', '.join(said)}"

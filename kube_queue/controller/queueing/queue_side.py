@@ -6,7 +6,7 @@
         │                      ▲ │
         ├──▶ TreeKeeper ───────┘ ├──▶ Statuses ──▶ StatusWriter ──▶ writes
         │                        └──▶ ReasonWriter ────────────────▶ writes
-        └──▶ AutomaticQueues, QueueFiller, Evictions ──────────────▶ writes
+        └──▶ AutomaticQueues, QueueFiller, Moves ──────────────────▶ writes
 
 A process that stands by runs the informers and keeps the memory warm; only `lead` writes.
 """
@@ -17,17 +17,19 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE, TREE_NAMESPACE
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
+from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
-from kube_queue.config import Settings
+from kube_queue.config import ControllerSettings, Settings
 from kube_queue.controller.effects import Effects, Means
 from kube_queue.controller.feeder import Feeder
-from kube_queue.controller.queueing.evictions import Evictions
+from kube_queue.controller.queueing.backoff import Backoff
 from kube_queue.controller.queueing.loop import AdmissionLoop
+from kube_queue.controller.queueing.moves import Limits, Moves
 from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
 from kube_queue.controller.queueing.reasons import ReasonWriter
 from kube_queue.controller.queueing.status import StatusWriter
@@ -106,7 +108,9 @@ class QueueSide:
         self._feeder = Feeder(self.cache, self._loop.wake)
         self._automatic = AutomaticQueues(self.queues)
         self._filler = QueueFiller(self.units)
-        self._evictions = Evictions(self.units, self._clock)
+        self._moves = Moves(
+            self.units, self.queues, self._clock, self.meters, _limits(settings.controller)
+        )
         self._status = StatusWriter(
             Statuses(self.cache, self.queues, self.trees, self.keeper, self._clock),
             rate=settings.writes.status_rate,
@@ -117,10 +121,11 @@ class QueueSide:
         self._feeder.attach(self.units, self.queues)
         self.units.add_handler(self._automatic.unit_changed)
         self.units.add_handler(self._filler.unit_changed)
-        self.units.add_handler(self._evictions.unit_changed)
+        self.units.add_handler(self._moves.unit_changed)
         self.units.add_handler(self._reasons.unit_changed)
         self.units.add_handler(self._unit_changed)
         self.queues.add_handler(self._automatic.queue_changed)
+        self.queues.add_handler(self._moves.queue_changed)
         self.queues.add_handler(self._queue_changed)
         self.trees.add_handler(self.keeper.tree_changed)
         self.trees.add_handler(self._tree_changed)
@@ -153,6 +158,7 @@ class QueueSide:
             meters=self.meters,
             clock=self._clock,
             record=self.units.get,
+            checks=self._moves.checks,
         )
         effects = Effects(
             means,
@@ -165,7 +171,7 @@ class QueueSide:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop.run(effects))
-                group.create_task(self._evictions.run(writes, self.events))
+                group.create_task(self._moves.run(writes, self.events))
                 group.create_task(self._automatic.run(writes, self.events))
                 group.create_task(self._filler.run(writes))
                 group.create_task(self._status.run(writes))
@@ -225,7 +231,7 @@ class QueueSide:
         if unit.phase in FINISHED and old.unit.phase in HOLDS_QUOTA:
             kind = unit.job.kind if unit.job is not None else ""
             self.meters.finished(unit.queue, kind, self._clock() - unit.submitted / 1e6)
-        if unit.evicted and not old.unit.evicted:
+        if _lost_quota(old.unit, unit):
             self.meters.evicted(unit.reason or Reason.EVICTED)
 
     def _touch_queue(self, namespace: str, name: str) -> None:
@@ -235,6 +241,19 @@ class QueueSide:
     def _touch_trees(self) -> None:
         for record in self.trees.values():
             self._status.touched((ELASTIC_QUOTA_TREES.plural, record.namespace, record.name))
+
+
+def _limits(settings: ControllerSettings) -> Limits:
+    backoff = Backoff(settings.backoff_base_seconds, settings.backoff_max_seconds)
+    return Limits(settings.running_timeout_seconds, backoff)
+
+
+def _lost_quota(old: Unit, new: Unit) -> bool:
+    """Whether it was told to give its quota back, or had none but the quota to give."""
+    if old.phase is Phase.RESERVED and new.phase is Phase.ENQUEUED:
+        return True
+    timed_out = old.phase in HOLDS_QUOTA and new.phase is Phase.TIMEOUT_BACKOFF
+    return timed_out or (new.evicted and not old.evicted)
 
 
 def _shows_alike(old: UnitRecord | None, new: UnitRecord | None) -> bool:

@@ -17,8 +17,8 @@ from kube_queue.api.names import (
 from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS, QUEUES
-from kube_queue.controller.effects import write_key
 from kube_queue.controller.records import QueueRecord, UnitRecord
+from kube_queue.controller.steps import write_key
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder, ObjectRef
 from kube_queue.kube.informer import Informer

@@ -17,8 +17,8 @@ from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.cache import Cache
-from kube_queue.controller.effects import record_event, write_key
 from kube_queue.controller.records import UnitRecord, conditions_manifest
+from kube_queue.controller.steps import record_event, write_key
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder
 from kube_queue.kube.patches import merge_patch
@@ -53,6 +53,9 @@ TOLD_AS_EVENT: Final = SHORTAGES | {
 
 def worth_writing(stands: str, reason: Reason) -> bool:
     """Whether a unit whose status says `stands` ("" = nothing yet) is to be told this reason."""
+    if reason is Reason.NOT_ACTIVE and stands == Reason.ADMISSION_CHECK_REJECTED:
+        # Why it is not active says more than that it is not.
+        return False
     if reason is Reason.BACKOFF:
         return stands not in SHORTAGES and stands != reason
     if reason is Reason.ENQUEUED:
@@ -129,8 +132,8 @@ class ReasonWriter:
 
     def _consider(self, uid: str, reason: Reason, message: str, events: EventRecorder) -> None:
         unit = self._cache.unit(uid)
-        if unit is None:
-            return
+        if unit is None or unit.phase is not Phase.ENQUEUED:
+            return  # gone, or its phase has a reason of its own
         if worth_writing(unit.reason, reason) and uid not in self._under_way:
             self._due[uid] = None
         if reason not in TOLD_AS_EVENT:

@@ -174,7 +174,7 @@ def test_a_unit_that_goes_while_it_is_evicted_gives_its_quota_back() -> None:
         await world.settle()
         world.recorder.latency = 0.5
         await world.change_unit("u1", {"active": False})
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.2)
         await world.user.delete(QUEUE_UNITS, "default", "u1")
         await world.settle(5)
         assert await world.admitted() == {"u2"}
