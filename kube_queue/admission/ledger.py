@@ -99,7 +99,8 @@ class LedgerNode:
                 if resource in free:
                     left = free[resource] = free[resource] - change
                     if left < 0:
-                        over[bound, resource] = None
+                        if not self.quota.each_bound_alone:
+                            over[bound, resource] = None
                     elif over:
                         over.pop((bound, resource), None)
 
@@ -178,6 +179,14 @@ class QuotaLedger:
         for uid, charge in charges.items():
             self.charge(uid, *(home(uid, charge) if home is not None else charge))
         self.changed = dict.fromkeys(self._nodes)
+
+    def add_leaf(self, quota: QuotaNode) -> None:
+        """There is one leaf more, a child of a node that is there, or of none."""
+        guaranteed = {**dict.fromkeys(self._asked_of_min, 0), **scaled(quota.min, self._rate)}
+        node = LedgerNode(quota, (scaled(quota.max, self._rate), guaranteed, {}))
+        above = self._chains[quota.parent] if quota.parent is not None else ()
+        self._nodes[quota.path] = node
+        self._chains[quota.path] = (node, *above)
 
     def _compile(self, tree: QuotaTree) -> dict[str, LedgerNode]:
         guaranteed = effective_min(tree)

@@ -2,7 +2,7 @@
 
 Every ResourceQuota of a namespace has to hold for a job to be admitted there, as every one has to
 hold for the API server to create the job's pods. All of a namespace's become one leaf of a quota
-tree; each bound of each quota is a resource of its own in it, called ``quota:key``
+tree without a root; each bound of each quota is a resource of its own in it, called ``quota:key``
 (``compute:requests.cpu``), so that two quotas that count different pods keep their sums apart. Jobs
 and pods are charged in these resources: ``charge_of`` translates.
 
@@ -27,8 +27,6 @@ from kube_queue.api.pod_shapes import PodGroups, PodShape
 from kube_queue.api.quota_tree import QuotaNode, QuotaTree
 from kube_queue.api.resources import ResourceVector, bound_name, parse_limit
 
-ROOT: Final = "namespaces"
-"""The node above the leaves of all namespaces; it bounds nothing."""
 _PREFIX: Final = "ns-"
 _COUNTS: Final = frozenset({"pods", "count/pods"})
 _NATIVE: Final = ("cpu", "memory", "ephemeral-storage")
@@ -213,7 +211,7 @@ def namespace_leaf(namespace: str, quotas: Iterable[ResourceQuota]) -> QuotaNode
     return QuotaNode(
         name=path,
         path=path,
-        parent=ROOT,
+        parent=None,
         children=(),
         namespaces=(namespace,),
         min=MappingProxyType(bounds),
@@ -225,27 +223,15 @@ def namespace_leaf(namespace: str, quotas: Iterable[ResourceQuota]) -> QuotaNode
 
 
 def tree_of_namespaces(leaves: Iterable[QuotaNode]) -> QuotaTree:
-    """The tree over these leaves, made by ``namespace_leaf``."""
+    """The leaves, made by ``namespace_leaf``, side by side: nothing bounds two namespaces."""
     nodes = {leaf.path: leaf for leaf in leaves}
-    root = QuotaNode(
-        name=ROOT,
-        path=ROOT,
-        parent=None,
-        children=tuple(nodes),
-        namespaces=(),
-        min=MappingProxyType({}),
-        max=MappingProxyType({}),
-        min_declared=False,
-        leaf=False,
-    )
     return QuotaTree(
         namespace="",
-        name=ROOT,
+        name="",
         uid="",
         resource_version="",
-        root=ROOT,
-        nodes=MappingProxyType({ROOT: root, **nodes}),
-        _by_name=MappingProxyType({leaf: leaf for leaf in nodes}),
+        root="",
+        nodes=MappingProxyType(nodes),
         _by_namespace=MappingProxyType({namespace_of(leaf): leaf for leaf in nodes}),
     )
 

@@ -104,7 +104,7 @@ class Unit:
     """When its job ended, by condition Finished; 0 unless the phase is Succeed or Failed."""
 
     asked_pods: PodGroups = ()
-    """The pods behind ``request``; only where quotas count by them (see ``shaped_unit``)."""
+    """The pods behind ``request``; only where quotas count by them (see ``with_pods``)."""
     held_pods: PodGroups = ()
     """The pods behind ``held``, likewise."""
 
@@ -178,9 +178,8 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
     )
 
 
-def shaped_unit(obj: Mapping[str, Any]) -> Unit:
-    """As ``project_unit``, with the shapes of its pods, which ResourceQuotas count by."""
-    unit = project_unit(obj)
+def with_pods(unit: Unit, obj: Mapping[str, Any]) -> Unit:
+    """The unit with the shapes of its pods, read from the object it is the projection of."""
     spec = mapping_of(obj.get("spec"))
     asked = shapes_of_pod_sets(
         spec.get("podSet"), unit.request, text_of(spec.get("priorityClassName"))

@@ -79,6 +79,11 @@ class Cache(Answers):
             self._hold(known)
             self._count(known)
 
+    def tree_grown(self, tree: QuotaTree, leaf: str) -> None:
+        """The quotas are those in effect and one leaf more, to which nothing known belongs."""
+        self._tree = tree
+        self.ledger.add_leaf(tree.nodes[leaf])
+
     def unmanaged_seen(self, quota: str, namespace: str, held: ResourceVector) -> None:
         """Live pods that no unit stands for hold this much in the leaf that label (or, where it
         is empty, namespace) leads to.
