@@ -8,7 +8,7 @@ from typing import Any
 from kube_queue.admission import Admit, Decision, Requeue
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.names import MAX_JOBS, QUEUE_NAMESPACE
-from kube_queue.api.queues import Policy, Queue
+from kube_queue.api.queues import DEFAULT_THRESHOLD, Policy, Queue
 from kube_queue.api.quota import QuotaTree, parse_tree, queue_name
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit
@@ -162,6 +162,8 @@ def a_queue(
     priority: int = 0,
     policy_text: str = "",
     namespace: str = QUEUE_NAMESPACE,
+    threshold: int = DEFAULT_THRESHOLD,
+    threshold_unread: str = "",
 ) -> Queue:
     return Queue(
         namespace=namespace,
@@ -173,6 +175,8 @@ def a_queue(
         priority=priority,
         quota_path="",
         created_by_us=True,
+        threshold=threshold,
+        threshold_unread=threshold_unread,
     )
 
 

@@ -3,8 +3,9 @@
 * a **waiter** is one waiting unit with its place;
 * a **group** holds the waiters of one lane that ask for the same and therefore share one verdict;
 * a **lane** holds the groups of one queue that are charged to one quota leaf;
-* a **line** is what competes with others for the next turn: one lane of a Block queue, or all
-  lanes of any other queue.
+* a **line** is what competes with others for the next turn: one lane where the policy blocks, all
+  lanes of the queue where it lets others pass. Its **scan**, the policy, says whose turn it is
+  inside the line.
 
 A group that does not fit watches one dimension (bound and resource) in which its chain of quota
 nodes has no room. Nothing of the lane is looked at again until that dimension has room for the
@@ -13,21 +14,18 @@ smallest group that watches it; ``wake`` says how that is noticed.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from kube_queue.admission.decisions import Shortage
 from kube_queue.admission.holds import Hold
 from kube_queue.admission.ledger import Demand, LedgerNode
+from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.order import Key, SortedKeys
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit, order_key
-
-if TYPE_CHECKING:
-    from kube_queue.admission.policies import Scan
-    from kube_queue.admission.wake import Sleep
 
 Dimension = tuple[int, str]
 """(bound, resource)."""
@@ -140,54 +138,10 @@ class Group:
         return self.watched is None or self.lane.free(self.watched) >= self.need
 
 
-class NeedIndex:
-    """Groups by how much of one dimension they need."""
-
-    __slots__ = ("_groups", "_needs")
-
-    def __init__(self) -> None:
-        self._needs: list[int] = []
-        self._groups: dict[int, dict[Group, None]] = {}
-
-    @property
-    def lowest(self) -> int:
-        """The smallest need. IndexError: no group is here."""
-        return self._needs[0]
-
-    def add(self, group: Group) -> None:
-        groups = self._groups.get(group.need)
-        if groups is None:
-            groups = self._groups[group.need] = {}
-            insort(self._needs, group.need)
-        groups[group] = None
-
-    def discard(self, group: Group) -> None:
-        groups = self._groups[group.need]
-        del groups[group]
-        if not groups:
-            del self._groups[group.need]
-            del self._needs[bisect_right(self._needs, group.need) - 1]
-
-    def fitting(self, free: int) -> Iterator[Group]:
-        """Every group that needs at most ``free``."""
-        for need in self._needs:
-            if need > free:
-                return
-            yield from self._groups[need]
-
-    def members(self) -> Iterator[Group]:
-        """Every group."""
-        for groups in self._groups.values():
-            yield from groups
-
-    def __bool__(self) -> bool:
-        return bool(self._needs)
-
-
 class Lane:
     """The units of one queue that are charged to one leaf."""
 
-    __slots__ = ("asleep", "chain", "groups", "leaf", "line", "order", "rank", "watch")
+    __slots__ = ("chain", "groups", "leader", "leaf", "line", "order", "rank", "watch")
 
     def __init__(self, line: Line, leaf: str, chain: tuple[LedgerNode, ...]) -> None:
         self.line = line
@@ -196,8 +150,9 @@ class Lane:
         self.groups: dict[tuple[ResourceVector, bool], Group] = {}
         self.order = SortedKeys()
         """Every unit of the lane that could run if all quota were free."""
-        self.watch: dict[Dimension, NeedIndex] = {}
-        self.asleep: dict[Dimension, Sleep] = {}
+        self.watch: dict[Dimension, NeedIndex[Group]] = {}
+        self.leader: Lane | None = None
+        """While another lane's units all go first: that lane; nobody of this one is tried."""
         self.rank: Rank = self.present_rank()
 
     def present_rank(self) -> Rank:
@@ -229,14 +184,14 @@ class Lane:
         index = self.watch.get(dimension)
         if index is None:
             index = self.watch[dimension] = NeedIndex()
-        index.add(group)
+        index.add(group, need)
 
     def unwatch(self, group: Group) -> None:
         """The group watches nothing."""
         if group.watched is None:
             return
         index = self.watch[group.watched]
-        index.discard(group)
+        index.discard(group, group.need)
         if not index:
             del self.watch[group.watched]
         group.watched = None
@@ -292,3 +247,68 @@ class QueueFace:
 
     name: str
     priority: int
+
+
+class Choice(NamedTuple):
+    """The unit a line would try now."""
+
+    group: Group
+    position: Position
+
+    @property
+    def key(self) -> Key:
+        return self.position[1]
+
+    @property
+    def uid(self) -> str:
+        return self.position[1][3]
+
+
+class Scan(ABC):
+    """One policy: who is next inside one line. All state is on the line, its lanes and groups."""
+
+    per_lane = False
+    """Whether every lane of the queue is a line of its own."""
+    backs_off = False
+    """Whether a failed try keeps the unit from tries that no release asked for."""
+    keeps_held_in_lane = False
+    """Whether a unit that has no turn for a while (a failed write, a promise) keeps its place in
+    front of others meanwhile."""
+
+    @abstractmethod
+    def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
+        """The unit is in its group. Returns whether the line has something to try because of it."""
+
+    @abstractmethod
+    def left(self, line: Line, lane: Lane, key: Key, was_head: bool) -> bool:
+        """The unit is out of its group. Returns whether the line has something to try."""
+
+    @abstractmethod
+    def reopened(self, line: Line, group: Group) -> bool:
+        """The group waits for a new verdict. Returns whether the line has something to try."""
+
+    @abstractmethod
+    def choose(self, line: Line) -> Choice | None:
+        """The unit whose turn it is; None when nothing of the line could fit."""
+
+    @abstractmethod
+    def admitted(self, line: Line, choice: Choice) -> None:
+        """The choice was admitted; it is still in its group."""
+
+    @abstractmethod
+    def refused(
+        self, line: Line, choice: Choice, blocked: tuple[Dimension, int], now: float
+    ) -> None:
+        """The choice does not fit: its group watches ``blocked``, a dimension and an amount."""
+
+    @abstractmethod
+    def shut(self, lane: Lane) -> None:
+        """The lane has a leader: nobody of it is tried until it is opened."""
+
+    @abstractmethod
+    def opened(self, line: Line, lane: Lane) -> bool:
+        """The lane has no leader any more. Returns whether the line has something to try."""
+
+    @abstractmethod
+    def ahead_of(self, lane: Lane, key: Key) -> Key | None:
+        """The unit that has to go before this one whatever fits, None if there is none."""

@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from kube_queue.admission.holds import Hold, cooling, no_queue, too_early
-from kube_queue.admission.lanes import NO_CURSOR, Group, Lane, Line, Place, Waiter, key_of
+from kube_queue.admission.lanes import (
+    NO_CURSOR,
+    Choice,
+    Group,
+    Lane,
+    Line,
+    Place,
+    Waiter,
+    key_of,
+)
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
-from kube_queue.admission.policies import Choice, effective_policy, notice
+from kube_queue.admission.policies import Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
@@ -35,6 +44,7 @@ class PendingQueues:
         """Names of Queues whose waiting units changed since somebody cleared this."""
         self._ledger = ledger
         self._default = default_policy
+        self._scans = Scans()
         self._queues: dict[str, QueueState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._unserved: dict[str, dict[str, None]] = {}
@@ -150,16 +160,16 @@ class PendingQueues:
         state = self._queues.get(place.queue)
         if state is None:
             waiter.hold = no_queue(place.queue)
-        elif waiter.kept is not None and not state.keeps_held_in_lane:
+        elif waiter.kept is not None and not state.scan(waiter.unit.priority).keeps_held_in_lane:
             waiter.hold = waiter.kept
         elif waiter.due_at:
             waiter.hold = too_early(waiter.due_at)
             self._set_timer(waiter.due_at, waiter)
-        elif waiter.cooling_until and not state.keeps_held_in_lane:
+        elif waiter.cooling_until and not state.scan(waiter.unit.priority).keeps_held_in_lane:
             waiter.hold = cooling(waiter.cooling_until)
         else:
             waiter.hold = waiter.kept
-            self._join(waiter, self._lane_for(state, place.leaf), inherited)
+            self._join(waiter, self._lane_for(state, waiter, place.leaf), inherited)
 
     def _join(self, waiter: Waiter, lane: Lane, inherited: Backoff | None) -> None:
         line, kind = lane.line, (waiter.place.request, waiter.unit.preemptible)
@@ -173,6 +183,8 @@ class PendingQueues:
             lane.order.add(waiter.key)
             if lane.order.first == waiter.key:
                 self.turns.rerank(lane)
+            if len(lane.order) == 1:
+                self._gate(lane)
         if line.scan.joined(line, group, waiter.key, inherited is None):
             self._deferred.pop(group, None)
             self.turns.call(line, lane.rank)
@@ -191,12 +203,15 @@ class PendingQueues:
             self._set_timer(group.until, group)
         return group
 
-    def _lane_for(self, state: QueueState, leaf: str) -> Lane:
-        line = state.line_for(leaf, self._waiters)
+    def _lane_for(self, state: QueueState, waiter: Waiter, leaf: str) -> Lane:
+        line = state.line_for(leaf, waiter.unit.priority, self._waiters)
         lane = line.lanes.get(leaf)
         if lane is None:
             lane = line.lanes[leaf] = Lane(line, leaf, self._ledger.chain(leaf))
             self._lanes.setdefault(leaf, {})[lane] = None
+            leader = state.leader(lane)
+            if leader is not None:
+                self.turns.shut(lane, leader)
         return lane
 
     def _leave(self, waiter: Waiter) -> None:
@@ -208,6 +223,8 @@ class PendingQueues:
         group.units.remove(waiter.key)
         if group.exceeds is None:
             lane.order.remove(waiter.key)
+            if not lane.order:
+                self._gate(lane)
         if group.units:
             group.head = group.units.first
         else:
@@ -222,6 +239,14 @@ class PendingQueues:
         self.turns.rerank(lane)
         if lane.line.scan.left(lane.line, lane, waiter.key, was_head):
             self.turns.call(lane.line, lane.rank)
+
+    def _gate(self, lane: Lane) -> None:
+        """Whoever has to wait while somebody is in this lane does, and only so long."""
+        follower = self._queues[lane.line.queue.name].follower(lane)
+        if follower is not None and lane.order:
+            self.turns.shut(follower, lane)
+        elif follower is not None:
+            self.turns.open(follower)
 
     def _drop(self, lane: Lane) -> None:
         self.turns.dropped(lane)
@@ -247,14 +272,14 @@ class PendingQueues:
             return
         policy = effective_policy(queue, self._default)
         state = self._queues.get(queue.name)
-        if state is not None and (state.policy, state.queue.priority) == (policy, queue.priority):
+        if state is not None and state.serves_alike(queue, policy):
             if notice(state.queue, self._default) != notice(queue, self._default):
                 self.changed[queue.name] = None
             state.queue = queue
             return
         self.changed[queue.name] = None
         cursor = state.cursor if state is not None else NO_CURSOR
-        fresh = self._queues[queue.name] = QueueState(queue, policy, cursor)
+        fresh = self._queues[queue.name] = QueueState(queue, policy, self._scans, cursor)
         if state is not None:
             self._move_all(state, fresh)
             return
@@ -347,7 +372,7 @@ class PendingQueues:
         for index in (self._unserved, self._lanes, self._deferred):
             index.clear()
         for name, state in tuple(self._queues.items()):
-            self._queues[name] = QueueState(state.queue, state.policy, state.cursor)
+            self._queues[name] = QueueState(state.queue, state.policy, self._scans, state.cursor)
         for former, inherited in zip(waiters, backoffs, strict=True):
             waiter = Waiter(former.unit, place(former.unit))
             waiter.kept = former.kept

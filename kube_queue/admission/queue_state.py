@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from kube_queue.admission.lanes import Lane, Line, Position, QueueFace, Waiter
+from kube_queue.admission.lanes import Lane, Line, Position, QueueFace, Scan, Waiter
 from kube_queue.admission.order import SortedKeys
-from kube_queue.admission.policies import scan_of
+from kube_queue.admission.policies import Scans
 from kube_queue.api.queues import Policy, Queue
 
 _WHOLE_QUEUE: Final = ""
@@ -16,9 +16,10 @@ _WHOLE_QUEUE: Final = ""
 class QueueState:
     """The Queue as last seen, its units in order, and its lines."""
 
-    def __init__(self, queue: Queue, policy: Policy, cursor: Position) -> None:
+    def __init__(self, queue: Queue, policy: Policy, scans: Scans, cursor: Position) -> None:
         self.queue = queue
         self.policy = policy
+        self._scans = scans
         self.face = QueueFace(queue.name, queue.priority)
         self.order = SortedKeys()
         """Every waiting unit of the queue, held ones included: positions count in it."""
@@ -31,19 +32,36 @@ class QueueState:
         line = self._lines.get(_WHOLE_QUEUE)
         return line.cursor if line is not None else self._cursor
 
-    @property
-    def keeps_held_in_lane(self) -> bool:
-        """Whether a unit that has no turn for a while keeps its place in front of others."""
-        return scan_of(self.policy).keeps_held_in_lane
+    def serves_alike(self, queue: Queue, policy: Policy) -> bool:
+        """Whether nothing changes for any unit if the Queue is this one, served by this policy."""
+        same_threshold = self.queue.threshold == queue.threshold
+        return (self.policy, self.queue.priority) == (policy, queue.priority) and (
+            same_threshold or policy is not Policy.INTELLIGENT
+        )
 
-    def line_for(self, leaf: str, waiters: Mapping[str, Waiter]) -> Line:
-        """The line that units of this leaf stand in."""
-        scan = scan_of(self.policy)
+    def scan(self, priority: int) -> Scan:
+        """The scan that serves units of this priority."""
+        return self._scans.of(self.policy, self.queue.threshold, priority)
+
+    def line_for(self, leaf: str, priority: int, waiters: Mapping[str, Waiter]) -> Line:
+        """The line that units of this leaf and priority stand in."""
+        scan = self.scan(priority)
         name = leaf if scan.per_lane else _WHOLE_QUEUE
         line = self._lines.get(name)
         if line is None:
             line = self._lines[name] = Line(self.face, scan, waiters, self.cursor)
         return line
+
+    def leader(self, lane: Lane) -> Lane | None:
+        """The lane whose units go before this lane's while there are any, None if there is none."""
+        line = self._lines.get(lane.leaf) if not lane.line.scan.per_lane else None
+        leader = line.lanes[lane.leaf] if line is not None else None
+        return leader if leader is not None and leader.order else None
+
+    def follower(self, lane: Lane) -> Lane | None:
+        """The lane whose units come after this lane's, None if there is none."""
+        line = self._lines.get(_WHOLE_QUEUE) if lane.line.scan.per_lane else None
+        return line.lanes.get(lane.leaf) if line is not None else None
 
     def drop(self, lane: Lane) -> None:
         """The lane is empty and in no line."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from kube_queue.admission.lanes import Lane, Line, Rank
+from kube_queue.admission.lanes import Choice, Lane, Line, Rank
 from kube_queue.admission.ledger import Demand, LedgerNode
-from kube_queue.admission.policies import Choice
 from kube_queue.admission.wake import WakeIndex
 
 
@@ -49,10 +48,22 @@ class Turns:
             self.call(lane.line, lane.rank)
 
     def dropped(self, lane: Lane) -> None:
-        """The lane is empty and gone."""
+        """The lane takes part in nothing: it is empty and gone, or has to wait for another."""
         self._index.wake(lane)
         lane.line.awake.pop(lane, None)
         lane.line.stirred.pop(lane, None)
+
+    def shut(self, lane: Lane, leader: Lane) -> None:
+        """Nobody of the lane is tried before the leader is empty."""
+        lane.leader = leader
+        lane.line.scan.shut(lane)
+        self.dropped(lane)
+
+    def open(self, lane: Lane) -> None:
+        """The lane's leader is empty: it has its turns again."""
+        lane.leader = None
+        if lane.line.scan.opened(lane.line, lane):
+            self.call(lane.line, lane.rank)
 
     @property
     def waiting(self) -> bool:
@@ -108,13 +119,14 @@ class Turns:
             return
         line.epoch = self._epoch
         for lane in line.lanes.values():
-            if lane.watch and lane not in line.awake and lane.has_room:
+            if lane.watch and lane not in line.awake and not lane.leader and lane.has_room:
                 self._wake(lane)
 
     def _settle(self, line: Line) -> None:
         line.ready, line.called_at = False, None
         lanes = line.lanes.values() if line.scan.per_lane else {**line.awake, **line.stirred}
         for lane in tuple(lanes):
-            self._index.put_to_sleep(lane)
+            if lane.leader is None:
+                self._index.put_to_sleep(lane)
         line.awake.clear()
         line.stirred.clear()

@@ -130,11 +130,13 @@ class WakeIndex:
 
     def __init__(self) -> None:
         self._at: dict[LedgerNode, dict[Dimension, Watch]] = {}
+        self._asleep: dict[Lane, dict[Dimension, Sleep]] = {}
         self.touched: dict[Watch, None] = {}
 
     def clear(self) -> None:
         """Nobody sleeps."""
         self._at.clear()
+        self._asleep.clear()
         self.touched.clear()
 
     def released(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
@@ -162,40 +164,44 @@ class WakeIndex:
 
     def put_to_sleep(self, lane: Lane) -> None:
         """The lane sleeps at the tightest node of every dimension its groups watch."""
-        for dimension in [known for known in lane.asleep if known not in lane.watch]:
-            self._end(lane, dimension)
+        asleep = self._asleep.get(lane)
+        if asleep is None:
+            asleep = self._asleep[lane] = {}
+        for dimension in [known for known in asleep if known not in lane.watch]:
+            _end(asleep, dimension)
         for dimension, index in lane.watch.items():
             free, node = lane.tightest(dimension)
             watches = self._at.setdefault(node, {})
             watch = watches.get(dimension)
             if watch is None:
                 watch = watches[dimension] = Watch(node, dimension)
-            sleep = lane.asleep.get(dimension)
+            sleep = asleep.get(dimension)
             threshold = index.lowest
             if sleep is None or sleep.watch is not watch or sleep.threshold != threshold:
-                self._end(lane, dimension)
-                lane.asleep[dimension] = watch.add(lane, threshold)
+                _end(asleep, dimension)
+                asleep[dimension] = watch.add(lane, threshold)
             if threshold <= free:
                 self.touched[watch] = None
+        if not asleep:
+            del self._asleep[lane]
 
     def wake(self, lane: Lane) -> None:
         """The lane sleeps nowhere."""
-        for dimension in tuple(lane.asleep):
-            self._end(lane, dimension)
-
-    @staticmethod
-    def _end(lane: Lane, dimension: Dimension) -> None:
-        sleep = lane.asleep.pop(dimension, None)
-        if sleep is not None:
+        for sleep in self._asleep.pop(lane, {}).values():
             sleep.watch.end(sleep)
 
-    @staticmethod
-    def rerank(lane: Lane) -> bool:
+    def rerank(self, lane: Lane) -> bool:
         """The lane's rank is the present one. Returns whether it got better."""
         rank = lane.present_rank()
         better = rank < lane.rank
         lane.rank = rank
         if better:
-            for sleep in lane.asleep.values():
+            for sleep in self._asleep.get(lane, {}).values():
                 sleep.watch.improve(sleep)
         return better
+
+
+def _end(asleep: dict[Dimension, Sleep], dimension: Dimension) -> None:
+    sleep = asleep.pop(dimension, None)
+    if sleep is not None:
+        sleep.watch.end(sleep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +10,11 @@ from sys import intern
 from typing import Any, Final
 
 from kube_queue.api.loose import mapping_of, shown, text_of
-from kube_queue.api.names import CREATED_BY_LABEL, QUOTA_PATH_ANNOTATION
+from kube_queue.api.names import (
+    CREATED_BY_LABEL,
+    PRIORITY_THRESHOLD_ANNOTATION,
+    QUOTA_PATH_ANNOTATION,
+)
 
 
 class Policy(StrEnum):
@@ -27,6 +32,10 @@ class Policy(StrEnum):
     """As Block, but a unit that cannot delay the head may pass it."""
 
 
+DEFAULT_THRESHOLD: Final = 4
+"""From this priority on units of an Intelligent queue block, where it names no other."""
+
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,10}")
 _POLICIES: Final = {policy.value: policy for policy in Policy}
 
 
@@ -48,6 +57,10 @@ class Queue:
     quota_path: str
     """The quota leaf an automatic Queue belongs to; empty on others."""
     created_by_us: bool
+    threshold: int = DEFAULT_THRESHOLD
+    """Under Intelligent: units of at least this priority block the others."""
+    threshold_unread: str = ""
+    """What the annotation for the threshold says, quoted, if that is no integer; else empty."""
 
     @property
     def key(self) -> str:
@@ -67,6 +80,8 @@ def project_queue(obj: Mapping[str, Any]) -> Queue:
     named = spec.get("queuePolicy")
     text = named if isinstance(named, str) else "" if named is None else shown(named)
     priority = spec.get("priority")
+    annotations = mapping_of(metadata.get("annotations"))
+    threshold, threshold_unread = _threshold(annotations.get(PRIORITY_THRESHOLD_ANNOTATION))
     return Queue(
         namespace=intern(text_of(metadata.get("namespace"))),
         name=intern(text_of(metadata.get("name"))),
@@ -75,6 +90,17 @@ def project_queue(obj: Mapping[str, Any]) -> Queue:
         policy=_POLICIES.get(text, Policy.ROUND) if text else None,
         policy_text=text,
         priority=priority if isinstance(priority, int) and not isinstance(priority, bool) else 0,
-        quota_path=text_of(mapping_of(metadata.get("annotations")).get(QUOTA_PATH_ANNOTATION)),
+        quota_path=text_of(annotations.get(QUOTA_PATH_ANNOTATION)),
         created_by_us=mapping_of(metadata.get("labels")).get(CREATED_BY_LABEL) == "true",
+        threshold=threshold,
+        threshold_unread=threshold_unread,
     )
+
+
+def _threshold(written: object) -> tuple[int, str]:
+    """The threshold, and what is written where that cannot be read."""
+    if written is None:
+        return DEFAULT_THRESHOLD, ""
+    if isinstance(written, str) and _WHOLE_NUMBER.fullmatch(written.strip()):
+        return int(written), ""
+    return DEFAULT_THRESHOLD, shown(written)

@@ -285,18 +285,6 @@ def test_in_round_a_backoff_alone_causes_no_try() -> None:
     assert world.cache.next_wake() is None
 
 
-@pytest.mark.parametrize("policy", [Policy.INTELLIGENT, Policy.BACKFILL])
-def test_a_policy_of_a_later_version_behaves_as_round_and_says_so(policy: Policy) -> None:
-    world = World(one_quota(cpu="4"), queues=False)
-    world.cache.queue_seen(a_queue("root-team", policy))
-    world.sees(a_unit("u").asking(cpu="1"))
-    assert world.admits() == ["u"]
-    status = world.cache.queue_status("kube-queue/root-team")
-    assert status is not None
-    assert status.policy is ROUND
-    assert "not in this version" in status.notice
-
-
 def test_an_unknown_policy_behaves_as_round_and_drops_nobody() -> None:
     world = World(one_quota(cpu="4"), BLOCK, queues=False)
     world.cache.queue_seen(a_queue("root-team", ROUND, policy_text="Lottery"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kube_queue.api.names import PRIORITY_THRESHOLD_ANNOTATION
 from kube_queue.api.queues import Policy, project_queue
 
 
@@ -52,3 +53,23 @@ def test_an_automatic_queue_knows_its_leaf() -> None:
 def test_odd_content_takes_the_default(spec: object) -> None:
     queue = project_queue(a_queue(spec, labels=[], annotations=5))
     assert (queue.priority, queue.policy, queue.created_by_us) == (0, None, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "threshold", "unread"),
+    [
+        (None, 4, ""),
+        ("7", 7, ""),
+        ("-3", -3, ""),
+        (" 10 ", 10, ""),
+        ("high", 4, "'high'"),
+        ("1.5", 4, "'1.5'"),
+        ("", 4, "''"),
+        (5, 4, "5"),
+    ],
+)
+def test_the_threshold_is_an_integer_or_four(written: object, threshold: int, unread: str) -> None:
+    queue = project_queue(
+        {"metadata": {"annotations": {PRIORITY_THRESHOLD_ANNOTATION: written}}, "spec": {}}
+    )
+    assert (queue.threshold, queue.threshold_unread) == (threshold, unread)
