@@ -70,8 +70,8 @@ class Shortage:
             bound = "hard limit" if self._quota else self._bound_name()
             return f"it can never run until that {bound} is raised or it asks for less"
         if self.resource == MAX_JOBS:
-            jobs = "job" if self.missing == 1 else "jobs"
-            return f"waits until {self.missing} {jobs} in {self.path} end"
+            jobs, end = ("job", "ends") if self.missing == 1 else ("jobs", "end")
+            return f"waits until {self.missing} {jobs} in {self.path} {end}"
         where = f"namespace {namespace_of(self.path)}" if self._quota else self.path
         return f"waits until {self._amount(self.missing)} {self._what} is released in {where}"
 
@@ -93,8 +93,9 @@ class Shortage:
     def _facts(self) -> str:
         bound = self._bound_name()
         if self.resource == MAX_JOBS:
-            what = "preemptible jobs" if self.bound is Bound.PREEMPTIBLE_JOBS else "jobs"
-            return f"quota {self.path}: {self.used} {what} of {bound} {self.limit} are admitted"
+            what = "preemptible job" if self.bound is Bound.PREEMPTIBLE_JOBS else "job"
+            jobs = f"1 {what} of {{}} is" if self.used == 1 else f"{self.used} {what}s of {{}} are"
+            return f"quota {self.path}: {jobs.format(f'{bound} {self.limit}')} admitted"
         if self._quota:
             return (
                 f"ResourceQuota {namespace_of(self.path)}/{self._quota}: {self._what} requested "

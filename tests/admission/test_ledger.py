@@ -229,5 +229,5 @@ def test_messages_name_path_resource_amounts_and_what_is_waited_for() -> None:
     assert messages[:2] == [
         "quota root/team: cpu requested 2500m, used 3, max 4; "
         "waits until 1500m cpu is released in root/team",
-        "quota root/team: 1 jobs of max 1 are admitted; waits until 1 job in root/team end",
+        "quota root/team: 1 job of max 1 is admitted; waits until 1 job in root/team ends",
     ]
