@@ -16,7 +16,8 @@ from typing import Any
 
 from e2e.backends.embedded import EmbeddedBackend
 from e2e.invariants import Broken, Ledger, check_pairs, check_status
-from e2e.jobs import job, phase, tfjob, tree
+from e2e.jobs import job, phase, tfjob
+from e2e.trees import tree
 from e2e.world import Unmet, World
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, JOBS, QUEUE_UNITS, TFJOBS
 

@@ -107,9 +107,10 @@ class World:
         change: Mapping[str, Any],
         *,
         namespace: str = "default",
+        subresource: str = "",
     ) -> None:
         """The merge patch is stored."""
-        await self.client.patch(resource, namespace, name, dict(change))
+        await self.client.patch(resource, namespace, name, dict(change), subresource=subresource)
 
     async def kill(self, part: str) -> int:
         """The process of this part was killed with signal 9; its id is returned.

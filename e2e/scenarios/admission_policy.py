@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from e2e.jobs import phase, tfjob, tree
+from e2e.jobs import phase, tfjob
 from e2e.scenario import scenario
+from e2e.trees import tree
 from e2e.world import World
 from kube_queue.api.types import PODS, QUEUE_UNITS, TFJOBS
 

@@ -6,44 +6,21 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
-from e2e.jobs import Object, admitted, job, namespace, phase, tree, unit_of, waits_because
+from e2e.jobs import Object, job, phase, unit_of
 from e2e.scenario import scenario
-from e2e.world import World
-from kube_queue.api.types import (
-    ELASTIC_QUOTA_TREES,
-    EVENTS,
-    JOBS,
-    QUEUE_UNITS,
-    QUEUES,
+from e2e.steps import (
+    give_priority,
+    replace_tree,
+    see_admitted,
+    see_waiting,
 )
+from e2e.trees import namespace, tree
+from e2e.world import World
+from kube_queue.api.types import EVENTS, JOBS, QUEUE_UNITS, QUEUES
 
 PRIORITY = {"StrictConsistency": "true"}
 CROWD = 60
 AT_ONCE = 4
-
-
-async def give_priority(world: World, name: str, priority: int) -> None:
-    """The job's priority annotation says this, and its unit has followed."""
-    await world.patch(
-        JOBS, name, {"metadata": {"annotations": {"scheduling.x-k8s.io/priority": str(priority)}}}
-    )
-    await world.until(
-        QUEUE_UNITS,
-        lambda units: (unit_of(units, name) or {"spec": {}})["spec"].get("priority") == priority,
-        f"the unit of {name} has priority {priority}",
-    )
-
-
-async def see_admitted(world: World, name: str) -> None:
-    """This job's unit holds quota."""
-    await world.until(QUEUE_UNITS, lambda units: admitted(units, name), f"{name} admitted")
-
-
-async def see_waiting(world: World, name: str, reason: str = "InsufficientQuota") -> None:
-    """This job's unit waits and says why."""
-    await world.until(
-        QUEUE_UNITS, lambda units: waits_because(units, name, reason), f"{name} waits: {reason}"
-    )
 
 
 @scenario("Q14", "a changed priority re-sorts those who wait, at once", environment=PRIORITY)
@@ -64,58 +41,12 @@ async def priority_changes(world: World) -> None:
     assert phase(await world.objects(QUEUE_UNITS), "first") == "Enqueued"
 
 
-@scenario("Q17", "a unit deleted by hand comes back, waiting or running, and the quota stays exact")
-async def unit_deleted(world: World) -> None:
-    await world.apply(tree("4"), job("runs", "3"))
-    await see_admitted(world, "runs")
-    await world.apply(job("waits", "2"))
-    await see_waiting(world, "waits")
-    await renew_unit(world, "waits")
-    await see_waiting(world, "waits")
-    await world.delete(JOBS, "waits")
-    await renew_unit(world, "runs")
-    await see_admitted(world, "runs")
-    await see_used(world, "3")
-    await world.delete(JOBS, "runs")
-    await see_used(world, "0")
-
-
-async def renew_unit(world: World, name: str) -> None:
-    """This job's unit was deleted, and the job has another one."""
-    unit = unit_of(await world.objects(QUEUE_UNITS), name)
-    assert unit is not None
-    old = unit["metadata"]["uid"]
-    await world.delete(QUEUE_UNITS, unit["metadata"]["name"])
-
-    def renewed(units: Sequence[Object]) -> bool:
-        found = unit_of(units, name)
-        return found is not None and found["metadata"]["uid"] != old
-
-    await world.until(QUEUE_UNITS, renewed, f"{name} has a new unit")
-
-
-async def see_used(world: World, cpu: str) -> None:
-    """The tree's status says that this much cpu is used."""
-
-    def used(trees: Sequence[Object]) -> bool:
-        root = trees[0].get("status", {}).get("root", {})
-        return bool(root.get("used", {}).get("cpu", "0") == cpu)
-
-    await world.until(ELASTIC_QUOTA_TREES, used, f"{cpu} cpu used")
-
-
 @scenario("Q17b", "a leaf taken out of the tree takes its automatic Queue with it")
 async def leaf_removed(world: World) -> None:
     await world.apply(namespace("team-a"), namespace("team-b"))
     await world.apply(tree("8", ("team-a", "4"), ("team-b", "4")))
     await world.until(QUEUES, lambda queues: _queues(queues, "team-a", "team-b"), "two Queues")
-    root = tree("8", ("team-a", "4"))["spec"]["root"]
-    await world.patch(
-        ELASTIC_QUOTA_TREES,
-        "elasticquotatree",
-        {"spec": {"root": {"children": root["children"]}}},
-        namespace="kube-system",
-    )
+    await replace_tree(world, tree("8", ("team-a", "4")))
     await world.until(QUEUES, lambda queues: _queues(queues, "team-a"), "one Queue is left")
 
 
@@ -162,22 +93,12 @@ async def tree_shrinks(world: World) -> None:
     await see_admitted(world, "holder")
     await world.apply(job("big", "3"))
     for cpu, reason in (("4", "InsufficientQuota"), ("2", "ExceedsMaxQuota")) * 2:
-        await resize(world, cpu)
+        await replace_tree(world, tree(cpu))
         await see_waiting(world, "big", reason)
     await world.until(
         EVENTS,
         lambda events: any(_told_again(event, "big") for event in events),
         "the same sentence about big is counted twice",
-    )
-
-
-async def resize(world: World, cpu: str) -> None:
-    """The quota tree has this max."""
-    await world.patch(
-        ELASTIC_QUOTA_TREES,
-        "elasticquotatree",
-        {"spec": tree(cpu)["spec"]},
-        namespace="kube-system",
     )
 
 
@@ -199,7 +120,7 @@ async def units_touched(world: World) -> None:
     )
     units = [one["metadata"]["name"] for one in await world.objects(QUEUE_UNITS)]
     touching = asyncio.create_task(touch(world, units))
-    await resize(world, str(CROWD + 1))
+    await replace_tree(world, tree(str(CROWD + 1)))
     await world.until(
         QUEUE_UNITS,
         lambda units: all(phase(units, name) == "Succeed" for name in names),

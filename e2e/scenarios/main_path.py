@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from e2e.jobs import admitted, job, phase, tfjob, tree, unit_of, waits_because
+from e2e.jobs import admitted, job, phase, tfjob, unit_of, waits_because
 from e2e.scenario import scenario
+from e2e.trees import tree
 from e2e.world import World
 from kube_queue.api.types import JOBS, PODS, QUEUE_UNITS, TFJOBS
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from e2e.jobs import admitted, job, namespace, phase, tree, waits_because
+from e2e.jobs import admitted, job, phase
 from e2e.scenario import scenario
+from e2e.steps import see_admitted_in_turn, see_waiting
+from e2e.trees import namespace, tree
 from e2e.world import World
 from kube_queue.api.types import JOBS, NAMESPACES, QUEUE_UNITS
 
@@ -13,44 +15,26 @@ BLOCK = {"StrictPriority": "true"}
 PRIORITY = {"StrictConsistency": "true"}
 
 
-async def admit_in_turn(world: World, *names: str) -> None:
-    """Each of these units gets quota, seen one after another."""
-    for name in names:
-        await see_admitted(world, name)
-
-
-async def see_admitted(world: World, name: str) -> None:
-    """This unit has quota."""
-    await world.until(QUEUE_UNITS, lambda units: admitted(units, name), f"{name} admitted")
-
-
-async def see_waiting(world: World, name: str, reason: str = "InsufficientQuota") -> None:
-    """This unit has been tried, waits, and says why."""
-    await world.until(
-        QUEUE_UNITS, lambda units: waits_because(units, name, reason), f"{name} waits: {reason}"
-    )
-
-
 @scenario("Q9", "Block: behind a head that waits, jobs that would fit wait too", environment=BLOCK)
 async def block(world: World) -> None:
     await world.apply(tree("4"), job("holder", "2"))
-    await admit_in_turn(world, "holder")
+    await see_admitted_in_turn(world, "holder")
     await world.apply(job("head", "4", seconds=3))
     await see_waiting(world, "head")
     await world.apply(job("small-1", "1"), job("small-2", "1"))
     await see_waiting(world, "small-1", "BlockedByHead")
     await see_waiting(world, "small-2", "BlockedByHead")
     await world.delete(JOBS, "holder")
-    await admit_in_turn(world, "head")
+    await see_admitted_in_turn(world, "head")
     units = await world.objects(QUEUE_UNITS)
     assert not admitted(units, "small-1") and not admitted(units, "small-2")
-    await admit_in_turn(world, "small-1", "small-2")
+    await see_admitted_in_turn(world, "small-1", "small-2")
 
 
 @scenario("Q19", "Block: when the head is deleted the next head runs at once", environment=BLOCK)
 async def head_deleted(world: World) -> None:
     await world.apply(tree("4"), job("holder", "2"))
-    await admit_in_turn(world, "holder")
+    await see_admitted_in_turn(world, "holder")
     await world.apply(job("head", "4"))
     await see_waiting(world, "head")
     await world.apply(job("next", "2"))
@@ -63,7 +47,7 @@ async def head_deleted(world: World) -> None:
 async def four_waiting(world: World) -> None:
     """`a` and `b` hold 2 cpu each; behind them wait high (3, first), high (2) and low (1)."""
     await world.apply(tree("4"), job("a", "2"), job("b", "2"))
-    await admit_in_turn(world, "a", "b")
+    await see_admitted_in_turn(world, "a", "b")
     for name, cpu, priority in (("high-3", "3", 10), ("high-2", "2", 10), ("low-1", "1", 1)):
         await world.apply(job(name, cpu, priority=priority))
         await see_waiting(world, name)
@@ -77,27 +61,27 @@ async def four_waiting(world: World) -> None:
 async def strict_priority(world: World) -> None:
     await four_waiting(world)
     await world.delete(JOBS, "a")
-    await admit_in_turn(world, "high-2")
+    await see_admitted_in_turn(world, "high-2")
     await world.delete(JOBS, "b")
-    await admit_in_turn(world, "low-1")
+    await see_admitted_in_turn(world, "low-1")
     units = await world.objects(QUEUE_UNITS)
     assert not admitted(units, "high-3")
     await world.delete(JOBS, "high-2")
-    await admit_in_turn(world, "high-3")
+    await see_admitted_in_turn(world, "high-3")
     assert admitted(await world.objects(QUEUE_UNITS), "low-1")
 
 
 @scenario("Q11", "Round: a job that does not fit backs off and smaller ones pass it")
 async def rotation(world: World) -> None:
     await world.apply(tree("4"), job("holder", "2"))
-    await admit_in_turn(world, "holder")
+    await see_admitted_in_turn(world, "holder")
     await world.apply(job("big", "4", seconds=3))
     await see_waiting(world, "big")
     await world.apply(job("small", "1", seconds=4))
-    await admit_in_turn(world, "small")
+    await see_admitted_in_turn(world, "small")
     assert phase(await world.objects(QUEUE_UNITS), "big") == "Enqueued"
     await world.delete(JOBS, "holder")
-    await admit_in_turn(world, "big")
+    await see_admitted_in_turn(world, "big")
 
 
 @scenario("Q12", "a full namespace never delays another one")
