@@ -1,4 +1,10 @@
-"""What the kinds of kubeflow.org/v1 share: marks, replica types, conditions."""
+"""What the kinds of kubeflow.org share: marks, replica types, conditions.
+
+Sources: the API types, defaults and validation of github.com/kubeflow/training-operator, v1.9.3
+(MXJob: v1.7.0): absent replicas mean 1, names of replica types are taken in any case of letters,
+runPolicy.suspend takes the pods away and sets the condition Suspended, `State` prints the last
+condition.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.loose import field_path
 from kube_queue.api.names import QUEUING_CONDITION, SUSPEND_ANNOTATION
 from kube_queue.api.reasons import Reason
+from kube_queue.api.types import ResourceType
 from kube_queue.jobframework.extension import Hold, JobPatch, JobState, Outcome, PodSet
 from kube_queue.jobframework.fields import (
     demand_count,
@@ -18,7 +26,46 @@ from kube_queue.jobframework.fields import (
     text,
 )
 
-OPERATOR: Final = "kubeflow.org/training-operator"
+OPERATORS: Final = frozenset({"kubeflow.org/training-operator", "kubeflow.org/mpi-operator"})
+
+
+class KubeflowJob:
+    """Held by its annotation or runPolicy.suspend; one pod set a replica type.
+
+    Stopped by runPolicy.suspend, which takes its pods away. Runs while Running is its last true
+    condition. Its STATE shows Queuing as long as it waits.
+    """
+
+    aliases: tuple[str, ...] = ()
+    resource: ResourceType
+    replica_specs: str
+    """The field of spec that maps replica types to replicas and template."""
+    types: tuple[str, ...]
+    """The replica types its operator runs."""
+
+    def state(self, manifest: Mapping[str, Any]) -> JobState:
+        """See JobExtension."""
+        return state(manifest)
+
+    def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
+        """See JobExtension."""
+        return pod_sets(manifest, self.replica_specs, self.types)
+
+    def priority_class(self, manifest: Mapping[str, Any]) -> str:
+        """See JobExtension."""
+        return priority_class(manifest)
+
+    def resume(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """See JobExtension."""
+        return resume(manifest)
+
+    def suspend(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """See Suspendable."""
+        return suspend(manifest)
+
+    def queuing(self, manifest: Mapping[str, Any], waits: bool, now_text: str) -> JobPatch | None:
+        """See ShowsQueuing."""
+        return queuing(manifest, waits, now_text)
 
 
 def state(manifest: Mapping[str, Any]) -> JobState:
@@ -34,7 +81,7 @@ def state(manifest: Mapping[str, Any]) -> JobState:
         outcome=_outcome(conditions),
         alive=sum(number(replicas, kind, "active") for kind in replicas),
         stopped=hold is not Hold.NONE and "Suspended" in true,
-        managed_by="" if managed_by == OPERATOR else managed_by,
+        managed_by="" if managed_by in OPERATORS else managed_by,
     )
 
 
@@ -51,11 +98,15 @@ def pod_sets(
     if not specs:
         raise InvalidManifest("names no replica type", path, "add one, such as Worker")
     found: list[PodSet] = []
+    seen: set[str] = set()
     for kind, replica in specs.items():
-        where = f"{path}.{kind}"
+        where = field_path(path, str(kind))
         if str(kind).lower() not in legal:
             # No operator would run it: released, the job would hold quota for ever.
             raise InvalidManifest("is no replica type", where, f"use one of {', '.join(types)}")
+        if str(kind).lower() in seen:
+            raise InvalidManifest("names a replica type a second time", where, "keep one of them")
+        seen.add(str(kind).lower())
         if not isinstance(replica, Mapping):
             raise InvalidManifest("is not a mapping", where, "write replicas and a template")
         count = demand_count(replica.get("replicas"), 1, f"{where}.replicas")

@@ -20,6 +20,7 @@ from kube_queue.apiserver.core import ApiServer
 from kube_queue.app.controller import run_controller
 from kube_queue.app.in_process import InProcessTransport
 from kube_queue.app.install import install
+from kube_queue.app.local import LOCAL_EXTENSIONS
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
@@ -61,7 +62,9 @@ async def run_demo(
     visibility: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     await install(client, operators=True)
     settings = Settings().replaced(
-        leader={"enabled": False}, serving={"port": 0}, jobs={"enabled_extensions": "tfjob,job"}
+        leader={"enabled": False},
+        serving={"port": 0},
+        jobs={"enabled_extensions": LOCAL_EXTENSIONS},
     )
     rng = random.Random(secrets.randbits(64))
     parts = [

@@ -36,8 +36,8 @@ async def run_job_extensions(
     `writes` is a scheduler shared with, and run by, the rest of the process; None: one of its own.
     `ready` is called once, when jobs are being queued. A process that loses the lead stands by and
     starts anew with nothing remembered when it leads again; one that is stopped first writes what
-    is queued, for at most DRAIN_SECONDS, if `writes` is its own. Raises InvalidSetting or
-    NotInThisVersion at once when the enabled extensions cannot be had.
+    is queued, for at most DRAIN_SECONDS, if `writes` is its own. Raises InvalidSetting at once
+    when the enabled extensions cannot be had.
     """
     extensions = load_extensions(settings.jobs.enabled_extensions)
     client = limited(client, settings.client)

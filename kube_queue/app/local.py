@@ -23,7 +23,9 @@ from kube_queue.app.kubeconfig import write_kubeconfig
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
 from kube_queue.kube.connection import connect
 
-LOCAL_EXTENSIONS = "tfjob,job"
+LOCAL_EXTENSIONS = (
+    "tfjob,pytorchjob,job,sparkapp,rayjob,mpiv1,workflow,xgboostjob,paddlejob,jaxjob,mxjob"
+)
 Words = tuple[str, ...]
 
 

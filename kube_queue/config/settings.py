@@ -136,7 +136,7 @@ class ControllerSettings(SettingsGroup):
 class JobSettings(SettingsGroup):
     """The job side: which kinds of jobs are queued."""
 
-    enabled_extensions: Annotated[str, Switchable(flag="--enabled-extensions")] = "tfjob"
+    enabled_extensions: Annotated[str, Switchable(flag="--enabled-extensions")] = "tfjob,pytorchjob"
     """Comma-separated names of the job types to queue. Upper and lower case alike."""
 
     workers: int = Field(default=16, ge=1, le=256)

@@ -108,19 +108,11 @@ class Suspendable(Protocol):
 
 
 @runtime_checkable
-class SometimesStoppable(Protocol):
+class SometimesEvictable(Protocol):
     """A Suspendable kind of whose jobs some go on whatever their spec says."""
 
-    def stoppable(self, manifest: Mapping[str, Any]) -> bool:
+    def evictable(self, manifest: Mapping[str, Any]) -> bool:
         """Whether suspending this job takes its pods away."""
-
-
-@runtime_checkable
-class Terminable(Protocol):
-    """A kind whose running jobs can be ended for good, but not stopped and started again."""
-
-    def terminate(self, manifest: Mapping[str, Any]) -> JobPatch:
-        """The patch after which the job ends, badly, and its pods go."""
 
 
 @runtime_checkable
@@ -143,6 +135,14 @@ class Warns(Protocol):
 
 
 @runtime_checkable
+class Stoppable(Protocol):
+    """A kind whose running jobs can be ended for good, where they cannot be suspended."""
+
+    def stop(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """The patch after which the job ends, badly, and its pods go."""
+
+
+@runtime_checkable
 class ShowsQueuing(Protocol):
     """A kind whose own status tells that it waits in a queue."""
 
@@ -153,8 +153,8 @@ class ShowsQueuing(Protocol):
         """
 
 
-def stoppable(extension: JobExtension, manifest: Mapping[str, Any]) -> bool:
-    """Whether the job can be stopped once it runs: what cannot is never a victim."""
+def evictable(extension: JobExtension, manifest: Mapping[str, Any]) -> bool:
+    """Whether the job can be suspended once it runs: what cannot is never a victim."""
     if not isinstance(extension, Suspendable):
         return False
-    return not isinstance(extension, SometimesStoppable) or extension.stoppable(manifest)
+    return not isinstance(extension, SometimesEvictable) or extension.evictable(manifest)

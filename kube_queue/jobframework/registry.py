@@ -10,37 +10,18 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from kube_queue.api.errors import InvalidSetting, NotInThisVersion
+from kube_queue.api.errors import InvalidSetting
 from kube_queue.jobframework.extension import JobExtension
 
 GROUP: Final = "kube_queue.job_extensions"
 SETTING: Final = "--enabled-extensions"
-
-NOT_YET: Final = frozenset(
-    {
-        "argo",
-        "jaxjob",
-        "mpijob",
-        "mpiv1",
-        "mxjob",
-        "paddlejob",
-        "pytorchjob",
-        "rayjob",
-        "rayjobv1alpha1",
-        "sparkapp",
-        "workflow",
-        "xgboostjob",
-    }
-)
-"""Names that are legal and whose kinds this version does not queue, unless somebody adds them."""
 
 
 def load_extensions(names: str) -> tuple[JobExtension, ...]:
     """The extensions that a comma-separated list names, each once, in its order.
 
     Upper and lower case are alike. Raises InvalidSetting, with the list of what there is, for a
-    name nobody registered and for extensions that cannot work together; NotInThisVersion for a
-    legal name that is not built yet.
+    name nobody registered and for extensions that cannot work together.
     """
     wanted = list(dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip()))
     registered = _registered()
@@ -73,8 +54,6 @@ def _registered() -> dict[str, EntryPoint]:
 def _named(name: str, registered: dict[str, EntryPoint]) -> JobExtension:
     if name in registered:
         return _load(registered[name])
-    if name in NOT_YET:
-        raise NotInThisVersion(f"{name} is not in this version", SETTING, _choice(registered))
     for point in registered.values():
         extension = _load(point)
         if name in (alias.lower() for alias in extension.aliases):

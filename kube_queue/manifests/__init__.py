@@ -13,7 +13,18 @@ from importlib.resources import files
 from typing import Any
 
 _OURS = ("queueunits.yaml", "queues.yaml", "elasticquotatrees.yaml")
-_OPERATORS = ("operators/tfjob.yaml",)
+_OPERATORS = (
+    "tfjob",
+    "pytorchjob",
+    "mpijob",
+    "xgboostjob",
+    "paddlejob",
+    "jaxjob",
+    "mxjob",
+    "rayjob",
+    "sparkapplication",
+    "workflow",
+)
 
 
 def text(name: str) -> str:
@@ -43,4 +54,4 @@ def crds() -> list[dict[str, Any]]:
 
 def operator_crds() -> list[dict[str, Any]]:
     """CRDs of the job kinds, for clusters without their operators; never for real ones."""
-    return [crd for name in _OPERATORS for crd in load(name)]
+    return [crd for name in _OPERATORS for crd in load(f"operators/{name}.yaml")]

@@ -56,7 +56,6 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["controller"], {"QueueGroupPlugin": "resourcequota"}, "not in this version"),
         (["controller"], {"QueueGroupPlugin": "quotas"}, "elasticquota"),
         (["controller", "--config", "/nonexistent.yaml"], {}, "/nonexistent.yaml"),
-        (["job-extensions", "--enabled-extensions", "pytorchjob"], {}, "not in this version"),
         (["job-extensions", "--enabled-extensions", "tfjobb"], {}, "tfjob"),
         (["controller"], {"StrictPriority": "maybe"}, "use true or false"),
         (["local", "up", "--profile", "huge"], {}, "default"),

@@ -24,7 +24,7 @@ def test_nothing_given_means_the_documented_defaults() -> None:
     assert settings == Settings()
     assert settings.controller.default_policy is Policy.ROUND
     assert settings.controller.oversell_rate == 1.0
-    assert settings.jobs.enabled_extensions == "tfjob"
+    assert settings.jobs.enabled_extensions == "tfjob,pytorchjob"
     assert settings.client.qps == 0
     assert settings.serving.port == 10259
     assert (settings.leader.lease_seconds, settings.leader.renew_seconds) == (15, 10)
