@@ -4,22 +4,26 @@ C marks moves the controller writes, J those of the job side::
 
                          C admitted (no checks)   J adopted: its job was released by hand
       ┌───────────────────────────────────────────────────────┐
-      │                                                       ▼
-    Enqueued ──C quota reserved──▶ Reserved ──C checks Ready──▶ Dequeued ──J pods run──▶ Running
+      │                              C checks Ready, or none  │
+      │                              left;  J adopted         ▼
+    Enqueued ──C quota reserved──▶ Reserved ───────────────▶ Dequeued ──J pods run──▶ Running
      ▲ ▲ ▲ ◀──────C given back──────┘ │                        │ │ │                    │ │
      │ │ │                  C a check │                        │ │ │                    │ │
      │ │ │                  says Retry▼     C pending too long │ │ │                    │ │
      │ │ └───C backoff over─── TimeoutBackoff ◀────────────────┘ │ │                    │ │
-     │ │                                                         │ │                    │ │
-     │ └──────J job suspended, its pods gone─────────────────────┘ │ J the job ended    │ │
-     └────────J job suspended, its pods gone───────────────────────┼────────────────────┘ │
+     │ │       and pods gone                                     │ │                    │ │
+     │ └──────J job suspended, its pods gone─────────────────────┘ │ J the job ended,   │ │
+     └────────J job suspended, its pods gone───────────────────────┼─or ran too long────┘ │
                                                                    ▼                      │
-                                                        Succeed or Failed ◀──J job ended──┘
+                                                        Succeed or Failed ◀───────────────┘
+                      a job that ended meanwhile:  Reserved, TimeoutBackoff ──J──▶ Succeed, Failed
 
     holds quota: Reserved, Dequeued, Running            never left again: Succeed, Failed
 
 An eviction is no transition: the controller sets condition Evicted and leaves phase and quota
 alone, the job side suspends the job and, once its pods are gone, moves the unit back to Enqueued.
+A reserved unit has no job to suspend: the controller gives its quota back itself. A job that ran
+longer than it may is suspended as well, and its unit is Failed once the pods are gone.
 An absent or empty phase means Enqueued. Each owner writes only its own transitions, as a merge
 patch of status with uid and resourceVersion; a conflict means read again and decide again.
 """
@@ -67,6 +71,11 @@ TRANSITIONS: Final[frozenset[tuple[Phase, Phase, Owner]]] = frozenset(
         (Phase.DEQUEUED, Phase.TIMEOUT_BACKOFF, Owner.CONTROLLER),
         (Phase.TIMEOUT_BACKOFF, Phase.ENQUEUED, Owner.CONTROLLER),
         (Phase.ENQUEUED, Phase.DEQUEUED, Owner.JOB_SIDE),
+        (Phase.RESERVED, Phase.DEQUEUED, Owner.JOB_SIDE),
+        (Phase.RESERVED, Phase.SUCCEED, Owner.JOB_SIDE),
+        (Phase.RESERVED, Phase.FAILED, Owner.JOB_SIDE),
+        (Phase.TIMEOUT_BACKOFF, Phase.SUCCEED, Owner.JOB_SIDE),
+        (Phase.TIMEOUT_BACKOFF, Phase.FAILED, Owner.JOB_SIDE),
         (Phase.DEQUEUED, Phase.RUNNING, Owner.JOB_SIDE),
         (Phase.DEQUEUED, Phase.SUCCEED, Owner.JOB_SIDE),
         (Phase.DEQUEUED, Phase.FAILED, Owner.JOB_SIDE),

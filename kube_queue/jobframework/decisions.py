@@ -29,6 +29,7 @@ class Topic(Enum):
     SUSPEND_IGNORED = "the job is held and has live pods"
     PODS_GONE = "the job is held and has no pods"
     POD_STATE = "the pods are not as the unit says"
+    RUN_LIMIT = "the job may run a while longer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,15 @@ class SuspendJob:
 
 
 @dataclass(frozen=True, slots=True)
+class StopJob:
+    """The job ends for good."""
+
+    patch: dict[str, Any]
+    says: tuple[Emit, ...] = ()
+    certain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AnnotateJob:
     """The job carries a mark of ours that changes nothing about how it runs."""
 
@@ -119,6 +129,7 @@ Write = (
     | DeleteUnit
     | ResumeJob
     | SuspendJob
+    | StopJob
     | AnnotateJob
     | MarkQueuing
 )

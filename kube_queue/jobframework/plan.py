@@ -14,9 +14,15 @@ whether somebody was killed half-way. A column is the unit's phase, a row is the
               released                            pods run
     evicted   -               -                   suspend; once its pods are gone: Enqueued;
                                                   a kind that cannot be stopped: say so, go on
+    too long  -               -                   -                   suspend for good, or end it;
+                                                                      else say so, go on
+    stopped   -               the unit goes       Failed once its pods are gone
+    for good
 
-Reserved and TimeoutBackoff are the controller's: a held job keeps up to date, a free one whose
-unit timed out is suspended. A finished unit stays as it is.
+Reserved and TimeoutBackoff are the controller's. Reserved: a held job keeps up to date, one that
+is free is adopted, one that ended is finished. TimeoutBackoff: a free job is suspended, and of a
+held one is told how many pods it has left, because the way back waits for them; one that ended is
+finished. A finished unit stays as it is.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from dataclasses import dataclass, field
 from kube_queue.api.conditions import UnitCondition, rfc3339
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, Phase
-from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION
+from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION
 from kube_queue.api.reasons import Reason
 from kube_queue.jobframework import unit_status
 from kube_queue.jobframework.decisions import (
@@ -37,6 +43,7 @@ from kube_queue.jobframework.decisions import (
     Emit,
     MarkQueuing,
     ResumeJob,
+    StopJob,
     SuspendJob,
     Topic,
     UnitStatus,
@@ -47,11 +54,14 @@ from kube_queue.jobframework.extension import (
     JobPatch,
     JobState,
     ShowsQueuing,
+    Stoppable,
     Suspendable,
+    evictable,
 )
 from kube_queue.jobframework.requests import asked
+from kube_queue.jobframework.run_time import run_time
 from kube_queue.jobframework.surroundings import Surroundings
-from kube_queue.jobframework.unit_manifest import create_unit, update_priority, update_unit
+from kube_queue.jobframework.unit_manifest import create_unit, update_admitted, update_unit
 from kube_queue.jobframework.unit_status import Pods
 from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.jobframework.view import JobView
@@ -66,8 +76,12 @@ INSTANT = 0.001
 """Less than this is over: a timer cannot wait out what is left by rounding."""
 POD_STATE_SECONDS = 2.0
 """Pods come and go in bursts; one write tells of a whole burst."""
+CUT_SECONDS = 1.0
+"""Times on the wire are cut to whole seconds: what they began may be this much younger."""
 
 _WAITING = frozenset({Phase.ENQUEUED, Phase.TIMEOUT_BACKOFF})
+_STOPPED = {STOPPED_ANNOTATION: Reason.MAXIMUM_EXECUTION_TIME_EXCEEDED.value}
+_REFUSAL = Emit(Reason.NOT_EVICTABLE, Reason.NOT_EVICTABLE.meaning, warning=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +117,7 @@ def plan(view: JobView | None, unit: UnitView | None, scene: Scene) -> tuple[Dec
         return ()
     if unit is None:
         return _without_unit(view, scene)
-    if view.foreign and unit.unit.phase in _WAITING:
+    if (view.foreign or _for_good(view)) and unit.unit.phase in _WAITING:
         return (DeleteUnit(),)
     if unit.unit.phase in FINISHED:
         return ()
@@ -122,7 +136,7 @@ def _job_gone(unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
 
 
 def _without_unit(view: JobView, scene: Scene) -> tuple[Decision, ...]:
-    if view.foreign or view.state.outcome is not None:
+    if view.foreign or _for_good(view) or view.state.outcome is not None:
         return ()
     free = view.state.hold is Hold.NONE
     if free and not view.released_before:
@@ -139,15 +153,20 @@ def _ended(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
         # The way to the end leads through Dequeued; the next lap finishes it.
         reason = Reason.JOB_SUCCEEDED if outcome.succeeded else Reason.JOB_FAILED
         return _adopt(view, unit, scene, reason, unit_status.ending(outcome))
-    if unit.unit.phase not in (Phase.DEQUEUED, Phase.RUNNING):
-        return ()
+    if view.stopped and not outcome.succeeded:
+        return _failed(unit, scene)
     phase = Phase.SUCCEED if outcome.succeeded else Phase.FAILED
-    return (UnitStatus(unit_status.finished(unit, outcome, scene.now_text), phase),)
+    reason = Reason.JOB_SUCCEEDED if outcome.succeeded else Reason.JOB_FAILED
+    status = unit_status.finished(unit, phase, reason, unit_status.ending(outcome), scene.now_text)
+    return (UnitStatus(status, phase),)
 
 
 def _held(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
     phase = unit.unit.phase
     if phase in (Phase.DEQUEUED, Phase.RUNNING):
+        if view.stopped:
+            waits, gone = _pods_gone(view.state, scene)
+            return (*waits, *_failed(unit, scene)) if gone else waits
         if unit.unit.evicted:
             return _requeue(view.state, unit, scene, *_eviction(unit))
         if phase is Phase.RUNNING and view.state.hold is Hold.SPEC:
@@ -157,33 +176,73 @@ def _held(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
             )
             return _requeue(view.state, unit, scene, Reason.SUSPENDED_BY_USER, message)
         return _release(view, scene)
-    waits: tuple[Decision, ...] = ()
+    beside: tuple[Decision, ...] = run_time(view).warnings
     if phase is Phase.ENQUEUED and _has_pods(view.state, scene.pods):
         wait, over = _waiting(Topic.SUSPEND_IGNORED, SUSPEND_IGNORED_SECONDS, scene)
-        waits = (wait,)
+        beside = (*beside, wait)
         if over:
             message = Reason.SUSPEND_IGNORED.meaning
             return (wait, *_adopt(view, unit, scene, Reason.SUSPEND_IGNORED, message))
     if phase in _WAITING:
         update = update_unit(view, unit, scene.surroundings)
     else:
-        update = update_priority(view, unit, scene.surroundings)
+        update = update_admitted(view, unit, scene.surroundings)
     if update is not None:
-        return (*waits, update)
-    return (*waits, *_show_queuing(view, True, scene))
+        return (*beside, update)
+    shown = _show_queuing(view, True, scene)
+    if not shown and phase is Phase.TIMEOUT_BACKOFF:
+        return (*beside, *_pods_left(view.state, unit, scene))
+    return (*beside, *shown)
 
 
 def _free(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
     phase = unit.unit.phase
-    if phase is Phase.ENQUEUED:
+    if phase in (Phase.ENQUEUED, Phase.RESERVED):
         return _adopt(view, unit, scene, Reason.RELEASED_BY_HAND, Reason.RELEASED_BY_HAND.meaning)
+    left = _time_left(unit, scene)
+    if left is not None and left <= INSTANT:
+        return _too_long(view, unit, scene)
+    waits = () if left is None else (Wait(Topic.RUN_LIMIT, left),)
     if phase is Phase.TIMEOUT_BACKOFF or unit.unit.evicted:
         extension = view.extension
-        if isinstance(extension, Suspendable):
+        if isinstance(extension, Suspendable) and evictable(extension, view.manifest):
             return (SuspendJob(extension.suspend(view.manifest)),)
-        refusal = Emit(Reason.NOT_EVICTABLE, Reason.NOT_EVICTABLE.meaning, warning=True)
-        return (refusal, *_free_and_kept(view, unit, scene))
-    return _free_and_kept(view, unit, scene)
+        return (_REFUSAL, *waits, *_free_and_kept(view, unit, scene))
+    return (*waits, *_free_and_kept(view, unit, scene))
+
+
+def _time_left(unit: UnitView, scene: Scene) -> float | None:
+    """Seconds the job may still run; None where it may run as long as it wants."""
+    limit, started = unit.unit.limit_seconds, unit.unit.started
+    if not limit or not started:
+        return None
+    return started / 1_000_000 + limit + CUT_SECONDS - scene.now
+
+
+def _too_long(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    extension = view.extension
+    if isinstance(extension, Suspendable) and evictable(extension, view.manifest):
+        patch = _annotated(extension.suspend(view.manifest), _STOPPED)
+        return (SuspendJob(patch, certain=True),)
+    if not isinstance(extension, Stoppable):
+        return (_REFUSAL, *_free_and_kept(view, unit, scene))
+    if view.stopped:
+        # Its own controller is ending it.
+        return _free_and_kept(view, unit, scene)
+    return (StopJob(_annotated(extension.stop(view.manifest), _STOPPED), certain=True),)
+
+
+def _for_good(view: JobView) -> bool:
+    """Whether the job was stopped for good and nobody has released it since."""
+    return view.stopped and view.state.hold is not Hold.NONE
+
+
+def _failed(unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    reason = Reason.MAXIMUM_EXECUTION_TIME_EXCEEDED
+    limit = unit.unit.limit_seconds
+    message = f"the job ran longer than {limit} s" if limit else reason.meaning
+    status = unit_status.finished(unit, Phase.FAILED, reason, message, scene.now_text)
+    return (UnitStatus(status, Phase.FAILED, (Emit(reason, message, warning=True),)),)
 
 
 def _free_and_kept(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
@@ -191,7 +250,7 @@ def _free_and_kept(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decisio
     if phase is Phase.DEQUEUED and view.state.running:
         pods = scene.pods if scene.pods.total else Pods(on_node=view.state.alive)
         return (UnitStatus(unit_status.running(unit, pods, scene.now_text), Phase.RUNNING),)
-    if phase in (Phase.RESERVED, Phase.TIMEOUT_BACKOFF):
+    if phase is Phase.TIMEOUT_BACKOFF:
         return ()
     shown = _show_queuing(view, False, scene)
     if shown:
@@ -199,7 +258,7 @@ def _free_and_kept(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decisio
     if not view.released_before:
         mark = {"metadata": {"annotations": {JOB_HAS_ENQUEUED_ANNOTATION: "true"}}}
         return (AnnotateJob(mark),)
-    update = update_priority(view, unit, scene.surroundings)
+    update = update_admitted(view, unit, scene.surroundings)
     if update is not None:
         return (update,)
     return _pod_state(unit, scene)
@@ -209,15 +268,14 @@ def _release(view: JobView, scene: Scene) -> tuple[Decision, ...]:
     shown = _show_queuing(view, False, scene)
     if shown:
         return shown
-    patch = _with_annotation(view.extension.resume(view.manifest))
+    patch = _annotated(view.extension.resume(view.manifest), {JOB_HAS_ENQUEUED_ANNOTATION: "true"})
     # A job that ran before may have been requeued since the unit was last told to be admitted.
     return (ResumeJob(patch, certain=view.released_before),)
 
 
-def _with_annotation(patch: JobPatch) -> JobPatch:
+def _annotated(patch: JobPatch, marks: Mapping[str, str]) -> JobPatch:
     metadata = dict(patch.get("metadata") or {})
-    annotations = dict(metadata.get("annotations") or {})
-    annotations[JOB_HAS_ENQUEUED_ANNOTATION] = "true"
+    annotations = {**(metadata.get("annotations") or {}), **marks}
     return {**patch, "metadata": {**metadata, "annotations": annotations}}
 
 
@@ -246,15 +304,34 @@ def _adopt(
 def _requeue(
     state: JobState, unit: UnitView, scene: Scene, reason: Reason, message: str
 ) -> tuple[Decision, ...]:
-    if scene.pods.total or (state.alive and not state.stopped):
-        # The pods' own events bring us back. Counts in a status may be left over, pods may not.
-        return ()
-    wait, over = _waiting(Topic.PODS_GONE, PODS_GONE_SECONDS, scene)
-    if not over and not state.stopped:
-        return (wait,)
+    waits, gone = _pods_gone(state, scene)
+    if not gone:
+        return waits
     status = unit_status.requeued(unit, reason, message, scene.now_text)
     news = Emit(reason, message)
-    return (wait, UnitStatus(status, Phase.ENQUEUED, (news,), certain=True))
+    return (*waits, UnitStatus(status, Phase.ENQUEUED, (news,), certain=True))
+
+
+def _pods_gone(state: JobState, scene: Scene) -> tuple[tuple[Decision, ...], bool]:
+    """Whether a held job has come to rest, and what to wait for if that is to be seen yet."""
+    if scene.pods.total or (state.alive and not state.stopped):
+        # The pods' own events bring us back. Counts in a status may be left over, pods may not.
+        return (), False
+    wait, over = _waiting(Topic.PODS_GONE, PODS_GONE_SECONDS, scene)
+    return (wait,), over or state.stopped
+
+
+def _pods_left(state: JobState, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
+    """Tells the controller how many pods a job that is to stay away has left, at last none."""
+    if scene.pods.total:
+        return _pod_state(unit, scene)
+    if unit.pods_told and not unit.pods_on_node and not unit.pods_pending:
+        return ()
+    waits, gone = _pods_gone(state, scene)
+    if not gone:
+        return waits
+    status = unit_status.pods_seen(scene.pods, Phase.TIMEOUT_BACKOFF, scene.now_text)
+    return (*waits, UnitStatus(status, Phase.TIMEOUT_BACKOFF, certain=True))
 
 
 def _eviction(unit: UnitView) -> tuple[Reason, str]:

@@ -7,7 +7,10 @@ from typing import Any
 from kube_queue.api.conditions import rfc3339_micro
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.names import (
+    CARRIED_LABEL_PREFIX,
     ENQUEUE_TIMESTAMP_ANNOTATION,
+    EVICTABLE_ANNOTATION,
+    EXPECTED_RUN_SECONDS_ANNOTATION,
     INVALID_REQUEST_ANNOTATION,
     JOB_PRIORITY_ANNOTATION,
     PREEMPTIBLE_LABELS,
@@ -24,9 +27,10 @@ from kube_queue.api.units import (
     unit_name,
 )
 from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
-from kube_queue.jobframework.extension import PodSet, Warns
+from kube_queue.jobframework.extension import PodSet, Warns, evictable
 from kube_queue.jobframework.priority import JobPriority, job_priority
 from kube_queue.jobframework.requests import Asked, asked
+from kube_queue.jobframework.run_time import RunTime, run_time
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.jobframework.view import JobView
@@ -51,6 +55,10 @@ def create_unit(
     }
     if wish.problem:
         annotations[INVALID_REQUEST_ANNOTATION] = wish.problem
+    if wish.run_time.expected:
+        annotations[EXPECTED_RUN_SECONDS_ANNOTATION] = str(wish.run_time.expected)
+    if not evictable(view.extension, view.manifest):
+        annotations[EVICTABLE_ANNOTATION] = "false"
     metadata: dict[str, Any] = {
         "namespace": view.ref.namespace,
         "name": name,
@@ -66,7 +74,7 @@ def create_unit(
             }
         ],
     }
-    labels = _labels(view)
+    labels = {**_selected_by(view), **_labels(view)}
     if labels:
         metadata["labels"] = labels
     spec: dict[str, Any] = {
@@ -86,6 +94,8 @@ def create_unit(
         spec["priorityClassName"] = wish.priority.class_name
     if queue:
         spec["queue"] = queue
+    if wish.run_time.limit:
+        spec["maximumExecutionTimeSeconds"] = wish.run_time.limit
     if wish.asked is not None:
         spec["request"] = wish.asked.total.manifest()
     manifest = {
@@ -104,6 +114,10 @@ def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> Up
     wish = _wish(view, surroundings)
     annotations: dict[str, Any] = {}
     spec = _priority_change(wish.priority, unit, annotations)
+    spec |= _stopping_change(view, wish.run_time, unit, annotations)
+    if unit.ours and wish.run_time.expected != unit.unit.expected_seconds:
+        expected = wish.run_time.expected
+        annotations[EXPECTED_RUN_SECONDS_ANNOTATION] = str(expected) if expected else None
     if wish.problem != unit.problem:
         annotations[INVALID_REQUEST_ANNOTATION] = wish.problem or None
     if wish.asked is None:
@@ -116,16 +130,21 @@ def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> Up
     return _update(spec, annotations, wish.warnings, _changed_labels(view, unit))
 
 
-def update_priority(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
-    """The decision that carries a changed priority over to an admitted unit; None if none did."""
+def update_admitted(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
+    """The decision that carries over to an admitted unit what may change then; None if nothing did.
+
+    That is its priority, how long it may run, and whether it can be stopped.
+    """
     try:
         pod_sets = view.extension.pod_sets(view.manifest)
     except InvalidInput:
         pod_sets = ()
     priority = job_priority(view, pod_sets, surroundings)
     annotations: dict[str, Any] = {}
+    times = run_time(view)
     spec = _priority_change(priority, unit, annotations)
-    return _update(spec, annotations, priority.warnings)
+    spec |= _stopping_change(view, times, unit, annotations)
+    return _update(spec, annotations, (*priority.warnings, *times.warnings))
 
 
 def submitted(created: int, first_seen: int) -> int:
@@ -140,13 +159,16 @@ def submitted(created: int, first_seen: int) -> int:
 class _Wish:
     """What the job asks for now; `asked` is None where it cannot be read, for `problem`."""
 
-    __slots__ = ("asked", "priority", "problem", "warnings")
+    __slots__ = ("asked", "priority", "problem", "run_time", "warnings")
 
-    def __init__(self, asked: Asked | None, problem: str, priority: JobPriority) -> None:
+    def __init__(
+        self, asked: Asked | None, problem: str, priority: JobPriority, run_time: RunTime
+    ) -> None:
         self.asked = asked
         self.problem = problem
         self.priority = priority
-        self.warnings = priority.warnings
+        self.run_time = run_time
+        self.warnings = (*priority.warnings, *run_time.warnings)
         if problem:
             news = Emit(invalid_reason(problem), problem, warning=True)
             self.warnings = (news, *self.warnings)
@@ -161,7 +183,7 @@ def _wish(view: JobView, surroundings: Surroundings) -> _Wish:
         found = asked(pod_sets, view.ref.namespace, surroundings)
     except InvalidInput as error:
         problem = str(error)[:_LONGEST_PROBLEM]
-    wish = _Wish(found, problem, job_priority(view, pod_sets, surroundings))
+    wish = _Wish(found, problem, job_priority(view, pod_sets, surroundings), run_time(view))
     extension = view.extension
     if isinstance(extension, Warns):
         said = extension.warnings(view.manifest)
@@ -181,6 +203,17 @@ def _priority_change(
         return {}
     annotations[JOB_PRIORITY_ANNOTATION] = str(priority.value)
     return {"priority": priority.value, "priorityClassName": priority.class_name or None}
+
+
+def _stopping_change(
+    view: JobView, times: RunTime, unit: UnitView, annotations: dict[str, Any]
+) -> dict[str, Any]:
+    if unit.unit.evictable and not evictable(view.extension, view.manifest):
+        annotations[EVICTABLE_ANNOTATION] = "false"
+    # Without a word of the job's the unit's own stands.
+    if times.limit and times.limit != unit.unit.limit_seconds:
+        return {"maximumExecutionTimeSeconds": times.limit}
+    return {}
 
 
 def _update(
@@ -216,6 +249,15 @@ def _labels(view: JobView) -> dict[str, str]:
         name: str(view.labels[name])
         for name in _CARRIED_LABELS
         if view.labels.get(name) is not None
+    }
+
+
+def _selected_by(view: JobView) -> dict[str, str]:
+    """The labels admission checks select by."""
+    return {
+        name: value
+        for name, value in view.labels.items()
+        if name.startswith(CARRIED_LABEL_PREFIX) and isinstance(value, str)
     }
 
 

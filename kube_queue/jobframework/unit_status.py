@@ -1,5 +1,7 @@
 """The status a unit gets from the job side: adopted, running, requeued, finished, its pods.
 
+What the queue controller writes stands in controller.unit_patches.
+
 Every function gives a merge patch of the unit's status, without preconditions.
 """
 
@@ -50,6 +52,7 @@ def adopted(
         now_text,
         conditions=conditions,
         lastAllocateTime=now_text,
+        attempts=unit.unit.attempts + 1,
         admissions=[
             {
                 "name": each.name,
@@ -62,7 +65,7 @@ def adopted(
 
 
 def running(unit: UnitView, pods: Pods, now_text: str) -> dict[str, Any]:
-    """Running, with its pods."""
+    """Running, with its pods; its next wait, should it have to stay away, is the first again."""
     message = _pods_message(pods)
     conditions = set_condition(
         unit.condition_list(),
@@ -72,6 +75,8 @@ def running(unit: UnitView, pods: Pods, now_text: str) -> dict[str, Any]:
         message,
         now_text,
     )
+    # A null in an absent requeueState would create an empty one.
+    over = {"requeueState": {"backoffs": None}} if unit.backoffs else {}
     return _status(
         Phase.RUNNING,
         Reason.PODS_READY,
@@ -79,6 +84,7 @@ def running(unit: UnitView, pods: Pods, now_text: str) -> dict[str, Any]:
         now_text,
         conditions=conditions,
         podState=_pod_state(pods),
+        **over,
     )
 
 
@@ -102,14 +108,17 @@ def requeued(unit: UnitView, reason: Reason, message: str, now_text: str) -> dic
         now_text,
         conditions=conditions,
         admissions=None,
+        admissionChecks=None,
         podState=_pod_state(Pods()),
+        # It need not wait: whoever wants it back in its queue at once has said so.
+        requeueState={"count": unit.requeues + 1, "requeueAt": None},
     )
 
 
-def finished(unit: UnitView, outcome: Outcome, now_text: str) -> dict[str, Any]:
-    """Succeed or Failed, holding nothing, with the job's own words."""
-    reason = Reason.JOB_SUCCEEDED if outcome.succeeded else Reason.JOB_FAILED
-    message = ending(outcome)
+def finished(
+    unit: UnitView, phase: Phase, reason: Reason, message: str, now_text: str
+) -> dict[str, Any]:
+    """Succeed or Failed, holding nothing."""
     conditions = withdrawn(
         unit.condition_list(),
         (UnitCondition.EVICTED, UnitCondition.PODS_READY),
@@ -119,7 +128,7 @@ def finished(unit: UnitView, outcome: Outcome, now_text: str) -> dict[str, Any]:
     )
     conditions = set_condition(conditions, UnitCondition.FINISHED, True, reason, message, now_text)
     return _status(
-        Phase.SUCCEED if outcome.succeeded else Phase.FAILED,
+        phase,
         reason,
         message,
         now_text,

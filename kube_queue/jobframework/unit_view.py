@@ -29,6 +29,12 @@ class UnitView:
     """status.conditions as JSON, or empty."""
     pods_on_node: int
     pods_pending: int
+    pods_told: bool
+    """Whether status.podState says anything."""
+    requeues: int
+    """How often it went back to its queue so far."""
+    backoffs: int
+    """How often in a row it had to stay away from its queue for a while."""
     problem: str
     """Why the job's request could not be read when the unit was last written; or empty."""
     has_request: bool
@@ -76,6 +82,9 @@ def view_unit(obj: Mapping[str, Any]) -> UnitView:
         conditions=orjson.dumps(conditions) if conditions else b"",
         pods_on_node=number(status, "podState", "running"),
         pods_pending=number(status, "podState", "pending"),
+        pods_told=status.get("podState") is not None,
+        requeues=number(status, "requeueState", "count"),
+        backoffs=number(status, "requeueState", "backoffs"),
         problem=text(section(obj, "metadata", "annotations"), INVALID_REQUEST_ANNOTATION),
         has_request=section(obj, "spec").get("request") is not None,
         ours=_ours(obj),

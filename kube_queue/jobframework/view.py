@@ -8,7 +8,7 @@ from typing import Any
 
 from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.errors import InvalidInput
-from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION
+from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION
 from kube_queue.api.units import JobRef
 from kube_queue.jobframework.extension import JobExtension, JobState
 from kube_queue.jobframework.fields import section, text
@@ -31,6 +31,8 @@ class JobView:
     """Why it is none of ours; empty if it is ours."""
     released_before: bool
     """The queue has released it at least once."""
+    stopped: bool
+    """The queue has stopped it for good."""
 
     @property
     def annotations(self) -> Mapping[str, Any]:
@@ -50,6 +52,7 @@ def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
     """
     state = extension.state(manifest)
     metadata = section(manifest, "metadata")
+    annotations = section(metadata, "annotations")
     return JobView(
         extension=extension,
         manifest=manifest,
@@ -65,7 +68,8 @@ def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
         deleting=metadata.get("deletionTimestamp") is not None,
         state=state,
         foreign=somebody_elses(manifest, state),
-        released_before=section(metadata, "annotations").get(JOB_HAS_ENQUEUED_ANNOTATION) == "true",
+        released_before=annotations.get(JOB_HAS_ENQUEUED_ANNOTATION) == "true",
+        stopped=bool(annotations.get(STOPPED_ANNOTATION)),
     )
 
 

@@ -16,6 +16,7 @@ from kube_queue.jobframework.decisions import (
     Emit,
     MarkQueuing,
     ResumeJob,
+    StopJob,
     SuspendJob,
     Topic,
     UnitStatus,
@@ -101,12 +102,13 @@ class World:
     pods: Pods = field(default_factory=Pods)
     waited: dict[Topic, float] = field(default_factory=dict)
     first_seen: int = 0
+    now: float = NOW
     log: list[Decision] = field(default_factory=list)
 
     def plan(self) -> tuple[Decision, ...]:
         view = None if self.job is None else view_job(self.extension, self.job)
         unit = None if self.unit is None else view_unit(self.unit)
-        scene = Scene(self.surroundings, NOW, self.first_seen, self.pods, self.waited)
+        scene = Scene(self.surroundings, self.now, self.first_seen, self.pods, self.waited)
         return plan(view, unit, scene)
 
     def step(self) -> bool:
@@ -140,6 +142,7 @@ class World:
             case (
                 ResumeJob(patch=patch)
                 | SuspendJob(patch=patch)
+                | StopJob(patch=patch)
                 | AnnotateJob(patch=patch)
                 | MarkQueuing(patch=patch)
             ):

@@ -273,8 +273,85 @@ def test_a_unit_whose_job_timed_out_pending_has_its_job_suspended() -> None:
     world.go()
     world.admit().go()
     world.unit_status(phase="TimeoutBackoff")
-    assert kinds(world.go()) == ["SuspendJob", "MarkQueuing"]
+    assert kinds(world.go()) == ["SuspendJob", "MarkQueuing", "Wait"]
     assert world.phase == "TimeoutBackoff"
+
+
+def test_a_unit_that_timed_out_is_told_when_the_pods_of_its_job_are_gone() -> None:
+    world = tf_world()
+    world.go()
+    world.admit().go()
+    world.unit_status(phase="TimeoutBackoff", podState=None)
+    world.pods = Pods(pending=3)
+    world.waited = {Topic.POD_STATE: 1e6}
+    world.go()
+    assert (world.unit or {})["status"]["podState"] == {"running": 0, "pending": 3}
+    world.pods = Pods()
+    world.job_is({"status": {"conditions": conditions("Suspended")}})
+    world.go()
+    assert (world.unit or {})["status"]["podState"] == {"running": 0, "pending": 0}
+    assert world.phase == "TimeoutBackoff"
+    assert [each for each in world.plan() if not isinstance(each, Wait)] == []
+
+
+@pytest.mark.parametrize("phase", ["Reserved", "TimeoutBackoff"])
+@pytest.mark.parametrize(("ending", "end"), [("Succeeded", "Succeed"), ("Failed", "Failed")])
+def test_a_unit_whose_job_ended_out_of_turn_ends_as_well(phase: str, ending: str, end: str) -> None:
+    world = tf_world()
+    world.go()
+    world.unit_status(phase=phase)
+    world.job_is({"status": {"conditions": conditions(ending)}})
+    assert kinds(world.go()) == ["UnitStatus"]
+    assert world.phase == end
+
+
+def test_a_job_released_by_hand_while_its_checks_run_is_adopted() -> None:
+    world = tf_world()
+    world.go()
+    world.unit_status(phase="Reserved")
+    world.job_is({"metadata": {"annotations": {"scheduling.x-k8s.io/suspend": "false"}}})
+    world.go()
+    assert (world.phase, world.view.unit.reason) == ("Dequeued", "ReleasedByHand")
+
+
+def test_a_requeue_is_counted_clears_what_the_admission_left_and_starts_no_wait() -> None:
+    world = running_tfjob()
+    checks = [{"name": "a", "state": "Ready"}]
+    old = {"count": 2, "requeueAt": "2026-01-31T12:00:00Z"}
+    world.unit_status(requeueState=old, admissionChecks=checks).evict().go()
+    world.pods = Pods()
+    world.job_is({"status": {"conditions": conditions("Suspended")}})
+    world.go()
+    status = (world.unit or {})["status"]
+    assert status["requeueState"] == {"count": 3}
+    assert "admissionChecks" not in status
+    assert "admissions" not in status
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "PodsReady": "False",
+        "Evicted": "False",
+        "Requeued": "True",
+    }
+
+
+def test_a_job_that_runs_has_its_next_wait_begin_anew() -> None:
+    world = tf_world()
+    world.go()
+    world.admit().unit_status(requeueState={"count": 4, "backoffs": 3}).go()
+    world.job_is(RUNNING)
+    world.go()
+    assert (world.unit or {})["status"]["requeueState"] == {"count": 4}
+
+
+def test_a_job_that_runs_for_the_first_time_gets_no_requeue_state() -> None:
+    assert "requeueState" not in (running_tfjob().unit or {})["status"]
+
+
+def test_every_adoption_is_an_admission_more() -> None:
+    world = tf_world()
+    world.go()
+    world.job_is({"metadata": {"annotations": {"scheduling.x-k8s.io/suspend": "false"}}})
+    world.go()
+    assert (world.unit or {})["status"]["attempts"] == 1
 
 
 def test_a_held_job_whose_pods_stay_is_adopted_with_a_warning() -> None:

@@ -13,6 +13,7 @@ from kube_queue.jobframework.decisions import (
     DeleteUnit,
     MarkQueuing,
     ResumeJob,
+    StopJob,
     SuspendJob,
     UnitStatus,
     UpdateUnit,
@@ -24,14 +25,14 @@ from kube_queue.kube.lanes import Lane
 from kube_queue.kube.patches import merge_patch
 
 Answer = dict[str, Any]
-JobWrite = ResumeJob | SuspendJob | AnnotateJob | MarkQueuing
+JobWrite = ResumeJob | SuspendJob | StopJob | AnnotateJob | MarkQueuing
 """The writes whose answer is the job."""
 
 
 def lane_of(write: Write, unit: UnitView | None) -> Lane:
     """How urgent the write is."""
     match write:
-        case SuspendJob():
+        case SuspendJob() | StopJob():
             return Lane.EVICT
         case ResumeJob():
             return Lane.RESUME
