@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from kube_queue.admission.decisions import Admit, Decision, Requeue
 from kube_queue.admission.lanes import Line
-from kube_queue.admission.ledger import LedgerNode, QuotaLedger
+from kube_queue.admission.ledger import Blocked, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.policies import Choice
 from kube_queue.api.resources import ResourceVector
-
-Blocked = tuple[LedgerNode, int, str, int]
 
 
 def cycle(
@@ -40,7 +38,7 @@ def cycle(
             admitted += 1
         else:
             refused[alike] = blocked
-            decisions.append(_refuse(line, choice, blocked, now))
+            decisions.append(_refuse(ledger, line, choice, blocked, now))
     return decisions
 
 
@@ -60,8 +58,10 @@ def _admit(ledger: QuotaLedger, pending: PendingQueues, line: Line, choice: Choi
     )
 
 
-def _refuse(line: Line, choice: Choice, blocked: Blocked, now: float) -> Requeue:
-    node, bound, resource, amount = blocked
-    shortage = choice.group.shortage = node.shortage(bound, resource, amount)
+def _refuse(
+    ledger: QuotaLedger, line: Line, choice: Choice, blocked: Blocked, now: float
+) -> Requeue:
+    _, bound, resource, amount = blocked
+    shortage = choice.group.shortage = ledger.told(choice.group.lane.chain, blocked)
     line.scan.refused(line, choice, ((bound, resource), amount), now)
     return Requeue(choice.uid, shortage)

@@ -36,16 +36,23 @@ class Shortage:
     requested: int
     used: int
     limit: int
+    kept: int = 0
+    """Kept back besides what is used: promised to units that wait for others to leave, or not lent
+    by the quotas it belongs to."""
+    never: bool = False
+    """Whether not even an idle quota would have room."""
 
     @property
     def missing(self) -> int:
         """How much has to be given back before the bound has room."""
-        return self.used + self.requested - self.limit
+        return self.used + self.kept + self.requested - self.limit
 
     @property
     def never_fits(self) -> bool:
-        """Whether the request is larger than the bound itself."""
-        return self.requested > self.limit
+        """Whether the request is larger than the bound itself, or than what is left of it when
+        others keep what they do not lend.
+        """
+        return self.never or self.requested > self.limit
 
     @property
     def reason(self) -> Reason:
@@ -95,7 +102,8 @@ class Shortage:
         if self.resource == MAX_JOBS:
             what = "preemptible job" if self.bound is Bound.PREEMPTIBLE_JOBS else "job"
             jobs = f"1 {what} of {{}} is" if self.used == 1 else f"{self.used} {what}s of {{}} are"
-            return f"quota {self.path}: {jobs.format(f'{bound} {self.limit}')} admitted"
+            kept = f" and room for {self.kept} is kept for others" if self.kept else ""
+            return f"quota {self.path}: {jobs.format(f'{bound} {self.limit}')} admitted{kept}"
         if self._quota:
             return (
                 f"ResourceQuota {namespace_of(self.path)}/{self._quota}: {self._what} requested "
@@ -103,9 +111,10 @@ class Shortage:
                 f"hard {self._amount(self.limit)}"
             )
         by = " by units that are not preemptible" if self.bound is Bound.MIN else ""
+        kept = f"kept for others {self._amount(self.kept)}, " if self.kept else ""
         return (
             f"quota {self.path}: {self.resource} requested {self._amount(self.requested)}, "
-            f"used{by} {self._amount(self.used)}, {bound} {self._amount(self.limit)}"
+            f"used{by} {self._amount(self.used)}, {kept}{bound} {self._amount(self.limit)}"
         )
 
 

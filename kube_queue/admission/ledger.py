@@ -1,35 +1,37 @@
 """The quota ledger: who is charged how much where, and what is still free.
 
 A charge counts on its leaf and on every node above it. Three bounds are kept per node (see
-``Bound``), each as exact integers: limit, used and free = limit - used. A resource without a limit
-has no entry in ``free``. ``kube-queue/max-jobs`` is counted as one per charge.
+``Bound``), each as exact integers; ``quota_node`` says what is free of them. A resource without a
+limit has no entry in ``free``. ``kube-queue/max-jobs`` is counted as one per charge.
 
 What a charge is comes from outside and is level: charging a uid again replaces its charge, charging
 above a limit is allowed (the decision not to is the caller's), and a charge whose leaf is not in
 the tree is kept by uid without counting anywhere until a tree has a leaf for it.
+
+Promises: what ``promise`` names is kept back from everybody while charges that were told to
+``leave`` for it are on their way out, so that it is free at the latest when the last one is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from kube_queue.admission.decisions import Bound, Shortage
-from kube_queue.admission.limits import effective_min, scaled
-from kube_queue.api.names import MAX_JOBS
-from kube_queue.api.quota import QuotaNode, QuotaTree
+from kube_queue.admission.bounds import Blocked, NodeUsage, QuotaBounds
+from kube_queue.admission.quota_node import MAX, Demand, LedgerNode, dimensions
+from kube_queue.api.quota import QuotaTree
 from kube_queue.api.resources import EMPTY, ResourceVector
 
-Demand = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
-"""By bound, the (resource, amount) pairs a unit is held against on every node of its chain."""
-
-_MOST_DEMANDS: Final = 65_536
-_MAX: Final = int(Bound.MAX)
-_MIN: Final = int(Bound.MIN)
-_PREEMPTIBLE: Final = int(Bound.PREEMPTIBLE_JOBS)
+__all__ = [
+    "Blocked",
+    "Charge",
+    "Demand",
+    "LedgerNode",
+    "NodeUsage",
+    "QuotaLedger",
+    "dimensions",
+]
 
 
 class Charge(NamedTuple):
@@ -40,114 +42,15 @@ class Charge(NamedTuple):
     preemptible: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NodeUsage:
-    """One node's sums in millicores and whole units; limits include the oversell rate."""
-
-    path: str
-    used: Mapping[str, int]
-    """Held by units; ``kube-queue/max-jobs`` is the number of units that hold quota."""
-    used_guaranteed: Mapping[str, int]
-    """The part held by units that are not preemptible."""
-    request: Mapping[str, int]
-    """Held or asked for by units that wait."""
-    min: Mapping[str, int]
-    max: Mapping[str, int]
-
-
-class LedgerNode:
-    """The mutable sums of one quota node."""
-
-    __slots__ = (
-        "_share",
-        "_share_of",
-        "free",
-        "limits",
-        "over",
-        "path",
-        "quota",
-        "used",
-        "waiting",
-    )
-
-    def __init__(self, quota: QuotaNode, limits: tuple[dict[str, int], ...]) -> None:
-        self.path = quota.path
-        self.quota = quota
-        self.limits = limits
-        self.used: tuple[dict[str, int], ...] = ({}, {}, {})
-        self.free: tuple[dict[str, int], ...] = tuple(dict(limit) for limit in limits)
-        self.over: dict[tuple[int, str], None] = {}
-        self.waiting: dict[str, int] = {}
-        whole = {name: quota.min.get(name) or quota.max.get(name, 0) for name in quota.max}
-        whole.update((name, amount) for name, amount in quota.min.items() if amount)
-        self._share_of = {name: amount for name, amount in whole.items() if amount > 0}
-        self._share: float | None = 0.0
-
-    def add(self, demand: Demand, sign: int) -> None:
-        """The demand counts here once more (sign 1) or once less (-1)."""
-        self._share = None
-        over = self.over
-        for bound, amounts in demand:
-            used, free = self.used[bound], self.free[bound]
-            for resource, amount in amounts:
-                change = amount * sign
-                total = used[resource] + change if resource in used else change
-                if total:
-                    used[resource] = total
-                else:
-                    del used[resource]
-                if resource in free:
-                    left = free[resource] = free[resource] - change
-                    if left < 0:
-                        if not self.quota.each_bound_alone:
-                            over[bound, resource] = None
-                    elif over:
-                        over.pop((bound, resource), None)
-
-    def share(self) -> float:
-        """The dominant share: the largest used/min over all resources, used/max without a min."""
-        if self._share is None:
-            whole = self._share_of
-            parts = [part / whole[name] for name, part in self.used[_MAX].items() if name in whole]
-            self._share = max(parts, default=0.0)
-        return self._share
-
-    def shortage(self, bound: int, resource: str, amount: int) -> Shortage:
-        """The numbers of one bound, against a request of ``amount``."""
-        return Shortage(
-            path=self.path,
-            bound=Bound(bound),
-            resource=resource,
-            requested=amount,
-            used=self.used[bound].get(resource, 0),
-            limit=self.limits[bound][resource],
-        )
-
-
-def _flat(demand: Demand) -> Iterator[tuple[int, str, int]]:
-    for bound, amounts in demand:
-        for resource, amount in amounts:
-            yield bound, resource, amount
-
-
-def dimensions(demand: Demand) -> set[tuple[int, str]]:
-    """The (bound, resource) pairs of a demand."""
-    return {(bound, resource) for bound, resource, _ in _flat(demand)}
-
-
-class QuotaLedger:
+class QuotaLedger(QuotaBounds):
     """All charges and the sums they make. Not safe for use by two threads."""
 
     def __init__(self) -> None:
-        self._rate = Fraction(1)
-        self._nodes: dict[str, LedgerNode] = {}
-        self._chains: dict[str, tuple[LedgerNode, ...]] = {}
+        super().__init__()
         self._charges: dict[str, Charge] = {}
         self._unmanaged: dict[str, ResourceVector] = {}
-        self._demands: dict[tuple[ResourceVector, bool], Demand] = {}
-        self._asked_of_min: set[str] = set()
-        self._counts_preemptible = False
-        self._journal: list[tuple[str, Charge | None]] | None = None
+        self._promises: dict[str, Charge] = {}
+        self._leaving: dict[str, bool] = {}
         self.changed: dict[str, None] = {}
         """Paths whose sums changed since somebody cleared this."""
 
@@ -164,46 +67,13 @@ class QuotaLedger:
         as the decimal it prints as, so 0.7 of 10 is 7. Sums of waiting requests start at zero, and
         so do those of pods without a unit.
         """
-        # Every demand is compiled anew: what a unit is held against depends on the tree.
-        self._rate = Fraction(str(oversell_rate))
-        self._demands.clear()
-        self._asked_of_min.clear()
-        self._counts_preemptible = tree is not None and tree.max_preemptible_jobs is not None
-        self._nodes = {} if tree is None else self._compile(tree)
-        self._chains = {}
-        for path, node in self._nodes.items():
-            parent = node.quota.parent
-            self._chains[path] = (node, *(self._chains[parent] if parent is not None else ()))
+        self._build(tree, Fraction(str(oversell_rate)))
+        self._promises.clear()
         self._unmanaged.clear()
         charges, self._charges = self._charges, {}
         for uid, charge in charges.items():
             self.charge(uid, *(home(uid, charge) if home is not None else charge))
         self.changed = dict.fromkeys(self._nodes)
-
-    def add_leaf(self, quota: QuotaNode) -> None:
-        """There is one leaf more, a child of a node that is there, or of none."""
-        guaranteed = {**dict.fromkeys(self._asked_of_min, 0), **scaled(quota.min, self._rate)}
-        node = LedgerNode(quota, (scaled(quota.max, self._rate), guaranteed, {}))
-        above = self._chains[quota.parent] if quota.parent is not None else ()
-        self._nodes[quota.path] = node
-        self._chains[quota.path] = (node, *above)
-
-    def _compile(self, tree: QuotaTree) -> dict[str, LedgerNode]:
-        guaranteed = effective_min(tree)
-        nodes = {}
-        for path, quota in tree.nodes.items():
-            preemptible = (
-                {MAX_JOBS: tree.max_preemptible_jobs}
-                if quota.parent is None and tree.max_preemptible_jobs is not None
-                else {}
-            )
-            limits = (
-                scaled(quota.max, self._rate),
-                scaled(guaranteed[path], self._rate),
-                preemptible,
-            )
-            nodes[path] = LedgerNode(quota, limits)
-        return nodes
 
     # --- charges ------------------------------------------------------------------------------
 
@@ -215,19 +85,18 @@ class QuotaLedger:
         former = self._charges.get(uid)
         if former == fresh:
             return None
-        self._note(uid, former)
         if former is not None:
-            self._count(former, -1)
+            self._count(uid, former, -1)
         self._charges[uid] = fresh
-        self._count(fresh, 1)
+        self._count(uid, fresh, 1)
         return former
 
     def release(self, uid: str) -> Charge | None:
         """The uid holds nothing. Returns the charge it had, None if it had none."""
         former = self._charges.pop(uid, None)
         if former is not None:
-            self._note(uid, former)
-            self._count(former, -1)
+            self._count(uid, former, -1)
+            self._leaving.pop(uid, None)
         return former
 
     def held(self, uid: str) -> Charge | None:
@@ -239,13 +108,31 @@ class QuotaLedger:
         """Every charge by uid, those without a leaf included."""
         return self._charges
 
-    def _count(self, charge: Charge, sign: int) -> None:
+    def _count(self, uid: str, charge: Charge, sign: int) -> None:
         if charge.leaf is None:
             return
-        demand = self.demand(charge.request, charge.preemptible)
+        self.count(charge, sign)
         for node in self._chains[charge.leaf]:
-            node.add(demand, sign)
             self.changed[node.path] = None
+        if uid in self._leaving:
+            self._set_leaving(charge, self._leaving[uid], sign)
+
+    def count(self, charge: Charge, sign: int) -> None:
+        """The sums hold the charge once more or once less, whoever it belongs to: whoever tries
+        out what would be without it puts it back before anybody else looks.
+        """
+        if charge.leaf is None:
+            return
+        demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
+        for node in chain:
+            node.add(demand, sign)
+        if self._lent:
+            self._keep(chain, demand)
+
+    def _keep(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
+        lent = self._lent.intersection(name for name, _ in demand[0][1])
+        for node, parent in zip(chain, (*chain[1:], None), strict=True):
+            node.keep_to_itself(parent, lent)
 
     def set_unmanaged(self, leaf: str, held: ResourceVector) -> None:
         """Pods that no unit stands for hold exactly this in the leaf. KeyError: no such leaf.
@@ -255,37 +142,79 @@ class QuotaLedger:
         former = self._unmanaged.pop(leaf, EMPTY)
         if held:
             self._unmanaged[leaf] = held
-        for node in self._chains[leaf]:
-            node.add(((_MAX, former.items),), -1)
-            node.add(((_MAX, held.items),), 1)
-            self.changed[node.path] = None
+        for demand, sign in (((MAX, former.items),), -1), (((MAX, held.items),), 1):
+            for node in self._chains[leaf]:
+                node.add(demand, sign)
+                self.changed[node.path] = None
+            if self._lent:
+                self._keep(self._chains[leaf], demand)
 
     def unmanaged(self, leaf: str) -> ResourceVector:
         """What pods that no unit stands for hold in the leaf."""
         return self._unmanaged.get(leaf, EMPTY)
 
-    def _note(self, uid: str, former: Charge | None) -> None:
-        if self._journal is not None:
-            self._journal.append((uid, former))
+    # --- promises -----------------------------------------------------------------------------
 
-    @contextmanager
-    def trial(self) -> Iterator[Callable[[], None]]:
-        """Charges and releases in the block are undone at its end, unless the yielded function
-        was called. Trials do not nest; sums of waiting requests take no part.
+    def promise(self, uid: str, charge: Charge) -> bool:
+        """So much is kept back for the uid until ``withdraw``. KeyError: its leaf is not in the
+        tree. Returns whether something is free for others that was not: what leaves for several
+        promises is one sum.
         """
-        if self._journal is not None:
-            raise RuntimeError("a trial is already under way")
-        journal: list[tuple[str, Charge | None]] = []
-        self._journal = journal
-        try:
-            yield journal.clear
-        finally:
-            self._journal = None
-            for uid, former in reversed(journal):
-                if former is None:
-                    self.release(uid)
-                else:
-                    self.charge(uid, former.leaf, former.request, former.preemptible)
+        self.withdraw(uid)
+        self._promises[uid] = charge
+        return self._set_aside(charge, 1)
+
+    def withdraw(self, uid: str) -> Charge | None:
+        """Nothing is kept back for the uid any more. Returns what was."""
+        charge = self._promises.pop(uid, None)
+        if charge is not None:
+            self._set_aside(charge, -1)
+        return charge
+
+    def leave(self, uid: str, *, promised: bool) -> bool:
+        """The uid's charge is on its way out, for a promise or for nobody. Returns whether
+        something is free that was not.
+        """
+        self.stay(uid)
+        self._leaving[uid] = promised
+        charge = self._charges.get(uid)
+        return charge is not None and self._set_leaving(charge, promised, 1)
+
+    def stay(self, uid: str) -> None:
+        """The uid's charge is not known to be on its way out."""
+        promised, charge = self._leaving.pop(uid, None), self._charges.get(uid)
+        if promised is not None and charge is not None:
+            self._set_leaving(charge, promised, -1)
+
+    @property
+    def lends_in_part(self) -> bool:
+        """Whether a node of the tree declares how much of its min it lends."""
+        return bool(self._lent)
+
+    def settled(self) -> Iterator[tuple[Charge, int]]:
+        """(charge, sign) of everything that changes when all who leave have left and all promises
+        are kept.
+        """
+        for uid in self._leaving:
+            if uid in self._charges:
+                yield self._charges[uid], -1
+        for charge in self._promises.values():
+            yield charge, 1
+
+    def _set_aside(self, charge: Charge, sign: int) -> bool:
+        demand, more = self.demand(charge.request, charge.preemptible), False
+        for node in self._chains[charge.leaf or ""]:
+            more = node.set_aside(node.promised, demand, sign) or more
+        return more
+
+    def _set_leaving(self, charge: Charge, promised: bool, sign: int) -> bool:
+        if charge.leaf is None:
+            return False
+        demand, more = self.demand(charge.request, charge.preemptible), False
+        for node in self._chains[charge.leaf]:
+            sums = node.leaving if promised else node.going
+            more = node.set_aside(sums, demand, sign) or more
+        return more
 
     # --- waiting requests, for status only -------------------------------------------------------
 
@@ -301,139 +230,3 @@ class QuotaLedger:
                 del waiting[resource]
         for node in chain:
             self.changed[node.path] = None
-
-    def _asked(self, node: LedgerNode) -> Mapping[str, int]:
-        # Kept at the leaves only and summed when somebody reads it, a few times a second at most.
-        sums: dict[str, int] = {}
-        below = [node]
-        while below:
-            one = below.pop()
-            below += [self._nodes[path] for path in one.quota.children if path in self._nodes]
-            for resource, amount in one.waiting.items():
-                sums[resource] = sums.get(resource, 0) + amount
-        return sums
-
-    # --- questions ------------------------------------------------------------------------------
-
-    def demand(self, request: ResourceVector, preemptible: bool) -> Demand:
-        """What a unit of this request is held against."""
-        known = self._demands.get((request, preemptible))
-        if known is not None:
-            return known
-        if len(self._demands) >= _MOST_DEMANDS:
-            self._demands.clear()
-        asked = tuple((name, amount) for name, amount in request.items if name != MAX_JOBS)
-        amounts = (*asked, (MAX_JOBS, 1))
-        demand: Demand = ((_MAX, amounts),)
-        if not preemptible:
-            demand = (*demand, (_MIN, amounts))
-            self._spell_out_min(name for name, _ in asked)
-        elif self._counts_preemptible:
-            demand = (*demand, (_PREEMPTIBLE, ((MAX_JOBS, 1),)))
-        self._demands[request, preemptible] = demand
-        return demand
-
-    def _spell_out_min(self, resources: Iterator[str]) -> None:
-        # A min that does not list a resource guarantees none of it; written out, so that the check
-        # of a request is one look-up per node and resource.
-        for resource in resources:
-            if resource in self._asked_of_min:
-                continue
-            self._asked_of_min.add(resource)
-            for node in self._nodes.values():
-                if resource not in node.limits[_MIN]:
-                    node.limits[_MIN][resource] = 0
-                    node.free[_MIN][resource] = 0
-
-    def chain(self, leaf: str) -> tuple[LedgerNode, ...]:
-        """The nodes from the leaf up to the root. KeyError: no such leaf."""
-        return self._chains[leaf]
-
-    def blocker(
-        self, chain: tuple[LedgerNode, ...], demand: Demand
-    ) -> tuple[LedgerNode, int, str, int] | None:
-        """The bound (node, bound, resource, amount) with the least room for the demand, or None."""
-        found = None
-        least = 0.0
-        for node in chain:
-            for bound, amounts in demand:
-                free = node.free[bound]
-                for resource, amount in amounts:
-                    if resource in free and free[resource] < amount:
-                        room = free[resource] / amount
-                        if found is None or room < least:
-                            found, least = (node, bound, resource, amount), room
-            if found is None and node.over:
-                found = self._above(node, demand)
-                if found is not None:
-                    least = -1.0
-        return found
-
-    @staticmethod
-    def _above(node: LedgerNode, demand: Demand) -> tuple[LedgerNode, int, str, int] | None:
-        # A node above one of its bounds admits nothing that is held against that bound, even if
-        # it asks for none of the resource.
-        bounds = [bound for bound, _ in demand]
-        for bound, resource in node.over:
-            if bound in bounds:
-                return node, bound, resource, 0
-        return None
-
-    def shortage(
-        self, leaf: str, request: ResourceVector, preemptible: bool = True
-    ) -> Shortage | None:
-        """None if the request fits now, else the bound with the least room for it."""
-        found = self.blocker(self._chains[leaf], self.demand(request, preemptible))
-        return found[0].shortage(*found[1:]) if found is not None else None
-
-    def shortages(
-        self, leaf: str, request: ResourceVector, preemptible: bool = True
-    ) -> tuple[Shortage, ...]:
-        """Every bound the request does not fit now, from the leaf upwards."""
-        demand = self.demand(request, preemptible)
-        found: list[Shortage] = []
-        for node in self._chains[leaf]:
-            short = [
-                node.shortage(bound, resource, amount)
-                for bound, resource, amount in _flat(demand)
-                if node.free[bound].get(resource, amount) < amount
-            ]
-            above = self._above(node, demand) if not short and node.over else None
-            if above is not None:
-                short.append(node.shortage(*above[1:]))
-            found += short
-        return tuple(found)
-
-    def never_fits(
-        self, leaf: str, request: ResourceVector, preemptible: bool = True
-    ) -> Shortage | None:
-        """The first bound that is smaller than the request itself, None if every one could do."""
-        for node in self._chains[leaf]:
-            for bound, resource, amount in _flat(self.demand(request, preemptible)):
-                if node.limits[bound].get(resource, amount) < amount:
-                    return node.shortage(bound, resource, amount)
-        return None
-
-    def usage(self, path: str) -> NodeUsage:
-        """The sums of one node. KeyError: no such node."""
-        node = self._nodes[path]
-        used = node.used[_MAX]
-        request = dict(used)
-        request.pop(MAX_JOBS, None)
-        for resource, amount in self._asked(node).items():
-            request[resource] = request.get(resource, 0) + amount
-        return NodeUsage(
-            path=path,
-            used=dict(used),
-            used_guaranteed=dict(node.used[_MIN]),
-            request=request,
-            min=scaled(node.quota.min, self._rate),
-            max=node.limits[_MAX],
-        )
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._nodes
-
-    def paths(self) -> tuple[str, ...]:
-        """Every node's path, parents before children."""
-        return tuple(self._nodes)

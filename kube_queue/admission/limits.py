@@ -6,12 +6,24 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from kube_queue.api.names import MAX_JOBS
-from kube_queue.api.quota import QuotaTree
+from kube_queue.api.quota import QuotaNode, QuotaTree
 
 
 def scaled(amounts: Mapping[str, int], rate: Fraction) -> dict[str, int]:
     """Each amount times the rate, rounded down, exactly."""
     return {name: amount * rate.numerator // rate.denominator for name, amount in amounts.items()}
+
+
+def floor_of(node: QuotaNode, rate: Fraction) -> dict[str, int]:
+    """What the node keeps of its min, used or not: min x rate - lend limit, where one is declared.
+
+    A resource the lend limit does not list is lent as a whole.
+    """
+    if node.lend_limit is None:
+        return {}
+    least = scaled(node.min, rate)
+    kept = {name: least.get(name, 0) - lent for name, lent in node.lend_limit.items()}
+    return {name: amount for name, amount in kept.items() if amount > 0}
 
 
 def effective_min(tree: QuotaTree) -> dict[str, dict[str, int]]:

@@ -131,12 +131,15 @@ class WakeIndex:
     def __init__(self) -> None:
         self._at: dict[LedgerNode, dict[Dimension, Watch]] = {}
         self._asleep: dict[Lane, dict[Dimension, Sleep]] = {}
+        self._below: dict[LedgerNode, dict[Lane, None]] = {}
+        """Sleeping lanes by the nodes over them that keep something for them."""
         self.touched: dict[Watch, None] = {}
 
     def clear(self) -> None:
         """Nobody sleeps."""
         self._at.clear()
         self._asleep.clear()
+        self._below.clear()
         self.touched.clear()
 
     def released(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
@@ -150,6 +153,10 @@ class WakeIndex:
                     watch = watches.get((bound, resource))
                     if watch is not None and watch.has_room:
                         self.touched[watch] = None
+        for node in chain:
+            # What such a node has for its own and others have not is part of their thresholds.
+            for lane in tuple(self._below.get(node, ())):
+                self.put_to_sleep(lane)
 
     def best(self) -> Sleep | None:
         """The sleeper of the best rank among all touched watches."""
@@ -176,19 +183,26 @@ class WakeIndex:
             if watch is None:
                 watch = watches[dimension] = Watch(node, dimension)
             sleep = asleep.get(dimension)
-            threshold = index.lowest
+            # The lane may have more room than the node has for everybody.
+            threshold = index.lowest - (free - watch.free)
             if sleep is None or sleep.watch is not watch or sleep.threshold != threshold:
                 _end(asleep, dimension)
                 asleep[dimension] = watch.add(lane, threshold)
-            if threshold <= free:
+            if index.lowest <= free:
                 self.touched[watch] = None
+        for node in lane.chain:
+            if node.floor:
+                self._below.setdefault(node, {})[lane] = None
         if not asleep:
-            del self._asleep[lane]
+            self.wake(lane)
 
     def wake(self, lane: Lane) -> None:
         """The lane sleeps nowhere."""
         for sleep in self._asleep.pop(lane, {}).values():
             sleep.watch.end(sleep)
+        for node in lane.chain:
+            if node.floor:
+                self._below.get(node, {}).pop(lane, None)
 
     def rerank(self, lane: Lane) -> bool:
         """The lane's rank is the present one. Returns whether it got better."""

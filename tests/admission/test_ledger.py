@@ -133,28 +133,6 @@ def test_a_charge_whose_leaf_vanishes_is_kept_and_counts_again_when_it_is_back()
         assert "u" in ledger.charges
 
 
-def test_a_trial_is_undone_unless_kept() -> None:
-    ledger = ledger_of(one_quota(cpu="4"))
-    ledger.charge("a", LEAF, vector(cpu="3"))
-    with ledger.trial():
-        ledger.release("a")
-        ledger.charge("b", LEAF, vector(cpu="4"))
-        assert ledger.usage("root").used["cpu"] == 4000
-    assert ledger.usage("root").used == {"cpu": 3000, MAX_JOBS: 1}
-    with ledger.trial() as keep:
-        ledger.release("a")
-        keep()
-    assert ledger.usage("root").used == {}
-
-
-def test_a_trial_is_undone_when_the_block_fails() -> None:
-    ledger = ledger_of(one_quota(cpu="4"))
-    with pytest.raises(KeyError), ledger.trial():
-        ledger.charge("a", LEAF, vector(cpu="3"))
-        raise KeyError("boom")
-    assert ledger.usage("root").used == {}
-
-
 class TestUnitsThatAreNotPreemptible:
     def test_they_fit_only_into_min(self) -> None:
         tree = a_tree(a_quota("root").over(a_quota("team").min(cpu="1").max(cpu="10")))

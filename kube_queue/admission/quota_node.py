@@ -1,0 +1,231 @@
+"""One quota node: its bounds, what counts against them, and what is kept back from them.
+
+Per bound and resource::
+
+    free = limit - used - unlent - max(0, promised - leaving)
+
+* **unlent** (bound MAX only) is what children keep to themselves: of a child that declares a lend
+  limit at least ``min - lend limit`` counts here, even while it uses less. What a child keeps is
+  there for the units below it: ``slack`` is added to the room above, see ``rooms``.
+* **promised** is what units are to get once their victims have left, **leaving** what those victims
+  still hold. As long as more leaves than is promised, nothing has to be set aside.
+* **going** is held by units that were evicted for nobody who still waits. It is free soon, which
+  matters to whoever would evict somebody, and to nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from kube_queue.admission.decisions import Bound, Shortage
+from kube_queue.api.quota import QuotaNode
+
+Demand = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+"""By bound, the (resource, amount) pairs a unit is held against on every node of its chain."""
+Room = tuple[int, str]
+"""(bound, resource)."""
+
+MAX: Final = int(Bound.MAX)
+MIN: Final = int(Bound.MIN)
+PREEMPTIBLE_JOBS: Final = int(Bound.PREEMPTIBLE_JOBS)
+
+
+class LedgerNode:
+    """The mutable sums of one quota node."""
+
+    __slots__ = (
+        "_share",
+        "_share_of",
+        "floor",
+        "free",
+        "going",
+        "keeps",
+        "leaving",
+        "limits",
+        "over",
+        "path",
+        "promised",
+        "quota",
+        "slack",
+        "slack_if_idle",
+        "unlent",
+        "unlent_if_idle",
+        "used",
+        "waiting",
+    )
+
+    def __init__(
+        self, quota: QuotaNode, limits: tuple[dict[str, int], ...], floor: dict[str, int]
+    ) -> None:
+        self.path = quota.path
+        self.quota = quota
+        self.limits = limits
+        self.used: tuple[dict[str, int], ...] = ({}, {}, {})
+        self.free: tuple[dict[str, int], ...] = tuple(dict(limit) for limit in limits)
+        self.over: dict[Room, None] = {}
+        """The bounds that more is used of than they allow."""
+        self.waiting: dict[str, int] = {}
+        self.promised: dict[Room, int] = {}
+        self.leaving: dict[Room, int] = {}
+        self.going: dict[Room, int] = {}
+        self.floor = floor
+        """What it counts for in its parent at least; empty without a lend limit."""
+        self.slack: dict[str, int] = {}
+        """The part of ``floor`` that nobody uses."""
+        self.unlent: dict[str, int] = {}
+        """What its children keep to themselves and do not use."""
+        self.slack_if_idle: dict[str, int] = {}
+        self.unlent_if_idle: dict[str, int] = {}
+        """The same two if nobody used anything."""
+        self.keeps: dict[str, int] = {}
+        """What it counts for in its parent besides ``used``."""
+        whole = {name: quota.min.get(name) or quota.max.get(name, 0) for name in quota.max}
+        whole.update((name, amount) for name, amount in quota.min.items() if amount)
+        self._share_of = {name: amount for name, amount in whole.items() if amount > 0}
+        self._share: float | None = 0.0
+
+    # --- sums ---------------------------------------------------------------------------------
+
+    def add(self, demand: Demand, sign: int) -> None:
+        """The demand counts here once more (sign 1) or once less (-1)."""
+        self._share = None
+        over = self.over
+        for bound, amounts in demand:
+            used, free = self.used[bound], self.free[bound]
+            for resource, amount in amounts:
+                change = amount * sign
+                total = used[resource] + change if resource in used else change
+                if total:
+                    used[resource] = total
+                else:
+                    del used[resource]
+                if resource in free:
+                    left = free[resource] = free[resource] - change
+                    if left < 0 or over:
+                        self._mark(bound, resource, total)
+
+    def _mark(self, bound: int, resource: str, used: int) -> None:
+        if used > self.limits[bound][resource]:
+            self.over[bound, resource] = None
+        else:
+            self.over.pop((bound, resource), None)
+
+    def set_aside(self, sums: dict[Room, int], demand: Demand, sign: int) -> bool:
+        """The demand is among ``sums`` (promised, leaving or going) once more or once less.
+
+        Returns whether something is free that was not.
+        """
+        more = False
+        for bound, amounts in demand:
+            free = self.free[bound]
+            for resource, amount in amounts:
+                room = bound, resource
+                before = self._kept_back(room)
+                total = sums.get(room, 0) + sign * amount
+                if total:
+                    sums[room] = total
+                else:
+                    sums.pop(room, None)
+                change = self._kept_back(room) - before
+                if change and resource in free:
+                    free[resource] -= change
+                    more = more or change < 0
+        return more
+
+    def _kept_back(self, room: Room) -> int:
+        return max(0, self.promised.get(room, 0) - self.leaving.get(room, 0))
+
+    def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
+        """What the node keeps from others follows what is used now, here and in its parent."""
+        for resource in resources:
+            unlent = self.unlent.get(resource, 0)
+            floor = self.floor.get(resource, 0)
+            slack = max(0, floor - self.used[MAX].get(resource, 0) - unlent)
+            if floor:
+                self.slack[resource] = slack
+            change = unlent + slack - self.keeps.get(resource, 0)
+            if not change or parent is None:
+                continue
+            self.keeps[resource] = unlent + slack
+            parent.unlent[resource] = parent.unlent.get(resource, 0) + change
+            if resource in parent.free[MAX]:
+                parent.free[MAX][resource] -= change
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def share(self) -> float:
+        """The dominant share: the largest used/min over all resources, used/max without a min."""
+        if self._share is None:
+            whole = self._share_of
+            parts = [part / whole[name] for name, part in self.used[MAX].items() if name in whole]
+            self._share = max(parts, default=0.0)
+        return self._share
+
+    def soon(self, bound: int, resource: str) -> int:
+        """What is free beyond ``limit - used - unlent`` once everybody who goes has gone and every
+        promise is kept; may be negative.
+        """
+        room = bound, resource
+        return self.leaving.get(room, 0) + self.going.get(room, 0) - self.promised.get(room, 0)
+
+    def used_soon(self, resource: str) -> int:
+        """What is used once everybody who goes has gone and every promise is kept."""
+        return self.used[MAX].get(resource, 0) - self.soon(MAX, resource)
+
+    def used_without(self, resource: str) -> int:
+        """What is used once everybody who goes has gone; promises are not counted."""
+        return self.used_soon(resource) - self.promised.get((MAX, resource), 0)
+
+    def shortage(self, bound: int, resource: str, amount: int, credit: int = 0) -> Shortage:
+        """The numbers of one bound, against a request of ``amount`` that may use ``credit`` of what
+        children keep from others.
+        """
+        unlent = self.unlent.get(resource, 0) - credit if bound == MAX else 0
+        return Shortage(
+            path=self.path,
+            bound=Bound(bound),
+            resource=resource,
+            requested=amount,
+            used=self.used[bound].get(resource, 0),
+            limit=self.limits[bound][resource],
+            kept=unlent + self._kept_back((bound, resource)),
+        )
+
+    def shortage_if_idle(self, bound: int, resource: str, amount: int, unlent: int) -> Shortage:
+        """The same if nobody used anything; ``unlent``: what others keep even then."""
+        limit = self.limits[bound][resource]
+        return Shortage(self.path, Bound(bound), resource, amount, 0, limit, unlent, never=True)
+
+
+def rooms(
+    chain: tuple[LedgerNode, ...], demand: Demand
+) -> Iterator[tuple[LedgerNode, int, str, int, int]]:
+    """(node, bound, resource, amount, free) for every bound the demand is held against, from the
+    leaf up; what nodes on the way keep to themselves is free for whoever is below them.
+    """
+    credit: Mapping[str, int] = {}
+    for node in chain:
+        for bound, amounts in demand:
+            free = node.free[bound]
+            for resource, amount in amounts:
+                if resource in free:
+                    own = credit.get(resource, 0) if bound == MAX and credit else 0
+                    yield node, bound, resource, amount, free[resource] + own
+        if node.slack:
+            credit = {
+                name: credit.get(name, 0) + node.slack.get(name, 0)
+                for name in (*credit, *node.slack)
+            }
+
+
+def flat(demand: Demand) -> Iterator[tuple[int, str, int]]:
+    """(bound, resource, amount) one by one."""
+    for bound, amounts in demand:
+        for resource, amount in amounts:
+            yield bound, resource, amount
+
+
+def dimensions(demand: Demand) -> set[Room]:
+    """The (bound, resource) pairs of a demand."""
+    return {(bound, resource) for bound, resource, _ in flat(demand)}
