@@ -24,6 +24,7 @@ from kube_queue.admission.holds import Hold
 from kube_queue.admission.ledger import Demand, LedgerNode
 from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.order import Key, SortedKeys
+from kube_queue.admission.quota_node import MAX
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit, order_key
 
@@ -169,11 +170,13 @@ class Lane:
         """The least that a node of the chain has left, and the node. LookupError: unbounded."""
         bound, resource = dimension
         least: int | None = None
-        tightest = self.chain[0]
+        tightest, own = self.chain[0], 0
         for node in self.chain:
             free = node.free[bound].get(resource)
-            if free is not None and (least is None or free < least):
-                least, tightest = free, node
+            if free is not None and (least is None or free + own < least):
+                least, tightest = free + own, node
+            if node.slack and bound == MAX:
+                own += node.slack.get(resource, 0)
         if least is None:
             raise LookupError(f"nothing bounds {resource} for {self.leaf}")
         return least, tightest
