@@ -12,8 +12,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kube_queue.api.errors import InvalidInput, InvalidSetting, NotInThisVersion
-from kube_queue.config.settings import QuotaSystem, Settings
+from kube_queue.api.errors import InvalidInput, InvalidSetting
+from kube_queue.config.settings import Settings
 from kube_queue.config.switches import Switch, switches
 
 
@@ -37,7 +37,7 @@ def load_settings(
 
     `flags` maps a flag's name ("--oversellrate", dashes optional) to its value; None = not given.
     `env` maps variables to values; an empty value counts as not given, other variables are ignored.
-    Raises InvalidSetting (InvalidSettings when several are wrong), or NotInThisVersion.
+    Raises InvalidSetting (InvalidSettings when several are wrong).
     """
     tree: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -125,26 +125,11 @@ def _validate(
 ) -> tuple[Settings | None, list[InvalidInput]]:
     # A group written without content (`controller:`) means its defaults.
     present = {name: group for name, group in tree.items() if group is not None}
-    later = _not_in_this_version(present, origin)
     try:
         settings = Settings.model_validate(present)
     except ValidationError as problem:
-        return None, later + [_sentence(error, origin, known) for error in problem.errors()]
-    return settings, later + _between_fields(settings, origin)
-
-
-def _not_in_this_version(tree: Mapping[str, Any], origin: Mapping[str, str]) -> list[InvalidInput]:
-    group = tree.get("controller")
-    if not isinstance(group, dict):
-        return []
-    if group.get("queue_group_plugin") != QuotaSystem.RESOURCE_QUOTA:
-        return []
-    path = "controller.queue_group_plugin"
-    return [
-        NotInThisVersion(
-            "resourcequota is not in this version", origin.get(path, path), "use elasticquota"
-        )
-    ]
+        return None, [_sentence(error, origin, known) for error in problem.errors()]
+    return settings, _between_fields(settings, origin)
 
 
 def _between_fields(settings: Settings, origin: Mapping[str, str]) -> list[InvalidInput]:

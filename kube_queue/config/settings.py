@@ -69,8 +69,8 @@ class ControllerSettings(SettingsGroup):
     queue_group_plugin: Annotated[
         QuotaSystem, Switchable(flag="--queue-group-plugin", env="QueueGroupPlugin")
     ] = QuotaSystem.ELASTIC_QUOTA
-    """Where quotas come from: `elasticquota`, the ElasticQuotaTree. `resourcequota` is legal but
-    not in this version. Upper and lower case alike."""
+    """Where quotas come from: `elasticquota`, the ElasticQuotaTree; `resourcequota`, the
+    ResourceQuotas of the job's namespace. Upper and lower case alike."""
 
     strict_priority: Annotated[bool, Switchable(flag="--strict-priority", env="StrictPriority")] = (
         False
@@ -84,7 +84,8 @@ class ControllerSettings(SettingsGroup):
     With `strict_priority` as well, Block wins: it already implies strict order."""
 
     oversell_rate: Annotated[float, Switchable(flag="--oversellrate")] = Field(default=1.0, ge=0)
-    """Multiplies max, min and kube-queue/max-jobs of the quota tree; the result is rounded down."""
+    """Multiplies max, min and kube-queue/max-jobs of the quota tree; the result is rounded down.
+    No effect on ResourceQuotas."""
 
     tree_validation: Annotated[TreeValidation, Switchable(flag="--tree-validation")] = (
         TreeValidation.WARN

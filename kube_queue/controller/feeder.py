@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kube_queue.admission.place import Places
 from kube_queue.api.quota import QuotaTree
+from kube_queue.api.resources import ResourceVector
 from kube_queue.cache import Cache
 from kube_queue.controller.records import QueueRecord, UnitRecord
 from kube_queue.kube.informer import Informer
@@ -45,9 +47,18 @@ class Feeder:
             self._cache.queue_gone(old.namespace, old.name)
         self._wake_if_needed()
 
-    def tree_in_force(self, tree: QuotaTree | None) -> None:
-        """The cache decides by this tree from now on; None: there is none."""
-        self._cache.tree_seen(tree)
+    def tree_in_force(self, tree: QuotaTree | None, places: Places | None = None) -> None:
+        """The cache decides by these quotas from now on; None: there are none."""
+        self._cache.tree_seen(tree, places)
+        self._wake_if_needed()
+
+    def tree_grown(self, tree: QuotaTree, leaf: str) -> None:
+        """The cache knows one leaf more."""
+        self._cache.tree_grown(tree, leaf)
+
+    def unmanaged_changed(self, quota: str, namespace: str, held: ResourceVector) -> None:
+        """The cache knows what pods hold there that no unit stands for."""
+        self._cache.unmanaged_seen(quota, namespace, held)
         self._wake_if_needed()
 
     def _wake_if_needed(self) -> None:

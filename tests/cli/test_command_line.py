@@ -53,7 +53,6 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
     ("arguments", "environment", "sentence"),
     [
         (["controller", "--oversellrate", "lots"], {}, "--oversellrate"),
-        (["controller"], {"QueueGroupPlugin": "resourcequota"}, "not in this version"),
         (["controller"], {"QueueGroupPlugin": "quotas"}, "elasticquota"),
         (["controller", "--config", "/nonexistent.yaml"], {}, "/nonexistent.yaml"),
         (["job-extensions", "--enabled-extensions", "tfjobb"], {}, "tfjob"),

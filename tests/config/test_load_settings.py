@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kube_queue.api.errors import InvalidSetting, NotInThisVersion
+from kube_queue.api.errors import InvalidSetting
 from kube_queue.api.queues import Policy
 from kube_queue.config import InvalidSettings, Settings, load_settings, switches
+from kube_queue.config.settings import QuotaSystem
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -82,11 +83,10 @@ def test_queue_group_plugin_is_read_in_any_case(value: str) -> None:
     assert load_settings(None, {"QueueGroupPlugin": value}) == Settings()
 
 
-@pytest.mark.parametrize("value", ["resourcequota", "ResourceQuota"])
-def test_resource_quota_is_refused_as_not_in_this_version(value: str) -> None:
-    with pytest.raises(NotInThisVersion, match="not in this version") as caught:
-        load_settings(None, {"QueueGroupPlugin": value})
-    assert "QueueGroupPlugin" in str(caught.value)
+@pytest.mark.parametrize("value", ["resourcequota", "ResourceQuota", "RESOURCEQUOTA"])
+def test_resource_quotas_are_chosen_in_any_case(value: str) -> None:
+    settings = load_settings(None, {"QueueGroupPlugin": value})
+    assert settings.controller.queue_group_plugin is QuotaSystem.RESOURCE_QUOTA
 
 
 def test_an_unknown_queue_group_plugin_is_refused_with_the_legal_values() -> None:
@@ -136,7 +136,7 @@ def test_all_violations_are_said_at_once_one_sentence_each(tmp_path: Path) -> No
     with pytest.raises(InvalidSettings) as caught:
         load_settings(
             path,
-            {"StrictPriority": "maybe", "QueueGroupPlugin": "resourcequota"},
+            {"StrictPriority": "maybe", "QueueGroupPlugin": "quotas"},
             {"--tree-validation": "lax"},
         )
     lines = str(caught.value).splitlines()

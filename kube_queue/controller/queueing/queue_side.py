@@ -4,7 +4,7 @@
 
     informers ──▶ Feeder ──▶ Cache ──▶ AdmissionLoop ──▶ Effects ──▶ writes
         │                      ▲ │
-        ├──▶ TreeKeeper ───────┘ ├──▶ Statuses ──▶ StatusWriter ──▶ writes
+        ├──▶ QuotaSide ────────┘ ├──▶ Statuses ──▶ StatusWriter ──▶ writes
         │                        └──▶ ReasonWriter ────────────────▶ writes
         └──▶ AutomaticQueues, QueueFiller, Moves ──────────────────▶ writes
 
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from kube_queue.admission.place import Places
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
-from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE, TREE_NAMESPACE
+from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
 from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
@@ -31,17 +33,15 @@ from kube_queue.controller.queueing.backoff import Backoff
 from kube_queue.controller.queueing.loop import AdmissionLoop
 from kube_queue.controller.queueing.moves import Limits, Moves
 from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
+from kube_queue.controller.queueing.quota_side import QuotaSide, by_namespace, unit_projection
 from kube_queue.controller.queueing.reasons import ReasonWriter
 from kube_queue.controller.queueing.status import StatusWriter
 from kube_queue.controller.queueing.statuses import Statuses
-from kube_queue.controller.queueing.trees import TreeKeeper
 from kube_queue.controller.records import (
     QueueRecord,
     TreeRecord,
     UnitRecord,
     queue_record,
-    tree_record,
-    unit_record,
 )
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder, ObjectRef
@@ -66,9 +66,10 @@ class QueueSide:
         rng: random.Random,
         meters: Meters,
     ) -> None:
+        rate = 1.0 if by_namespace(settings) else settings.controller.oversell_rate
         self.cache = Cache(
             default_policy=settings.controller.default_policy,
-            oversell_rate=settings.controller.oversell_rate,
+            oversell_rate=rate,
         )
         self.meters = meters
         self.events: EventRecorder | None = None
@@ -77,21 +78,17 @@ class QueueSide:
         self._rng = rng
         size = settings.client.page_size
         self.units: Informer[UnitRecord] = Informer(
-            client, QUEUE_UNITS, unit_record, rng=rng, page_size=size
+            client, QUEUE_UNITS, unit_projection(settings), rng=rng, page_size=size
         )
         self.queues: Informer[QueueRecord] = Informer(
             client, QUEUES, queue_record, rng=rng, page_size=size
         )
-        self.trees: Informer[TreeRecord] = Informer(
-            client, ELASTIC_QUOTA_TREES, tree_record, namespace=TREE_NAMESPACE, rng=rng
-        )
+        self.quotas = QuotaSide(client, settings, self.cache, self, rng)
+        self.trees, self.keeper = self.quotas.trees, self.quotas.keeper
         self._build(settings)
         self._attach()
 
     def _build(self, settings: Settings) -> None:
-        self.keeper = TreeKeeper(
-            self.trees, settings.controller.tree_validation, self._tree_in_force
-        )
         self._reasons = ReasonWriter(
             self.cache,
             self.units.get,
@@ -106,7 +103,12 @@ class QueueSide:
             decided=self._reasons.stirred,
         )
         self._feeder = Feeder(self.cache, self._loop.wake)
-        self._automatic = AutomaticQueues(self.queues)
+        namespaces = self.quotas.namespaces
+        self._automatic = (
+            AutomaticQueues(self.queues, namespaces.needs_queue)
+            if self.quotas.by_namespace
+            else AutomaticQueues(self.queues)
+        )
         self._filler = QueueFiller(self.units)
         self._moves = Moves(
             self.units, self.queues, self._clock, self.meters, _limits(settings.controller)
@@ -117,8 +119,10 @@ class QueueSide:
         )
 
     def _attach(self) -> None:
-        # The cache comes first: whoever is told next may ask it.
+        # The cache comes before all who may ask it.
+        self.quotas.attach_before_cache(self.units)
         self._feeder.attach(self.units, self.queues)
+        self.quotas.attach_after_cache(self.units)
         self.units.add_handler(self._automatic.unit_changed)
         self.units.add_handler(self._filler.unit_changed)
         self.units.add_handler(self._moves.unit_changed)
@@ -127,26 +131,25 @@ class QueueSide:
         self.queues.add_handler(self._automatic.queue_changed)
         self.queues.add_handler(self._moves.queue_changed)
         self.queues.add_handler(self._queue_changed)
-        self.trees.add_handler(self.keeper.tree_changed)
         self.trees.add_handler(self._tree_changed)
 
     async def run(self) -> None:
         """Keep informers and memory true until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self.trees, self.queues, self.units):
+            for informer in (self.queues, self.units):
                 group.create_task(informer.run())
-            await self.trees.synced.wait()
-            self.keeper.settle()
+            group.create_task(self.quotas.run(self.units))
 
     async def synced(self) -> None:
         """What exists is in memory."""
-        for informer in (self.trees, self.queues, self.units):
+        for informer in (self.queues, self.units):
             await informer.synced.wait()
+        await self.quotas.synced()
 
     @property
     def ready(self) -> bool:
         """Whether what exists is in memory."""
-        return all(one.synced.is_set() for one in (self.trees, self.queues, self.units))
+        return self.quotas.ready and self.queues.synced.is_set() and self.units.synced.is_set()
 
     async def lead(self, writes: WriteScheduler) -> None:
         """Decide and write until cancelled."""
@@ -179,12 +182,29 @@ class QueueSide:
         finally:
             effects.stop()
 
-    def _tree_in_force(self, tree: QuotaTree | None) -> None:
-        self._feeder.tree_in_force(tree)
-        self._automatic.tree_in_force(tree)
-        self._filler.tree_in_force(tree)
+    def quotas_in_force(
+        self, tree: QuotaTree | None, places: Places, queues: Mapping[str, str]
+    ) -> None:
+        """See quota_side.Followers."""
+        self._feeder.tree_in_force(tree, places)
+        self._automatic.leaves_in_force(queues)
+        self._filler.places_in_force(places)
         for record in self.queues.values():
             self._touch_queue(record.namespace, record.name)
+        self._touch_trees()
+
+    def leaf_joined(self, tree: QuotaTree, leaf: str) -> None:
+        """See quota_side.Followers."""
+        self._feeder.tree_grown(tree, leaf)
+        self._automatic.leaf_joined(leaf, leaf)
+
+    def queue_needed(self, queue: str) -> None:
+        """See quota_side.Followers."""
+        self._automatic.look_at(queue)
+
+    def unmanaged_changed(self, quota: str, namespace: str, held: ResourceVector) -> None:
+        """See quota_side.Followers."""
+        self._feeder.unmanaged_changed(quota, namespace, held)
         self._touch_trees()
 
     def _tree_changed(self, old: TreeRecord | None, new: TreeRecord | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
+from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.api.errors import AlreadyExists, Conflict, NotFound
 from kube_queue.api.lifecycle import FINISHED
 from kube_queue.api.names import (
@@ -35,24 +37,37 @@ class AutomaticQueues:
     """Every leaf has its Queue in namespace kube-queue; a Queue without its leaf goes once empty.
 
     Only Queues that carry our label are ever deleted, and none is ever changed. Reconciles by name,
-    from what the informers know at that moment.
+    from what the informers know at that moment. ``needed`` says of a leaf's path whether its Queue
+    is to be made; one that is there stays as long as its leaf.
     """
 
-    def __init__(self, queues: Informer[QueueRecord]) -> None:
+    def __init__(
+        self, queues: Informer[QueueRecord], needed: Callable[[str], bool] = lambda path: True
+    ) -> None:
         self._queues = queues
+        self._needed = needed
         self._writes: WriteScheduler | None = None
         self._events: EventRecorder | None = None
         self._work: WorkQueue[str] = WorkQueue()
         self._paths: dict[str, str] | None = None
         self._members: dict[str, int] = {}
 
-    def tree_in_force(self, tree: QuotaTree | None) -> None:
-        """The leaves are those of this tree; None: there are none."""
-        leaves = () if tree is None else tree.leaves()
-        self._paths = {queue_name(leaf.path): leaf.path for leaf in leaves}
+    def leaves_in_force(self, paths: Mapping[str, str]) -> None:
+        """The leaves are these: each one's path by the name of its Queue."""
+        self._paths = dict(paths)
         for name in self._paths:
             self._work.add(name)
         self._look_at_orphans()
+
+    def leaf_joined(self, name: str, path: str) -> None:
+        """There is one leaf more, and this is its Queue."""
+        if self._paths is not None:
+            self._paths[name] = path
+            self._work.add(name)
+
+    def look_at(self, name: str) -> None:
+        """The leaf of this Queue may need it now."""
+        self._work.add(name)
 
     def queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
         """An informer handler: a Queue that came or went may have to go or come."""
@@ -94,7 +109,7 @@ class AutomaticQueues:
         record = self._queues.get(QUEUE_NAMESPACE, name)
         path = self._paths.get(name)
         if record is None:
-            if path is not None:
+            if path is not None and self._needed(path):
                 await self._create(name, path)
         elif path is None and record.queue.created_by_us and not self._members.get(name):
             await self._delete(record)
@@ -144,12 +159,12 @@ class QueueFiller:
     def __init__(self, units: Informer[UnitRecord]) -> None:
         self._units = units
         self._writes: WriteScheduler | None = None
-        self._tree: QuotaTree | None = None
+        self._places: Places = TreePlaces(None)
         self._without: dict[tuple[str, str], None] = {}
 
-    def tree_in_force(self, tree: QuotaTree | None) -> None:
-        """Leaves are looked up in this tree from now on."""
-        self._tree = tree
+    def places_in_force(self, places: Places) -> None:
+        """Units belong where these say from now on."""
+        self._places = places
         self._fill_all()
 
     def unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
@@ -184,10 +199,10 @@ class QueueFiller:
         if writes is None:
             return
         unit = record.unit
-        leaf = None if self._tree is None else self._tree.leaf_for(unit.quota, unit.namespace)
-        if leaf is None:
+        queue = self._places.queue(unit, self._places.leaf(unit))
+        if not queue:
             return
-        changes = {"spec": {"queue": queue_name(leaf.path)}}
+        changes = {"spec": {"queue": queue}}
         patch = merge_patch(unit.uid, unit.resource_version, changes)
 
         async def send(client: Client) -> None:
@@ -197,6 +212,11 @@ class QueueFiller:
                 return  # it changed or went: the watch tells, and we look again
 
         writes.submit(Lane.CREATE, write_key(unit), send)
+
+
+def queues_of(tree: QuotaTree | None) -> dict[str, str]:
+    """The path of every leaf of an ElasticQuotaTree by the name of its automatic Queue."""
+    return {} if tree is None else {queue_name(leaf.path): leaf.path for leaf in tree.leaves()}
 
 
 def queue_manifest(name: str, path: str) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from kube_queue.api.resource_quota import (
     ResourceQuota,
     leaf_of,
     namespace_leaf,
+    namespace_of,
     read_resource_quota,
     tree_of_namespaces,
 )
 from kube_queue.api.units import with_pods
 from kube_queue.controller.records import UnitRecord, unit_record
-from kube_queue.kube.informer import Informer
 
 REST: Final = 20.0
 """So many times as long as putting quotas in force took is waited before it is done again."""
@@ -79,21 +79,22 @@ def unit_record_with_pods(obj: Mapping[str, Any]) -> UnitRecord:
 
 class NamespaceQuotas:
     """The quotas of all namespaces, put in force by ``put_in_force``; ``grown`` is told when one
-    namespace without ResourceQuotas came to those in force, and by which path.
+    namespace without ResourceQuotas came to those in force, and by which path, ``needed`` which
+    leaf got its first unit.
     """
 
     def __init__(
         self,
-        quotas: Informer[QuotaRecord],
         put_in_force: Callable[[QuotaTree, Places], None],
         grown: Callable[[QuotaTree, str], None],
+        needed: Callable[[str], None],
     ) -> None:
         self.in_force: QuotaTree | None = None
         self.quotas: Quotas = {}
         """Those in force."""
-        self._informer = quotas
         self._put_in_force = put_in_force
         self._grown = grown
+        self._needed = needed
         self._seen: dict[str, dict[str, ResourceQuota]] = {}
         self._units: dict[str, int] = {}
         self._known: set[str] = set()
@@ -129,16 +130,19 @@ class NamespaceQuotas:
             del self._units[seen.namespace]
             if seen.namespace not in self._seen:
                 self._apply_soon(EMPTY_SECONDS)
-        if self.in_force is not None and count and seen.namespace not in self._known:
+        if self.in_force is None or new is None or count > 1:
+            return
+        if seen.namespace not in self._known:
             self._grow(seen.namespace)
+        self._needed(leaf_of(seen.namespace))
 
     def settle(self) -> None:
         """The ResourceQuotas are known: what was seen is in force."""
         self._apply()
 
-    def has_units(self, namespace: str) -> bool:
-        """Whether a unit of the namespace exists."""
-        return namespace in self._units
+    def needs_queue(self, leaf: str) -> bool:
+        """Whether a unit of the leaf's namespace exists."""
+        return namespace_of(leaf) in self._units
 
     def stop(self) -> None:
         """Nothing is put in force any more."""
