@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from kube_queue.jobframework.conformance import Sample
+from kube_queue.jobframework.conformance import Sample, merged
 from kube_queue.jobframework.extension import Hold
+from tests.extensions.manifests import (
+    a_kubeflow_job,
+    a_rayjob,
+    a_sparkapp,
+    a_workflow,
+    an_mpijob,
+    an_old_mpijob,
+)
 from tests.jobframework.builders import a_job, a_template, a_tfjob, conditions
 
 
@@ -95,4 +103,138 @@ JOBS = (
         ),
         succeeded=False,
     ),
+)
+
+
+def _kubeflow(
+    kind: str, field: str, asks: dict[str, str], **replicas: int | None
+) -> tuple[Sample, ...]:
+    held = a_kubeflow_job(kind, field, **replicas)
+    free = a_kubeflow_job(kind, field, held=False, **replicas)
+    policy = {"spec": {"runPolicy": {"suspend": True}}}
+    running = {"conditions": conditions("Created", "Running"), "replicaStatuses": {}}
+    return (
+        Sample(held, Hold.MARK, asks=asks),
+        Sample(_with(merged(free, policy), status=running | {"conditions": []}), Hold.SPEC),
+        Sample(free, asks=asks),
+        Sample(_with(free, status=running), running=True),
+        Sample(_with(free, status={"conditions": conditions("Succeeded")}), succeeded=True),
+        Sample(_with(free, status={"conditions": conditions("Failed")}), succeeded=False),
+    )
+
+
+PYTORCHJOBS = _kubeflow(
+    "PyTorchJob", "pytorchReplicaSpecs", {"cpu": "4", "memory": "4Gi"}, Master=1, Worker=3
+)
+XGBOOSTJOBS = _kubeflow(
+    "XGBoostJob", "xgbReplicaSpecs", {"cpu": "3", "memory": "3Gi"}, Master=1, Worker=2
+)
+PADDLEJOBS = _kubeflow("PaddleJob", "paddleReplicaSpecs", {"cpu": "2", "memory": "2Gi"}, Worker=2)
+JAXJOBS = _kubeflow("JAXJob", "jaxReplicaSpecs", {"cpu": "1", "memory": "1Gi"}, Worker=None)
+MXJOBS = _kubeflow(
+    "MXJob",
+    "mxReplicaSpecs",
+    {"cpu": "5", "memory": "5Gi"},
+    Scheduler=1,
+    Server=2,
+    Worker=2,
+)
+
+MPIJOBS = (
+    *_kubeflow("MPIJob", "mpiReplicaSpecs", {"cpu": "3", "memory": "3Gi"}, Launcher=1, Worker=2),
+    Sample(an_mpijob(version="v2beta1"), Hold.MARK, asks={"cpu": "3", "memory": "3Gi"}),
+    Sample(
+        an_old_mpijob(),
+        Hold.MARK,
+        asks={"cpu": "4", "memory": "2Gi", "nvidia.com/gpu": "2"},
+    ),
+    Sample(
+        _with(an_old_mpijob(held=False), status={"launcherStatus": "Active", "workerReplicas": 2}),
+        running=True,
+    ),
+    Sample(
+        _with(an_old_mpijob(held=False), status={"launcherStatus": "Succeeded"}), succeeded=True
+    ),
+    Sample(_with(an_old_mpijob(held=False), status={"launcherStatus": "Failed"}), succeeded=False),
+)
+
+RAYJOBS = (
+    Sample(a_rayjob(), Hold.SPEC, asks={"cpu": "1700m", "memory": "2248Mi"}),
+    Sample(a_rayjob(version="v1alpha1"), Hold.SPEC, asks={"cpu": "1700m", "memory": "2248Mi"}),
+    Sample(_with(a_rayjob(), status={"jobDeploymentStatus": "Suspended"}), Hold.SPEC),
+    Sample(a_rayjob(held=False)),
+    Sample(_with(a_rayjob(held=False), status={"jobDeploymentStatus": "Initializing"})),
+    Sample(
+        _with(
+            a_rayjob(held=False),
+            status={
+                "jobDeploymentStatus": "Running",
+                "rayClusterStatus": {"availableWorkerReplicas": 1, "head": {"podIP": "10.0.0.1"}},
+            },
+        ),
+        running=True,
+    ),
+    Sample(_with(a_rayjob(held=False), status={"jobDeploymentStatus": "Retrying"})),
+    Sample(
+        _with(
+            a_rayjob(held=False),
+            status={"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"},
+        ),
+        succeeded=True,
+    ),
+    Sample(
+        _with(
+            a_rayjob(held=False),
+            status={"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
+        ),
+        succeeded=False,
+    ),
+    Sample(_with(a_rayjob(held=False), status={"jobDeploymentStatus": "Failed"}), succeeded=False),
+    Sample(
+        _with(
+            a_rayjob(),
+            status={"jobDeploymentStatus": "ValidationFailed", "message": "not like this"},
+        ),
+        Hold.SPEC,
+        succeeded=False,
+    ),
+)
+
+
+def _spark(state: str, *, held: bool = False, **status: Any) -> dict[str, Any]:
+    return _with(a_sparkapp(held=held), status={"applicationState": {"state": state}, **status})
+
+
+SPARKAPPS = (
+    Sample(a_sparkapp(), Hold.MARK, asks={"cpu": "2", "memory": "1792Mi"}),
+    Sample(a_sparkapp(held=False, suspend=True), Hold.SPEC, asks={"cpu": "2", "memory": "1792Mi"}),
+    Sample(_spark("SUSPENDED", held=True), Hold.MARK),
+    Sample(a_sparkapp(held=False)),
+    Sample(_spark("SUBMITTED")),
+    Sample(_spark("RUNNING", executorState={"a": "RUNNING", "b": "COMPLETED"}), running=True),
+    Sample(_spark("SUBMISSION_FAILED")),
+    Sample(_spark("PENDING_RERUN")),
+    Sample(_spark("COMPLETED"), succeeded=True),
+    Sample(_spark("FAILED"), succeeded=False),
+)
+
+
+def _argo(phase: str, *, held: bool = False, **status: Any) -> dict[str, Any]:
+    return _with(a_workflow(held=held), status={"phase": phase, **status})
+
+
+WORKFLOWS = (
+    Sample(a_workflow(), Hold.SPEC, asks={"cpu": "5", "memory": "5000000000"}),
+    Sample(a_workflow(None), Hold.SPEC, asks={}),
+    Sample(a_workflow(template=False)),
+    Sample(_argo("Running", held=True), Hold.SPEC),
+    Sample(a_workflow(held=False)),
+    Sample(_argo("Pending")),
+    Sample(
+        _argo("Running", nodes={"a": {"type": "Pod", "phase": "Running"}, "b": {"type": "DAG"}}),
+        running=True,
+    ),
+    Sample(_argo("Succeeded"), succeeded=True),
+    Sample(_argo("Failed"), succeeded=False),
+    Sample(_argo("Error", message="no such template"), succeeded=False),
 )

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from kube_queue.jobframework.conformance import check
-from kube_queue_extensions.job import JobExtension
-from kube_queue_extensions.tfjob import TFJobExtension
+import pytest
+
+from kube_queue.jobframework.conformance import Sample, check
+from kube_queue.jobframework.registry import load_extensions
 from tests.extensions import samples
 
+SAMPLES = {
+    "tfjob": samples.TFJOBS,
+    "pytorchjob": samples.PYTORCHJOBS,
+    "job": samples.JOBS,
+    "sparkapp": samples.SPARKAPPS,
+    "rayjob": samples.RAYJOBS,
+    "mpiv1": samples.MPIJOBS,
+    "workflow": samples.WORKFLOWS,
+    "xgboostjob": samples.XGBOOSTJOBS,
+    "paddlejob": samples.PADDLEJOBS,
+    "jaxjob": samples.JAXJOBS,
+    "mxjob": samples.MXJOBS,
+}
 
-def test_tfjob() -> None:
-    assert check(TFJobExtension(), samples.TFJOBS) == ()
 
-
-def test_job() -> None:
-    assert check(JobExtension(), samples.JOBS) == ()
+@pytest.mark.parametrize(("name", "shown"), SAMPLES.items())
+def test_the_kind_keeps_every_rule(name: str, shown: tuple[Sample, ...]) -> None:
+    (extension,) = load_extensions(name)
+    assert check(extension, shown) == ()

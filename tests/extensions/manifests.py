@@ -1,0 +1,110 @@
+"""Builders of jobs, as their API servers return them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, SUSPEND_ANNOTATION
+from tests.jobframework.builders import CREATED, a_template
+
+Manifest = dict[str, Any]
+
+
+def an_object(api_version: str, kind: str, spec: Manifest, **metadata: Any) -> Manifest:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "namespace": "default",
+            "name": "job1",
+            "uid": "uid-job1",
+            "resourceVersion": "7",
+            "creationTimestamp": CREATED,
+            **metadata,
+        },
+        "spec": spec,
+    }
+
+
+def marks(held: bool) -> Manifest:
+    return {"annotations": {SUSPEND_ANNOTATION: "true"} if held else {}}
+
+
+def a_kubeflow_job(
+    kind: str,
+    field: str,
+    *,
+    held: bool = True,
+    api_version: str = "kubeflow.org/v1",
+    **replicas: int | None,
+) -> Manifest:
+    """Every replica asks for 1 cpu and 1Gi; None leaves its number out."""
+    specs = {
+        name: {"template": a_template(), **({} if count is None else {"replicas": count})}
+        for name, count in replicas.items()
+    }
+    return an_object(api_version, kind, {field: specs}, **marks(held))
+
+
+def an_mpijob(*, held: bool = True, version: str = "v1", **replicas: int | None) -> Manifest:
+    replicas = replicas or {"Launcher": 1, "Worker": 2}
+    return a_kubeflow_job(
+        "MPIJob", "mpiReplicaSpecs", held=held, api_version=f"kubeflow.org/{version}", **replicas
+    )
+
+
+def an_old_mpijob(*, held: bool = True, **spec: Any) -> Manifest:
+    """Of v1alpha1: its pods have one template, which asks for 2 cpu, 1Gi and 1 GPU."""
+    asks = {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "1"}
+    container = {"name": "mpi", "resources": {"limits": asks}}
+    template = {"spec": {"containers": [container]}}
+    whole = {"replicas": 2, "template": template, **spec}
+    whole = {name: value for name, value in whole.items() if value is not None}
+    return an_object("kubeflow.org/v1alpha1", "MPIJob", whole, **marks(held))
+
+
+def a_worker_group(name: str = "small", **fields: Any) -> Manifest:
+    return {"groupName": name, "template": a_template("200m", "1Gi"), **fields}
+
+
+def a_rayjob(*, held: bool = True, version: str = "v1", **spec: Any) -> Manifest:
+    """A head of 1 cpu and 1Gi and one worker of 200m and 1Gi."""
+    cluster = {
+        "headGroupSpec": {"template": a_template()},
+        "workerGroupSpecs": [a_worker_group(replicas=1, minReplicas=1, maxReplicas=5)],
+    }
+    return an_object(
+        f"ray.io/{version}", "RayJob", {"suspend": held, "rayClusterSpec": cluster, **spec}
+    )
+
+
+def a_sparkapp(
+    *,
+    held: bool = True,
+    driver: Manifest | None = None,
+    executor: Manifest | None = None,
+    **spec: Any,
+) -> Manifest:
+    """The ack-kube-queue documentation's: one core and 512m for each of two pods."""
+    small = {"cores": 1, "memory": "512m"}
+    whole = {
+        "type": "Scala",
+        "mode": "cluster",
+        "sparkVersion": "3.1.1",
+        "driver": {**small, "coreLimit": "1200m"} if driver is None else driver,
+        "executor": {**small, "instances": 1} if executor is None else executor,
+        **spec,
+    }
+    whole = {name: value for name, value in whole.items() if value is not None}
+    return an_object("sparkoperator.k8s.io/v1beta2", "SparkApplication", whole, **marks(held))
+
+
+def a_workflow(
+    min_resources: Any = "cpu: 5\nmemory: 5G\n", *, held: bool = True, template: bool = True
+) -> Manifest:
+    templates: list[Manifest] = [{"name": "main", "container": {"image": "busybox"}}]
+    if template:
+        templates.append({"name": "kube-queue-suspend", "suspend": {}})
+    annotations = {} if min_resources is None else {MIN_RESOURCES_ANNOTATION: min_resources}
+    spec = {"suspend": held, "entrypoint": "main", "templates": templates}
+    return an_object("argoproj.io/v1alpha1", "Workflow", spec, annotations=annotations)
