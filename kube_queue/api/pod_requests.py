@@ -69,6 +69,20 @@ def limit_range_defaults(limit_ranges: Iterable[Mapping[str, Any]]) -> ResourceV
     Of several defaults for one resource the first counts. A ``default`` limit, else a ``max``,
     stands for a missing ``defaultRequest``, else a ``min``. Raises InvalidQuantity with the path.
     """
+    return _defaults(limit_ranges, ("defaultRequest", "default", "max", "min"))
+
+
+def limit_range_limits(limit_ranges: Iterable[Mapping[str, Any]]) -> ResourceVector:
+    """What containers without a limit are limited to under these LimitRanges.
+
+    A ``max`` stands for a missing ``default``. Otherwise as ``limit_range_defaults``.
+    """
+    return _defaults(limit_ranges, ("default", "max"))
+
+
+def _defaults(
+    limit_ranges: Iterable[Mapping[str, Any]], sources: tuple[str, ...]
+) -> ResourceVector:
     found: dict[str, int] = {}
     for limit_range in limit_ranges:
         spec = limit_range.get("spec")
@@ -76,7 +90,7 @@ def limit_range_defaults(limit_ranges: Iterable[Mapping[str, Any]]) -> ResourceV
         for index, item in enumerate(items if isinstance(items, Sequence) else ()):
             if not isinstance(item, Mapping) or item.get("type") != "Container":
                 continue
-            for source in ("defaultRequest", "default", "max", "min"):
+            for source in sources:
                 amounts = ResourceVector.parse(item.get(source), f"spec.limits[{index}].{source}")
                 for name, amount in amounts.items:
                     found.setdefault(name, amount)

@@ -99,7 +99,9 @@ async def _lead(
         writes,
         clock=clock,
         rng=rng,
-        options=JobSideOptions(settings.jobs.workers, settings.client.page_size),
+        options=JobSideOptions(
+            settings.jobs.workers, settings.client.page_size, settings.controller.by_namespace
+        ),
     )
 
     async def announce() -> None:

@@ -127,6 +127,11 @@ class ControllerSettings(SettingsGroup):
     """Units admitted in one turn of the loop before writes and Lease renewal get theirs."""
 
     @property
+    def by_namespace(self) -> bool:
+        """Whether the ResourceQuotas of a job's namespace are its quota."""
+        return self.queue_group_plugin is QuotaSystem.RESOURCE_QUOTA
+
+    @property
     def default_policy(self) -> Policy:
         """The policy of a Queue that names none."""
         if self.strict_priority:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.pod_shapes import PodShape, pod_shape
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.jobframework.extension import PodSet
 from kube_queue.jobframework.fields import demand_section, text
 from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.jobframework.templates import lean_template
 
 MOST_POD_SETS = 32
 """As many as a QueueUnit takes."""
@@ -25,6 +28,8 @@ class AskedSet:
     name: str
     count: int
     each: ResourceVector
+    shape: PodShape | None = None
+    """How ResourceQuotas look at each of them; None where nobody said or nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Asked:
 
     sets: tuple[AskedSet, ...]
     total: ResourceVector
+    templates: tuple[Mapping[str, Any] | None, ...] = ()
+    """Each set's template as far as ResourceQuotas look at it; empty where nobody asks."""
 
 
 def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings) -> Asked:
@@ -41,6 +48,7 @@ def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings
     Raises InvalidInput with the path of the field that cannot be read or is beyond reason.
     """
     sets: list[AskedSet] = []
+    templates: list[Mapping[str, Any] | None] = []
     total = EMPTY
     for pod_set in pod_sets:
         each = pod_set.requests
@@ -55,12 +63,23 @@ def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings
                     pod_set.path,
                     "ask for less or for fewer pods",
                 )
-        sets.append(AskedSet(pod_set.name, pod_set.count, each))
+        template = _quota_template(pod_set, namespace, surroundings)
+        shape = None if template is None else pod_shape(template["spec"])
+        templates.append(template)
+        sets.append(AskedSet(pod_set.name, pod_set.count, each, shape))
     if len(sets) > MOST_POD_SETS:
         raise InvalidManifest(
             f"the job has {len(sets)} groups of pods", "spec", f"use at most {MOST_POD_SETS}"
         )
-    return Asked(tuple(sets), total)
+    return Asked(tuple(sets), total, tuple(templates) if surroundings.by_namespace else ())
+
+
+def _quota_template(
+    pod_set: PodSet, namespace: str, surroundings: Surroundings
+) -> Mapping[str, Any] | None:
+    if not surroundings.by_namespace or pod_set.requests is not None or pod_set.template is None:
+        return None
+    return lean_template(pod_set.template, namespace, surroundings)
 
 
 def _of_template(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> ResourceVector:

@@ -22,3 +22,7 @@ class Surroundings:
     """By namespace: what the LimitRanges give a container that requests nothing."""
     overheads: Mapping[str, ResourceVector] = field(default_factory=dict)
     """By RuntimeClass: what a pod of it takes besides its containers."""
+    container_limits: Mapping[str, ResourceVector] = field(default_factory=dict)
+    """By namespace: what the LimitRanges limit a container to that sets no limit."""
+    by_namespace: bool = False
+    """Whether the ResourceQuotas of a job's namespace are its quota."""

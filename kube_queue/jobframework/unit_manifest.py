@@ -18,6 +18,7 @@ from kube_queue.api.names import (
 )
 from kube_queue.api.quota import queue_for
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resource_quota import leaf_of
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.api.units import (
     invalid_reason,
@@ -235,13 +236,14 @@ def _update(
 def _request_fields(found: Asked | None) -> dict[str, Any]:
     if found is None:
         return {"resource": None, "podSet": [_UNREADABLE]}
-    return {
-        "resource": found.total.manifest(),
-        "podSet": [
-            {"name": each.name, "count": each.count, "requests": each.each.manifest()}
-            for each in found.sets
-        ],
-    }
+    pod_sets: list[dict[str, Any]] = [
+        {"name": each.name, "count": each.count, "requests": each.each.manifest()}
+        for each in found.sets
+    ]
+    for pod_set, template in zip(pod_sets, found.templates, strict=False):
+        if template is not None:
+            pod_set["template"] = template
+    return {"resource": found.total.manifest(), "podSet": pod_sets}
 
 
 def _labels(view: JobView) -> dict[str, str]:
@@ -271,6 +273,8 @@ def _changed_labels(view: JobView, unit: UnitView) -> dict[str, str | None]:
 
 
 def _queue(view: JobView, surroundings: Surroundings) -> str:
+    if surroundings.by_namespace:
+        return queue_for(view.annotations, None) or leaf_of(view.ref.namespace)
     leaf = None
     if surroundings.tree is not None:
         leaf = surroundings.tree.leaf_for(quota_label(view.labels), view.ref.namespace)

@@ -12,6 +12,7 @@ import orjson
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.names import ENQUEUE_TIMESTAMP_ANNOTATION, INVALID_REQUEST_ANNOTATION
 from kube_queue.api.pod_requests import pod_request
+from kube_queue.api.pod_shapes import pod_shape
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, project_unit
 from kube_queue.jobframework.fields import entries, number, section, text
@@ -103,13 +104,15 @@ def _pod_sets(obj: Mapping[str, Any]) -> tuple[AskedSet, ...]:
     sets: list[AskedSet] = []
     for entry in entries(obj, "spec", "podSet"):
         try:
+            spec = section(entry, "template", "spec")
+            shape = pod_shape(spec) if spec else None
             if entry.get("requests") is not None:
                 each = ResourceVector.parse(entry["requests"])
             else:
-                each = pod_request(section(entry, "template", "spec"))
+                each = pod_request(spec)
         except InvalidInput:
             return ()
-        sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each))
+        sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each, shape))
     return tuple(sets)
 
 

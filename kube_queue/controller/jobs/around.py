@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 
 from kube_queue.api.errors import Forbidden, InvalidInput, NotFound
 from kube_queue.api.names import TREE_NAMESPACE
-from kube_queue.api.pod_requests import limit_range_defaults
+from kube_queue.api.pod_requests import limit_range_defaults, limit_range_limits
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
@@ -39,7 +39,10 @@ _log = structlog.get_logger("controller.jobs.around")
 
 
 class AroundWatch:
-    """Keeps one Surroundings up to date; `changed` is called when jobs may ask for other things."""
+    """Keeps one Surroundings up to date; `changed` is called when jobs may ask for other things.
+
+    `by_namespace`: the ResourceQuotas of a job's namespace are its quota.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class AroundWatch:
         *,
         rng: random.Random,
         page_size: int,
+        by_namespace: bool = False,
     ) -> None:
-        self.surroundings = Surroundings()
+        self._by_namespace = by_namespace
+        self.surroundings = Surroundings(by_namespace=by_namespace)
         self._client = client
         self._changed = changed
         self._trees = Informer[TreeRecord](
@@ -125,7 +130,9 @@ class AroundWatch:
             default_priority_class=min(defaults, key=lambda c: (c.value, c.name)).name
             if defaults
             else "",
-            container_defaults=dict(self._container_defaults()),
+            container_defaults=dict(self._of_limit_ranges(limit_range_defaults)),
+            container_limits=dict(self._of_limit_ranges(limit_range_limits)),
+            by_namespace=self._by_namespace,
             overheads={each.name: each.overhead for each in self._runtimes.values()},
         )
         asks_differ = _asks(fresh) != _asks(self.surroundings)
@@ -133,14 +140,16 @@ class AroundWatch:
         if asks_differ:
             self._changed()
 
-    def _container_defaults(self) -> Iterator[tuple[str, ResourceVector]]:
+    def _of_limit_ranges(
+        self, read: Callable[[Iterable[Mapping[str, Any]]], ResourceVector]
+    ) -> Iterator[tuple[str, ResourceVector]]:
         by_namespace: dict[str, list[LimitRangeRecord]] = {}
         for each in self._limits.values():
             by_namespace.setdefault(each.namespace, []).append(each)
         for namespace, ranges in by_namespace.items():
             ranges.sort(key=lambda each: each.name)
             try:
-                yield namespace, limit_range_defaults(each.manifest for each in ranges)
+                yield namespace, read(each.manifest for each in ranges)
             except InvalidInput as error:
                 _log.warning("a LimitRange is ignored", namespace=namespace, problem=str(error))
 
@@ -151,5 +160,7 @@ def _asks(surroundings: Surroundings) -> tuple[Any, ...]:
         surroundings.priority_classes,
         surroundings.default_priority_class,
         surroundings.container_defaults,
+        surroundings.container_limits if surroundings.by_namespace else None,
+        surroundings.default_priority_class if surroundings.by_namespace else None,
         surroundings.overheads,
     )

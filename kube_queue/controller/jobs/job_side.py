@@ -42,10 +42,12 @@ _log = structlog.get_logger("controller.jobs")
 
 @dataclass(frozen=True, slots=True)
 class JobSideOptions:
-    """How much is done at once."""
+    """How much is done at once, and what the jobs' quotas are."""
 
     workers: int = 16
     page_size: int = 500
+    by_namespace: bool = False
+    """The ResourceQuotas of a job's namespace, instead of an ElasticQuotaTree."""
 
 
 class JobSide:
@@ -79,7 +81,13 @@ class JobSide:
         self._last_first_seen = 0
         self._pod_counts = PodCounts(self._pods_changed)
         size = options.page_size
-        self._around = AroundWatch(client, self._asks_changed, rng=rng, page_size=size)
+        self._around = AroundWatch(
+            client,
+            self._asks_changed,
+            rng=rng,
+            page_size=size,
+            by_namespace=options.by_namespace,
+        )
         self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
         self._pods = Informer[PodRecord](client, PODS, pod_record, rng=rng, page_size=size)
         self._jobs: dict[str, Informer[JobRecord]] = {}

@@ -33,7 +33,7 @@ from kube_queue.controller.queueing.backoff import Backoff
 from kube_queue.controller.queueing.loop import AdmissionLoop
 from kube_queue.controller.queueing.moves import Limits, Moves
 from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
-from kube_queue.controller.queueing.quota_side import QuotaSide, by_namespace, unit_projection
+from kube_queue.controller.queueing.quota_side import QuotaSide, unit_projection
 from kube_queue.controller.queueing.reasons import ReasonWriter
 from kube_queue.controller.queueing.status import StatusWriter
 from kube_queue.controller.queueing.statuses import Statuses
@@ -66,7 +66,7 @@ class QueueSide:
         rng: random.Random,
         meters: Meters,
     ) -> None:
-        rate = 1.0 if by_namespace(settings) else settings.controller.oversell_rate
+        rate = 1.0 if settings.controller.by_namespace else settings.controller.oversell_rate
         self.cache = Cache(
             default_policy=settings.controller.default_policy,
             oversell_rate=rate,

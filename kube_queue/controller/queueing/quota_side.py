@@ -27,7 +27,6 @@ from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, PODS, RESOURCE_QUOTAS
 from kube_queue.cache import Cache
 from kube_queue.config import Settings
-from kube_queue.config.settings import QuotaSystem
 from kube_queue.controller.queueing.queues import queues_of
 from kube_queue.controller.queueing.resource_quotas import (
     NamespaceQuotas,
@@ -88,7 +87,7 @@ class QuotaSide:
         rng: random.Random,
     ) -> None:
         controller = settings.controller
-        self.by_namespace = by_namespace(settings)
+        self.by_namespace = controller.by_namespace
         self._client = client
         self._followers = followers
         self._page_size = settings.client.page_size
@@ -219,11 +218,6 @@ class QuotaSide:
             self._unmanaged.charges_changed()
 
 
-def by_namespace(settings: Settings) -> bool:
-    """Whether the ResourceQuotas of a job's namespace are its quota."""
-    return settings.controller.queue_group_plugin is QuotaSystem.RESOURCE_QUOTA
-
-
 def unit_projection(settings: Settings) -> Callable[[dict[str, Any]], UnitRecord]:
     """What the informer of units keeps of them."""
-    return unit_record_with_pods if by_namespace(settings) else unit_record
+    return unit_record_with_pods if settings.controller.by_namespace else unit_record
