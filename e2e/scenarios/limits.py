@@ -65,7 +65,8 @@ async def twelve_jobs(world: World) -> None:
 
 @scenario("Q13", "a job that cannot be taken back uses no more than its quota is guaranteed")
 async def only_what_is_guaranteed(world: World) -> None:
-    ledger = await follow_units(world, quota_tree({}, leaf("default", {"cpu": "10"}, {"cpu": "1"})))
+    least = {"cpu": "1", "memory": "1Gi"}
+    ledger = await follow_units(world, quota_tree({}, leaf("default", {"cpu": "10"}, least)))
     await world.apply(non_preemptible(job("large", "3")))
     message = await see_waiting(world, "large", "InsufficientMin", "ExceedsMaxQuota")
     assert "min" in message and "root.default" in message, message

@@ -8,7 +8,7 @@ from e2e.scenarios.main_path import see_states
 from e2e.steps import see_admitted, see_phase, see_waiting
 from e2e.trees import namespace, resource_quota
 from e2e.world import World
-from kube_queue.api.types import PODS, RESOURCE_QUOTAS
+from kube_queue.api.types import PODS
 
 PLUGIN = {"QueueGroupPlugin": "resourcequota"}
 
@@ -16,11 +16,6 @@ PLUGIN = {"QueueGroupPlugin": "resourcequota"}
 async def one_after_the_other(world: World, **hard: str) -> None:
     """Two TFJobs of 3 cpu and 3Gi run in turn under this ResourceQuota."""
     await world.apply(resource_quota(**hard))
-    await world.until(
-        RESOURCE_QUOTAS,
-        lambda quotas: any((one.get("status") or {}).get("hard") for one in quotas),
-        "the quota is in force",
-    )
     await world.apply(tfjob("job1", seconds=8))
     await see_admitted(world, "job1")
     await world.apply(tfjob("job2", seconds=4))
