@@ -15,7 +15,7 @@ smallest group that watches it; ``wake`` says how that is noticed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -32,6 +32,8 @@ Dimension = tuple[int, str]
 """(bound, resource)."""
 Position = tuple[int, Key]
 """(lap, key): where a unit stands in its line's scan."""
+Kind = tuple[ResourceVector, bool, float | None]
+"""(request, preemptible, run time): what units of one group have in common."""
 Rank = tuple[int, float, int, str, str, str]
 """(-queue priority, share of the leaf, head's submission, head, queue, leaf): least goes first."""
 
@@ -81,8 +83,16 @@ class Waiter:
         return not self.cooling_until and self.kept is None
 
 
+class Bed(NamedTuple):
+    """Where something sleeps until so much is free of one dimension of one node."""
+
+    node: LedgerNode
+    dimension: Dimension
+    threshold: int
+
+
 class Group:
-    """Units of one lane with equal (request, preemptible): one verdict for all of them."""
+    """Units of one lane that are of one kind: one verdict for all of them."""
 
     __slots__ = (
         "attempts",
@@ -90,7 +100,9 @@ class Group:
         "demand",
         "exceeds",
         "head",
+        "kept",
         "lane",
+        "most",
         "need",
         "opened",
         "preemptible",
@@ -106,14 +118,12 @@ class Group:
     def __init__(
         self,
         lane: Lane,
-        request: ResourceVector,
-        preemptible: bool,
+        kind: Kind,
         demand: Demand,
         serial: int,
     ) -> None:
         self.lane = lane
-        self.request = request
-        self.preemptible = preemptible
+        self.request, self.preemptible, self.most = kind
         self.demand = demand
         self.serial = serial
         self.units = SortedKeys()
@@ -128,10 +138,23 @@ class Group:
         self.token: Position | None = None
         self.watched: Dimension | None = None
         self.need = 0
+        self.kept: tuple[Bed, ...] = ()
+        """Where it sleeps while it is kept back though it fits, because the head has to go first.
+        """
         self.attempts = 0
         self.until = 0.0
         self.deferred = False
         """Whether a try is asked for and waits for the end of the backoff at ``until``."""
+
+    @property
+    def kind(self) -> Kind:
+        """What its units have in common."""
+        return self.request, self.preemptible, self.most
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its last verdict was no and holds until something is given back."""
+        return self.watched is not None or bool(self.kept)
 
     @property
     def has_room(self) -> bool:
@@ -142,16 +165,34 @@ class Group:
 class Lane:
     """The units of one queue that are charged to one leaf."""
 
-    __slots__ = ("chain", "groups", "leader", "leaf", "line", "order", "rank", "watch")
+    __slots__ = (
+        "chain",
+        "groups",
+        "kept",
+        "kept_for",
+        "leader",
+        "leaf",
+        "line",
+        "look_at",
+        "order",
+        "rank",
+        "watch",
+    )
 
     def __init__(self, line: Line, leaf: str, chain: tuple[LedgerNode, ...]) -> None:
         self.line = line
         self.leaf = leaf
         self.chain = chain
-        self.groups: dict[tuple[ResourceVector, bool], Group] = {}
+        self.groups: dict[Kind, Group] = {}
         self.order = SortedKeys()
         """Every unit of the lane that could run if all quota were free."""
         self.watch: dict[Dimension, NeedIndex[Group]] = {}
+        self.kept: dict[tuple[LedgerNode, Dimension], NeedIndex[Group]] = {}
+        """Groups that are kept back, by where they sleep."""
+        self.kept_for: Group | None = None
+        """The head they were kept back for."""
+        self.look_at = 0.0
+        """When they may not have to be kept back any more; seconds since the epoch, 0 = unset."""
         self.leader: Lane | None = None
         """While another lane's units all go first: that lane; nobody of this one is tried."""
         self.rank: Rank = self.present_rank()
@@ -189,8 +230,42 @@ class Lane:
             index = self.watch[dimension] = NeedIndex()
         index.add(group, need)
 
+    def keep(self, group: Group, beds: tuple[Bed, ...]) -> None:
+        """The group is kept back until one of the beds has room; there is one at least."""
+        group.kept = beds
+        for node, dimension, threshold in beds:
+            index = self.kept.get((node, dimension))
+            if index is None:
+                index = self.kept[node, dimension] = NeedIndex()
+            index.add(group, threshold)
+
+    def kept_groups(self, *, with_room: bool) -> list[Group]:
+        """The groups that are kept back; ``with_room``: only those of which a bed has room."""
+        found: dict[Group, None] = {}
+        for (node, (bound, resource)), index in self.kept.items():
+            fitting = index.fitting(node.free[bound][resource]) if with_room else index.members()
+            found.update(dict.fromkeys(fitting))
+        return list(found)
+
+    def beds(self) -> Iterator[tuple[Dimension | tuple[LedgerNode, Dimension], Bed]]:
+        """Where the lane has to sleep so that none of its groups oversleeps."""
+        for dimension, index in self.watch.items():
+            free, node = self.tightest(dimension)
+            # The lane may have more room than the node has for everybody.
+            own = free - node.free[dimension[0]][dimension[1]]
+            yield dimension, Bed(node, dimension, index.lowest - own)
+        for place, index in self.kept.items():
+            yield place, Bed(*place, index.lowest)
+
     def unwatch(self, group: Group) -> None:
-        """The group watches nothing."""
+        """The group sleeps for nothing."""
+        if group.kept:
+            for node, dimension, threshold in group.kept:
+                index = self.kept[node, dimension]
+                index.discard(group, threshold)
+                if not index:
+                    del self.kept[node, dimension]
+            group.kept = ()
         if group.watched is None:
             return
         index = self.watch[group.watched]
@@ -201,8 +276,10 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        """Whether a dimension that groups watch has room for the smallest of them."""
-        return any(self.free(watched) >= index.lowest for watched, index in self.watch.items())
+        """Whether what groups sleep for has room for the least that one of them needs."""
+        return any(self.free(watched) >= index.lowest for watched, index in self.watch.items()) or (
+            bool(self.kept) and bool(self.kept_groups(with_room=True))
+        )
 
 
 class Line:
@@ -277,6 +354,10 @@ class Scan(ABC):
     keeps_held_in_lane = False
     """Whether a unit that has no turn for a while (a failed write, a promise) keeps its place in
     front of others meanwhile."""
+
+    def most(self, waiter: Waiter) -> float | None:
+        """The run time in seconds that units of one group have to share; None: any."""
+        return None
 
     @abstractmethod
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:

@@ -89,6 +89,15 @@ class SortedKeys:
         chunk = self._chunks[at]
         return chunk[bisect_right(chunk, key)]
 
+    def starting_at(self, key: Key) -> Iterator[Key]:
+        """The keys from this one on, which need not be there."""
+        at = bisect_left(self._lasts, key)
+        if at == len(self._lasts):
+            return
+        yield from islice(self._chunks[at], bisect_left(self._chunks[at], key), None)
+        for chunk in self._chunks[at + 1 :]:
+            yield from chunk
+
     def position(self, key: Key) -> int:
         """How many keys are smaller."""
         at = bisect_left(self._lasts, key)

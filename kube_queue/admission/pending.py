@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from kube_queue.admission.ends import Ends
 from kube_queue.admission.holds import Hold, cooling, no_queue, too_early
 from kube_queue.admission.lanes import (
     NO_CURSOR,
     Choice,
     Group,
+    Kind,
     Lane,
     Line,
     Place,
@@ -22,13 +24,13 @@ from kube_queue.admission.lanes import (
     key_of,
 )
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
-from kube_queue.admission.policies import Scans, effective_policy, notice
+from kube_queue.admission.policies import BackfillScan, Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
+from kube_queue.admission.running import Held
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy, Queue
-from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
 Backoff = tuple[int, float]
@@ -38,18 +40,19 @@ Backoff = tuple[int, float]
 class PendingQueues:
     """All units that wait; decides nothing by itself."""
 
-    def __init__(self, ledger: QuotaLedger, default_policy: Policy = Policy.ROUND) -> None:
+    def __init__(self, ledger: QuotaLedger, default_policy: Policy, ends: Ends) -> None:
         self.turns = Turns()
         self.changed: dict[str, None] = {}
         """Names of Queues whose waiting units changed since somebody cleared this."""
         self._ledger = ledger
         self._default = default_policy
-        self._scans = Scans()
+        self._ends = ends
+        self._scans = Scans(BackfillScan(ledger, ends, self._look_at))
         self._queues: dict[str, QueueState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._unserved: dict[str, dict[str, None]] = {}
         self._lanes: dict[str, dict[Lane, None]] = {}
-        self._timers: Timers[Waiter | Group] = Timers()
+        self._timers: Timers[Waiter | Group | Lane] = Timers()
         self._deferred: dict[Group, None] = {}
         self._unheard = False
         self._serial = 0
@@ -172,7 +175,8 @@ class PendingQueues:
             self._join(waiter, self._lane_for(state, waiter, place.leaf), inherited)
 
     def _join(self, waiter: Waiter, lane: Lane, inherited: Backoff | None) -> None:
-        line, kind = lane.line, (waiter.place.request, waiter.unit.preemptible)
+        line, unit = lane.line, waiter.unit
+        kind = waiter.place.request, unit.preemptible, line.scan.most(waiter)
         group = lane.groups.get(kind)
         if group is None:
             group = self._new_group(lane, kind, inherited)
@@ -189,12 +193,11 @@ class PendingQueues:
             self._deferred.pop(group, None)
             self.turns.call(line, lane.rank)
 
-    def _new_group(
-        self, lane: Lane, kind: tuple[ResourceVector, bool], inherited: Backoff | None
-    ) -> Group:
+    def _new_group(self, lane: Lane, kind: Kind, inherited: Backoff | None) -> Group:
         self._serial += 1
-        group = Group(lane, *kind, self._ledger.demand(*kind), self._serial)
-        group.exceeds = self._ledger.never_fits(lane.leaf, *kind)
+        request, preemptible, _ = kind
+        group = Group(lane, kind, self._ledger.demand(request, preemptible), self._serial)
+        group.exceeds = self._ledger.never_fits(lane.leaf, request, preemptible)
         lane.groups[kind] = group
         if inherited is not None and lane.line.scan.backs_off and group.exceeds is None:
             group.attempts, group.until = inherited
@@ -231,7 +234,7 @@ class PendingQueues:
             lane.unwatch(group)
             group.opened = False
             self._deferred.pop(group, None)
-            del lane.groups[group.request, group.preemptible]
+            del lane.groups[group.kind]
         if not lane.groups:
             self._drop(lane)
             return
@@ -351,7 +354,7 @@ class PendingQueues:
         For events that change the answer without giving quota back; a backoff is waited out.
         """
         for lane in self._lanes.get(leaf, ()):
-            asleep = [group for group in lane.groups.values() if group.watched is not None]
+            asleep = [group for group in lane.groups.values() if group.asleep]
             for group in filter(concerned, asleep):
                 lane.unwatch(group)
                 if lane.line.scan.reopened(lane.line, group):
@@ -366,6 +369,7 @@ class PendingQueues:
         """Every waiting unit is where ``place`` says, in a ledger that has another tree now."""
         waiters = tuple(self._waiters.values())
         backoffs = [self._backoff_of(waiter) for waiter in waiters]
+        self._ends.clear()
         self.turns.clear()
         self._timers.clear()
         self._waiters.clear()
@@ -393,6 +397,7 @@ class PendingQueues:
     def ring(self, now: float) -> None:
         """Everything that was to be looked at by ``now`` (seconds since the epoch) is."""
         self._unheard = False
+        self._ends.tell(now)
         while (moment := self.next_wake()) is not None and moment <= now:
             first = self._timers.first
             self._timers.pop()
@@ -401,6 +406,8 @@ class PendingQueues:
             item = first[1]
             if isinstance(item, Group):
                 self._open(item)
+            elif isinstance(item, Lane):
+                self._look_over(item)
             else:
                 self._wake_waiter(item, now)
 
@@ -431,13 +438,30 @@ class PendingQueues:
             waiter.hold = waiter.kept
             self.turns.call(waiter.group.lane.line, waiter.group.lane.rank)
 
-    def _means(self, item: Waiter | Group, moment: float) -> bool:
+    def _means(self, item: Waiter | Group | Lane, moment: float) -> bool:
         if isinstance(item, Group):
             return item in self._deferred and item.until == moment
+        if isinstance(item, Lane):
+            return item.look_at == moment
         return self._waiters.get(item.unit.uid) is item and moment in (
             item.due_at,
             item.cooling_until,
         )
+
+    def _look_at(self, lane: Lane, moment: float) -> None:
+        # A cycle is under way, so whoever sleeps until the next moment asks for it afterwards.
+        if lane.look_at != moment:
+            lane.look_at = moment
+            self._timers.set(moment, lane)
+
+    def _look_over(self, lane: Lane) -> None:
+        """A unit that holds quota of the lane's nodes has run longer than expected."""
+        lane.look_at = 0.0
+        again = [
+            lane.line.scan.reopened(lane.line, group) for group in lane.kept_groups(with_room=False)
+        ]
+        if any(again):
+            self.turns.call(lane.line, lane.rank)
 
     def _set_timer(self, moment: float, item: Waiter | Group) -> None:
         self._timers.set(moment, item)
@@ -449,6 +473,8 @@ class PendingQueues:
         """The choice has its quota and waits no more."""
         line.scan.admitted(line, choice)
         lane = choice.group.lane
+        unit = line.waiters[choice.uid].unit
+        self._ends.decided(Held(unit, lane.leaf, choice.group.request, self._ends.now))
         self.remove(choice.uid)
         if len(self._lanes[lane.leaf]) > 1:
             self.reshared(lane.leaf)
@@ -459,6 +485,7 @@ def _stays(former: Waiter, unit: Unit, place: Place) -> bool:
     return (
         former.place == place
         and old.preemptible == unit.preemptible
+        and (old.expected_seconds, old.limit_seconds) == (unit.expected_seconds, unit.limit_seconds)
         and old.requeue_at == unit.requeue_at
         and (old.active, old.invalid) == (unit.active, unit.invalid)
         and former.key == key_of(unit)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from kube_queue.admission.order import Key, SortedKeys
 from kube_queue.api.lifecycle import HOLDS_QUOTA
+from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
@@ -43,6 +44,15 @@ class Running:
         self._held: dict[str, Held] = {}
         self._leaves: dict[str | None, _Leaf] = {}
         self._leaving: set[str] = set()
+        self._listeners: list[Callable[[str, Held | None], None]] = []
+
+    def tell(self, listener: Callable[[str, Held | None], None]) -> None:
+        """The listener hears of every change: a uid and what it holds now, None for nothing."""
+        self._listeners.append(listener)
+
+    def is_leaving(self, uid: str) -> bool:
+        """Whether the unit's eviction was decided and may not be seen yet."""
+        return uid in self._leaving
 
     def put(self, held: Held) -> None:
         """The unit holds exactly this."""
@@ -54,11 +64,16 @@ class Running:
         leaf.uids[held.unit.uid] = None
         if self._is_victim(held):
             leaf.victims.add(_key(held))
+            leaf.count(held, 1)
+        for listener in self._listeners:
+            listener(held.unit.uid, held)
 
     def remove(self, uid: str) -> None:
         """The unit holds nothing."""
         self._out(uid)
         self._leaving.discard(uid)
+        for listener in self._listeners:
+            listener(uid, None)
 
     def get(self, uid: str) -> Held | None:
         """What the unit holds, None if nothing."""
@@ -86,6 +101,13 @@ class Running:
         known = self._leaves.get(leaf)
         return (self._held[key[3]] for key in known.victims) if known is not None else iter(())
 
+    def evictable(self, leaf: str, resource: str) -> int:
+        """How much of a resource those hold who could be evicted; max-jobs: how many they are."""
+        known = self._leaves.get(leaf)
+        if known is None:
+            return 0
+        return len(known.victims) if resource == MAX_JOBS else known.sums.get(resource, 0)
+
     def __iter__(self) -> Iterator[Held]:
         return iter(self._held.values())
 
@@ -103,6 +125,7 @@ class Running:
         del leaf.uids[uid]
         if self._is_victim(held):
             leaf.victims.remove(_key(held))
+            leaf.count(held, -1)
         if not leaf.uids:
             del self._leaves[held.leaf]
 
@@ -110,11 +133,17 @@ class Running:
 class _Leaf:
     """The holders of one leaf."""
 
-    __slots__ = ("uids", "victims")
+    __slots__ = ("sums", "uids", "victims")
 
     def __init__(self) -> None:
         self.uids: dict[str, None] = {}
         self.victims = SortedKeys()
+        self.sums: dict[str, int] = {}
+        """What the victims hold together."""
+
+    def count(self, held: Held, sign: int) -> None:
+        for resource, amount in held.request.items:
+            self.sums[resource] = self.sums.get(resource, 0) + sign * amount
 
 
 def _key(held: Held) -> Key:

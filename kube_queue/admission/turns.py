@@ -119,7 +119,7 @@ class Turns:
             return
         line.epoch = self._epoch
         for lane in line.lanes.values():
-            if lane.watch and lane not in line.awake and not lane.leader and lane.has_room:
+            if lane not in line.awake and lane.leader is None and lane.has_room:
                 self._wake(lane)
 
     def _settle(self, line: Line) -> None:

@@ -16,6 +16,9 @@ from typing import Final
 from kube_queue.admission.lanes import Dimension, Lane, Rank
 from kube_queue.admission.ledger import Demand, LedgerNode
 
+Sleeper = Dimension | tuple[LedgerNode, Dimension]
+"""What of a lane sleeps: groups that watch a dimension, or groups that are kept back."""
+
 _TIDY_FROM: Final = 64
 
 
@@ -130,7 +133,7 @@ class WakeIndex:
 
     def __init__(self) -> None:
         self._at: dict[LedgerNode, dict[Dimension, Watch]] = {}
-        self._asleep: dict[Lane, dict[Dimension, Sleep]] = {}
+        self._asleep: dict[Lane, dict[Sleeper, Sleep]] = {}
         self._below: dict[LedgerNode, dict[Lane, None]] = {}
         """Sleeping lanes by the nodes over them that keep something for them."""
         self.touched: dict[Watch, None] = {}
@@ -170,25 +173,24 @@ class WakeIndex:
         return found
 
     def put_to_sleep(self, lane: Lane) -> None:
-        """The lane sleeps at the tightest node of every dimension its groups watch."""
+        """The lane sleeps in each of its beds and nowhere else."""
         asleep = self._asleep.get(lane)
         if asleep is None:
             asleep = self._asleep[lane] = {}
-        for dimension in [known for known in asleep if known not in lane.watch]:
-            _end(asleep, dimension)
-        for dimension, index in lane.watch.items():
-            free, node = lane.tightest(dimension)
+        for place in [
+            known for known in asleep if known not in lane.watch and known not in lane.kept
+        ]:
+            _end(asleep, place)
+        for place, (node, dimension, threshold) in lane.beds():
             watches = self._at.setdefault(node, {})
             watch = watches.get(dimension)
             if watch is None:
                 watch = watches[dimension] = Watch(node, dimension)
-            sleep = asleep.get(dimension)
-            # The lane may have more room than the node has for everybody.
-            threshold = index.lowest - (free - watch.free)
+            sleep = asleep.get(place)
             if sleep is None or sleep.watch is not watch or sleep.threshold != threshold:
-                _end(asleep, dimension)
-                asleep[dimension] = watch.add(lane, threshold)
-            if index.lowest <= free:
+                _end(asleep, place)
+                asleep[place] = watch.add(lane, threshold)
+            if threshold <= watch.free:
                 self.touched[watch] = None
         for node in lane.chain:
             if node.floor:
@@ -215,7 +217,7 @@ class WakeIndex:
         return better
 
 
-def _end(asleep: dict[Dimension, Sleep], dimension: Dimension) -> None:
-    sleep = asleep.pop(dimension, None)
+def _end(asleep: dict[Sleeper, Sleep], place: Sleeper) -> None:
+    sleep = asleep.pop(place, None)
     if sleep is not None:
         sleep.watch.end(sleep)

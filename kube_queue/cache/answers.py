@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from kube_queue.admission.ends import Ends
 from kube_queue.admission.explain import Explanation, Waiting, levels, why
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
@@ -29,13 +30,14 @@ class Answers:
 
     def __init__(self, default_policy: Policy) -> None:
         self.ledger = QuotaLedger()
-        self.pending = PendingQueues(self.ledger, default_policy)
         self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
         self._counts = HeldCounts()
         self.running = Running()
         """Who holds quota, assumed admissions included."""
         self.run_times = RunTimes()
+        ends = Ends(self.ledger, self.running, self.run_times)
+        self.pending = PendingQueues(self.ledger, default_policy, ends)
 
     def unit(self, uid: str) -> Unit | None:
         """The unit as last seen."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from kube_queue.admission.backoff import backoff
 from kube_queue.admission.lanes import Choice, Scan
+from kube_queue.admission.policies.backfill import BackfillScan
 from kube_queue.admission.policies.block import BlockScan
 from kube_queue.admission.policies.intelligent import LowScan
 from kube_queue.admission.policies.priority import PriorityScan
@@ -20,18 +21,19 @@ from kube_queue.admission.policies.round import RoundScan
 from kube_queue.api.names import PRIORITY_THRESHOLD_ANNOTATION
 from kube_queue.api.queues import Policy, Queue
 
-__all__ = ["Choice", "Scan", "Scans", "backoff", "effective_policy", "notice"]
+__all__ = ["BackfillScan", "Choice", "Scan", "Scans", "backoff", "effective_policy", "notice"]
 
 
 class Scans:
-    """The scans of all policies over one ledger."""
+    """The scan of every policy; only the last one needs to know more than its line."""
 
-    def __init__(self) -> None:
+    def __init__(self, backfill: BackfillScan) -> None:
         self._of: dict[Policy, Scan] = {
             Policy.ROUND: RoundScan(),
             Policy.PRIORITY: PriorityScan(),
             Policy.BLOCK: BlockScan(),
             Policy.INTELLIGENT: LowScan(),
+            Policy.BACKFILL: backfill,
         }
 
     def of(self, policy: Policy, threshold: int, priority: int) -> Scan:

@@ -1,0 +1,199 @@
+"""Backfill (EASY): as Block, but a unit behind the head may run if it cannot delay the head.
+
+While the head of a (queue, quota) does not fit, its start is reserved: the first moment at which,
+by the known ends of running units, every bound from its leaf up to the root has room for it.
+A unit behind it that fits now is admitted if
+
+* it ends, by its own known run time, before that moment; or
+* for every bound that it shares with the head there is room for both of them at that moment.
+
+If the start is not known, because what the head is short of is not given back by units with a known
+run time, only the second way is open, and what is free now has to be enough for both.
+
+So the head never starts later than reserved because of a unit that passed it, as long as jobs keep
+to their run times. Units that would delay the head are *kept back*: the group sleeps until so much
+is given back that the answer may be another one, until the head is another one, or until a unit
+that the reserved start counts on has run longer than expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from math import inf
+from typing import Final
+
+from kube_queue.admission.ends import Ends
+from kube_queue.admission.lanes import Bed, Choice, Dimension, Group, Lane, Line, Waiter
+from kube_queue.admission.ledger import QuotaLedger
+from kube_queue.admission.order import Key
+from kube_queue.admission.policies.priority import PriorityScan
+from kube_queue.admission.quota_node import Demand, LedgerNode, rooms
+
+_MICRO: Final = 1_000_000
+_ENDS_READ: Final = 1_000
+"""Ends looked at for one bound; what comes back later counts as if nobody knew."""
+_OVERDUE_AFTER: Final = 1_000
+"""Microseconds after its end from which a unit surely has run longer than expected."""
+
+
+class BackfillScan(PriorityScan):
+    """The head, and whoever cannot delay it."""
+
+    per_lane = True
+    keeps_held_in_lane = True
+
+    def __init__(
+        self, ledger: QuotaLedger, ends: Ends, look_at: Callable[[Lane, float], None]
+    ) -> None:
+        self._ledger = ledger
+        self._ends = ends
+        self._look_at = look_at
+
+    def most(self, waiter: Waiter) -> float | None:
+        return self._ends.most(waiter.unit)
+
+    def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
+        if group.exceeds is not None:
+            return False
+        is_head = group.lane.order.first == key
+        if group.watched is not None or group.kept:
+            return is_head
+        return super().joined(line, group, key, newcomer) or is_head
+
+    def left(self, line: Line, lane: Lane, key: Key, was_head: bool) -> bool:
+        return was_head
+
+    def ahead_of(self, lane: Lane, key: Key) -> Key | None:
+        group = lane.line.waiters[key[3]].group
+        return lane.order.first if group is not None and group.kept else None
+
+    def choose(self, line: Line) -> Choice | None:
+        for lane in line.lanes.values():
+            head = line.waiters[lane.order.first[3]] if lane.order else None
+            if head is None or head.group is None or not head.has_turns:
+                return None
+            if head.group.has_room:
+                return Choice(head.group, (0, head.key))
+            if len(lane.order) > 1:
+                return self._behind(line, lane, head.group)
+        return None
+
+    def _behind(self, line: Line, lane: Lane, head: Group) -> Choice | None:
+        """The first unit that fits and cannot delay the head, which does not fit."""
+        for group in lane.kept_groups(with_room=lane.kept_for is head):
+            self.reopened(line, group)
+        lane.kept_for = head
+        reservation: Reservation | None = None
+        while (choice := super().choose(line)) is not None:
+            group = choice.group
+            blocked = self._ledger.blocker(lane.chain, group.demand)
+            if blocked is not None:
+                _, bound, resource, amount = blocked
+                group.shortage = self._ledger.told(lane.chain, blocked)
+                self.refused(line, choice, ((bound, resource), amount), self._ends.now)
+                continue
+            if reservation is None:
+                reservation = Reservation(self._ends, lane, head.demand)
+            beds = reservation.delayed_by(group)
+            if not beds:
+                return choice
+            group.opened, group.token = False, None
+            lane.keep(group, beds)
+            line.stirred[lane] = None
+        if reservation is not None and lane.kept and reservation.overdue_at is not None:
+            self._look_at(lane, reservation.overdue_at)
+        return None
+
+
+class Reservation:
+    """When the head of a lane starts by the ends that are known, and what it needs then."""
+
+    def __init__(self, ends: Ends, lane: Lane, head: Demand) -> None:
+        self._now = ends.now * _MICRO
+        self._ends = ends
+        self._rooms = [
+            _Room(node, (bound, resource), amount, free)
+            for node, bound, resource, amount, free in rooms(lane.chain, head)
+        ]
+        self._short = [room for room in self._rooms if room.free < room.amount]
+        starts = [self._comes_back(room, room.amount - room.free, inf) for room in self._short]
+        self.start = max(starts, default=0.0)
+        """Microseconds since the epoch; infinite: not known."""
+
+    @property
+    def overdue_at(self) -> float | None:
+        """When the start is another one unless quota came back by then; seconds since the epoch."""
+        if self.start == inf:
+            return None
+        first = min((room.back[0][0] for room in self._short), default=None)
+        return (first + _OVERDUE_AFTER) / _MICRO if first is not None else None
+
+    def delayed_by(self, group: Group) -> tuple[Bed, ...]:
+        """Empty if the group's units cannot delay the head. Else what has to be free for another
+        answer: as soon as one of the beds has room.
+        """
+        if group.most is not None and self._now + group.most * _MICRO <= self.start < inf:
+            return ()
+        asked = {(bound, name): amount for bound, each in group.demand for name, amount in each}
+        by = self.start if self.start < inf else 0.0
+        for room in self._rooms:
+            amount = asked.get(room.dimension, 0)
+            missing = room.amount + amount - room.free
+            if amount and missing > 0 and self._comes_back(room, missing, by) == inf:
+                bed = self._bed(room, missing, by)
+                return (bed, *self._until_it_is_known()) if self.start == inf else (bed,)
+        return ()
+
+    def _until_it_is_known(self) -> Iterator[Bed]:
+        for room in self._short:
+            missing = room.amount - room.free
+            if self._comes_back(room, missing, inf) == inf:
+                yield self._bed(room, missing, inf)
+                return
+
+    def _comes_back(self, room: _Room, missing: int, by: float) -> float:
+        """When so much more is free there; infinite: not by then, or nobody knows."""
+        came = 0
+        for moment, amount in room.read(self._ends):
+            if moment > by:
+                break
+            came += amount
+            if came >= missing:
+                return moment
+        return inf
+
+    def _bed(self, room: _Room, missing: int, by: float) -> Bed:
+        came = sum(amount for moment, amount in room.back if moment <= by)
+        bound, resource = room.dimension
+        free = room.node.free[bound][resource]
+        return Bed(room.node, room.dimension, free + max(1, missing - came))
+
+
+class _Room:
+    """One bound the head is held against."""
+
+    __slots__ = ("_more", "amount", "back", "dimension", "free", "node")
+
+    def __init__(self, node: LedgerNode, dimension: Dimension, amount: int, free: int) -> None:
+        self.node = node
+        self.dimension = dimension
+        self.amount = amount
+        """What the head asks for."""
+        self.free = free
+        """What there is for units of the head's leaf."""
+        self.back: list[tuple[int, int]] = []
+        """What comes back, as far as it was read: when, how much; soonest first."""
+        self._more: Iterator[tuple[int, int]] | None = None
+
+    def read(self, ends: Ends) -> Iterator[tuple[int, int]]:
+        """What comes back, read no further than it is asked for."""
+        yield from self.back
+        bound, resource = self.dimension
+        if self._more is None:
+            # What children keep to themselves does not come back to their parent.
+            lent = not self.node.unlent_if_idle.get(resource, 0)
+            self._more = islice(ends.back(self.node, bound, resource), _ENDS_READ if lent else 0)
+        for one in self._more:
+            self.back.append(one)
+            yield one
