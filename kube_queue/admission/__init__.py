@@ -12,7 +12,7 @@ and go), cycle (the loop), explain (the sentences).
 
 from kube_queue.admission.cycle import cycle
 from kube_queue.admission.decisions import Admit, Decision, Requeue, Shortage
-from kube_queue.admission.explain import Explanation, QuotaLevel, ResourceLevel, Waiting
+from kube_queue.admission.explain import Explanation, QuotaLevel, ResourceLevel, Summary, Waiting
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 
@@ -27,6 +27,7 @@ __all__ = [
     "Requeue",
     "ResourceLevel",
     "Shortage",
+    "Summary",
     "Waiting",
     "cycle",
 ]

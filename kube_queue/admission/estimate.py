@@ -122,6 +122,9 @@ class _Outlook:
 
     def estimate(self) -> Estimate:
         """See the module."""
+        lenders = (node for node in self._rooms.below() if node is not self._rooms.top)
+        if any(node.quota.lend_limit is not None for node in lenders):
+            raise _NotKnown(f"what {self._where} may lend changes with what its quotas use")
         holds = [self._running_job(held) for held in self._holders]
         ahead = [self._waiting_job(one) for one in self._ahead]
         earliest = self._start(holds, ahead, longest=False)
@@ -222,9 +225,6 @@ class _Outlook:
             raise _NotKnown(f"units are being evicted from {self._where}")
         if any(not one.has_turns for one in self._heads):
             raise _NotKnown("a unit before it pauses after a try that failed")
-        lenders = (node for node in self._rooms.below() if node is not self._rooms.top)
-        if any(node.quota.lend_limit is not None for node in lenders):
-            raise _NotKnown(f"what {self._where} may lend changes with what its quotas use")
 
     def _certain_order(self, rivals: list[Waiter]) -> bool:
         """Whether those in front start in the order of the lane and nobody comes between: nobody

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kube_queue.admission.decisions import Shortage
+from kube_queue.admission.decisions import Bound, Shortage
+from kube_queue.admission.estimate import Estimate
+from kube_queue.admission.holders import Holders
 from kube_queue.admission.holds import cooling
-from kube_queue.admission.lanes import Waiter
+from kube_queue.admission.lanes import Group, Waiter
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.api.conditions import rfc3339
@@ -14,7 +16,9 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.queues import Policy
 from kube_queue.api.reasons import Reason
-from kube_queue.api.resources import ResourceVector
+from kube_queue.api.resource_quota import namespace_of
+from kube_queue.api.resources import ResourceVector, bound_of
+from kube_queue.api.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class ResourceLevel:
     """One requested resource on one quota node; millicores for cpu, else whole units.
 
     ``min`` None: guaranteed nothing; ``max`` and ``available`` None: unlimited. ``available`` is
-    negative while the node is above its max.
+    what a decision may use: negative while the node is above its max, and less than max - used
+    while quota is kept back for somebody.
     """
 
     resource: str
@@ -41,6 +46,10 @@ class ResourceLevel:
     min: int | None
     max: int | None
     available: int | None
+    min_used: int | None = None
+    """Used by units that are not preemptible; None for a unit that may use more than min."""
+    min_available: int | None = None
+    """What such units may still use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +61,56 @@ class QuotaLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """Everything that decides about one unit now."""
+class Head:
+    """The unit that has to go first, whatever fits, and why it waits itself."""
+
+    unit: Unit
+    reason: Reason
+    message: str
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One unit in one line."""
 
     uid: str
     namespace: str
     name: str
     phase: Phase
     queue: str
+    quota: str
+    """Path of the leaf; empty while there is none."""
+    position: int
+    """1-based among all units that wait in the Queue; 0: it waits in none."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(Summary):
+    """Everything that decides about one unit now."""
+
     policy: Policy | None
     """None while the Queue does not exist."""
     notice: str
     """What the Queue asks for and does not get."""
-    position: int
-    """1-based among all units that wait in the Queue; 0: it waits in none."""
-    quota: str
-    """Path of the leaf; empty while there is none."""
     levels: tuple[QuotaLevel, ...]
     """From the leaf to the root."""
     shortages: tuple[Shortage, ...]
     """Every bound without room, from the leaf to the root; empty for a unit that holds quota."""
-    reason: Reason
-    message: str
     waits_for: str
-    """The event that would change the answer; empty for a unit that does not wait."""
+    """What has to happen before it is tried; empty for a unit that does not wait."""
+    next_try: str
+    """The event that has it tried and who goes before it then; empty like ``waits_for``."""
+    head: Head | None
+    """Who has to go first."""
+    holders: Holders | None
+    """Who holds what is shortest: for a unit behind a head, what the head is short of."""
+    leaving: tuple[Unit, ...]
+    """Units that were told to give quota back for this one and still hold it."""
+    estimate: Estimate | None
+    """When it starts; None for a unit that does not wait."""
 
 
 def why(pending: PendingQueues, waiter: Waiter) -> tuple[Reason, str, str]:
@@ -90,8 +125,9 @@ def why(pending: PendingQueues, waiter: Waiter) -> tuple[Reason, str, str]:
     if waiter.cooling_until:
         hold = cooling(waiter.cooling_until)
         return hold.reason, hold.message, hold.waits_for
-    if group.lane.line.scan.per_lane and group.lane.order.first != waiter.key:
-        return _behind_head(pending, waiter)
+    first = head(pending, waiter)
+    if first is not None:
+        return _behind_head(waiter, group, first)
     if group.deferred:
         moment = rfc3339(group.until)
         return (
@@ -106,32 +142,94 @@ def why(pending: PendingQueues, waiter: Waiter) -> tuple[Reason, str, str]:
     return shortage.reason, shortage.message, shortage.waits_for
 
 
-def _behind_head(pending: PendingQueues, waiter: Waiter) -> tuple[Reason, str, str]:
+def head(pending: PendingQueues, waiter: Waiter) -> Waiter | None:
+    """The waiting unit that has to go before this one whatever fits; None if there is none."""
     group = waiter.group
-    if group is None:
-        raise ValueError(f"unit {waiter.unit.key} is in no lane")
-    head = pending.waiter(group.lane.order.first[3])
-    if head is None:
-        raise ValueError(f"the head of {group.lane.leaf} does not wait")
-    verdict = head.group.shortage if head.group is not None else None
+    if group is None or group.exceeds is not None:
+        return None
+    key = group.lane.line.scan.ahead_of(group.lane, waiter.key)
+    return pending.waiter(key[3]) if key is not None else None
+
+
+def _behind_head(waiter: Waiter, group: Group, first: Waiter) -> tuple[Reason, str, str]:
+    verdict = first.group.shortage if first.group is not None else None
     its_wait = f" ({verdict.message})" if verdict is not None else ""
     return (
         Reason.BLOCKED_BY_HEAD,
         f"queue {waiter.place.queue} blocks in quota {group.lane.leaf} behind its head "
-        f"{head.unit.key}{its_wait}",
-        f"waits until {head.unit.key} is admitted, deleted or deactivated",
+        f"{first.unit.key}{its_wait}",
+        f"waits until {first.unit.key} is admitted, deleted or deactivated",
     )
 
 
-def levels(ledger: QuotaLedger, leaf: str, request: ResourceVector) -> tuple[QuotaLevel, ...]:
+def shortest(ledger: QuotaLedger, waiter: Waiter) -> Shortage | None:
+    """The bound with the least room for the unit now; None if it fits or never will."""
+    leaf, group = waiter.place.leaf, waiter.group
+    if leaf is None or group is None or group.exceeds is not None:
+        return None
+    return ledger.shortage(leaf, waiter.place.request, waiter.unit.preemptible)
+
+
+_ORDER = {
+    Policy.ROUND: "Round goes on behind the unit it tried last, so others may be tried first",
+    Policy.PRIORITY: "Priority tries those before it first",
+    Policy.BLOCK: "it is the head and nobody else of its queue is tried in this quota",
+    Policy.INTELLIGENT: "Intelligent tries those before it first",
+    Policy.BACKFILL: "Backfill keeps what it needs from everybody who would delay it",
+}
+
+
+def next_try(ledger: QuotaLedger, waiter: Waiter, first: Waiter | None, policy: Policy) -> str:
+    """The event after which the unit is tried, and who is tried before it then; empty where what
+    it waits for says everything.
+    """
+    group = waiter.group
+    if waiter.hold is not None or group is None or not waiter.has_turns:
+        return ""
+    if group.exceeds is not None:
+        return "when its request, its quota label or the bounds of its quota change"
+    if first is not None:
+        return _after_head(ledger, waiter, first, policy)
+    if group.deferred:
+        return f"on a release in {group.lane.leaf}, at the latest at {rfc3339(group.until)}"
+    short = shortest(ledger, waiter)
+    return f"on {_event(short)}; {_ORDER[policy]}" if short is not None else "at once"
+
+
+def _event(short: Shortage) -> str:
+    whose = {
+        Bound.MAX: "",
+        Bound.MIN: " by a unit that is not preemptible",
+        Bound.PREEMPTIBLE_JOBS: " by a preemptible unit",
+    }[short.bound]
+    if short.resource == MAX_JOBS:
+        return f"the end of a job in {short.path}{whose}"
+    quota, resource = bound_of(short.resource)
+    where = f"namespace {namespace_of(short.path)}" if quota else short.path
+    return f"a release of {resource} in {where}{whose}"
+
+
+def _after_head(ledger: QuotaLedger, waiter: Waiter, first: Waiter, policy: Policy) -> str:
+    event = f"when {first.unit.key} is admitted, deleted or deactivated, or falls behind it"
+    if policy is Policy.BACKFILL:
+        event += ", or when it cannot delay that one any more"
+    return event if shortest(ledger, waiter) is not None else f"{event}; it would fit now"
+
+
+def levels(
+    ledger: QuotaLedger, leaf: str, request: ResourceVector, preemptible: bool
+) -> tuple[QuotaLevel, ...]:
     """The requested resources, and max-jobs where it is bounded, on every node up to the root."""
     found = []
     amounts = {name: amount for name, amount in request.items if name != MAX_JOBS}
+    # Writes out the mins that it is held against.
+    ledger.demand(request, preemptible)
     for node in ledger.chain(leaf):
         usage = ledger.usage(node.path)
         wanted = dict(amounts)
         if MAX_JOBS in usage.max or MAX_JOBS in usage.min:
             wanted[MAX_JOBS] = 1
+        guaranteed = {} if preemptible else node.free[Bound.MIN]
         found.append(
             QuotaLevel(
                 node.path,
@@ -142,9 +240,11 @@ def levels(ledger: QuotaLedger, leaf: str, request: ResourceVector) -> tuple[Quo
                         used=usage.used.get(name, 0),
                         min=usage.min.get(name),
                         max=usage.max.get(name),
-                        available=(
-                            usage.max[name] - usage.used.get(name, 0) if name in usage.max else None
+                        available=node.free[Bound.MAX].get(name),
+                        min_used=(
+                            usage.used_guaranteed.get(name, 0) if name in guaranteed else None
                         ),
+                        min_available=guaranteed.get(name),
                     )
                     for name, amount in wanted.items()
                 ),

@@ -13,7 +13,7 @@ from kube_queue.admission.ledger import Demand, LedgerNode, QuotaLedger
 Room = tuple[str, int, str]
 """(path, bound, resource)."""
 Needs = tuple[tuple[Room, int], ...]
-"""What has to be free of each room for a start; 0: the room must not be above its bound."""
+"""What a start takes of each room; 0: the room must not be above its bound."""
 
 
 class Rooms:
@@ -22,6 +22,7 @@ class Rooms:
     def __init__(self, ledger: QuotaLedger, leaf: str, demands: Iterable[Demand]) -> None:
         self._ledger = ledger
         self._reach: dict[str, bool] = {}
+        self._above: set[Room] = set()
         self.free: dict[Room, int] = {}
         """What is free of each room now; negative while it is above its bound."""
         self.top: LedgerNode | None = None
@@ -36,6 +37,7 @@ class Rooms:
         for node in ledger.chain(leaf):
             # A node above a bound admits nothing, whatever the resource.
             above = {over for over in node.over if over[0] in bounds}
+            self._above.update((node.path, *over) for over in above)
             for bound, resource in sorted(wanted | above):
                 if self._may_fill(node, bound, resource):
                     self.free[node.path, bound, resource] = node.free[bound][resource]
@@ -82,7 +84,7 @@ class Rooms:
             (room, asked[room[1]].get(room[2], 0))
             for node in self._ledger.chain(leaf)
             for room in self._on(node)
-            if room[1] in asked
+            if room[1] in asked and (room[2] in asked[room[1]] or room in self._above)
         )
 
     def _on(self, node: LedgerNode) -> Iterator[Room]:

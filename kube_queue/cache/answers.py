@@ -6,23 +6,40 @@ The one exception: ``changed_nodes`` and ``changed_queues`` start anew with ever
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-from kube_queue.admission.ends import Ends
-from kube_queue.admission.explain import Explanation, Waiting, levels, why
+from kube_queue.admission.decisions import Shortage
+from kube_queue.admission.estimate import Facts, estimate
+from kube_queue.admission.explain import (
+    Explanation,
+    Head,
+    Summary,
+    Waiting,
+    head,
+    levels,
+    next_try,
+    shortest,
+    why,
+)
+from kube_queue.admission.holders import Holders, holders
+from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.admission.running import Running
 from kube_queue.admission.runtimes import RunTimes
-from kube_queue.api.lifecycle import Phase
+from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 from kube_queue.cache.known import Known
 from kube_queue.cache.status import HeldCounts, QueueItem, QueueStatus
 
-_ITEMS_IN_STATUS = 100
+PODS_GONE: Final = "waits until the pods of its job are gone"
+"""What an evicted unit that still holds quota waits for."""
+_ITEMS_IN_STATUS: Final = 100
 
 
 class Answers:
@@ -30,14 +47,13 @@ class Answers:
 
     def __init__(self, default_policy: Policy) -> None:
         self.ledger = QuotaLedger()
+        self.pending = PendingQueues(self.ledger, default_policy)
         self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
         self._counts = HeldCounts()
         self.running = Running()
         """Who holds quota, assumed admissions included."""
         self.run_times = RunTimes()
-        ends = Ends(self.ledger, self.running, self.run_times)
-        self.pending = PendingQueues(self.ledger, default_policy, ends)
 
     def unit(self, uid: str) -> Unit | None:
         """The unit as last seen."""
@@ -68,36 +84,64 @@ class Answers:
             if answer is not None:
                 yield answer
 
-    def explain(self, uid: str, now: float) -> Explanation | None:
-        """Everything that decides about the unit; None if it is not known."""
+    def summary(self, uid: str) -> Summary | None:
+        """The unit in one line, in the numbers of this moment; None if it is not known."""
         known = self._known.get(uid)
         if known is None:
             return None
-        unit, waiter = known.unit, self.pending.waiter(uid)
-        leaf = self._places.leaf(unit)
-        queue = self._places.queue(unit, leaf)
-        state = self.pending.queue(queue)
-        shortages = (
-            self.ledger.shortages(leaf, unit.request, unit.preemptible)
-            if waiter is not None and leaf is not None
-            else ()
-        )
-        reason, message, waits_for = self._told(known)
-        return Explanation(
+        leaf = self._places.leaf(known.unit)
+        waiter = self.pending.waiter(uid)
+        reason, message, _ = self._told(known)
+        if waiter is not None and waiter.hold is None:
+            # A sleeping unit keeps the numbers of its last try.
+            message = next(
+                (s.message for s in self._shortages(waiter) if s.reason == reason), message
+            )
+        return Summary(
             uid=uid,
-            namespace=unit.namespace,
-            name=unit.name,
-            phase=Phase.DEQUEUED if known.assumed is not None else unit.phase,
-            queue=queue,
-            policy=state.policy if state is not None else None,
-            notice=self.pending.notice(state) if state is not None else "",
-            position=self.pending.position(waiter) if waiter is not None else 0,
+            namespace=known.unit.namespace,
+            name=known.unit.name,
+            phase=Phase.DEQUEUED if known.assumed is not None else known.unit.phase,
+            queue=self._places.queue(known.unit, leaf),
             quota=leaf or "",
-            levels=levels(self.ledger, leaf, unit.request) if leaf is not None else (),
-            shortages=shortages,
+            position=self.pending.position(waiter) if waiter is not None else 0,
             reason=reason,
             message=message,
-            waits_for=waits_for,
+        )
+
+    def explain(self, uid: str, now: float) -> Explanation | None:
+        """Everything that decides about the unit; None if it is not known.
+
+        ``now``: seconds since the epoch. Costs a look at every unit that holds or waits for the
+        same quota, so it is for one unit at a time; for many there is ``summary``.
+        """
+        summary, known = self.summary(uid), self._known.get(uid)
+        if summary is None or known is None:
+            return None
+        unit, waiter = known.unit, self.pending.waiter(uid)
+        state = self.pending.queue(summary.queue)
+        policy = state.policy if state is not None else None
+        first = head(self.pending, waiter) if waiter is not None else None
+        return Explanation(
+            **{name: getattr(summary, name) for name in Summary.__slots__},
+            policy=policy,
+            notice=self.pending.notice(state) if state is not None else "",
+            levels=(
+                levels(self.ledger, summary.quota, self._asked(known), unit.preemptible)
+                if summary.quota
+                else ()
+            ),
+            shortages=self._shortages(waiter) if waiter is not None else (),
+            waits_for=self._told(known)[2],
+            next_try=(
+                next_try(self.ledger, waiter, first, policy or Policy.ROUND)
+                if waiter is not None
+                else ""
+            ),
+            head=Head(first.unit, *why(self.pending, first)) if first is not None else None,
+            holders=self._holders(first or waiter),
+            leaving=self._leaving_for(uid, summary.quota) if waiter is not None else (),
+            estimate=estimate(self._facts(now), waiter) if waiter is not None else None,
         )
 
     def quota_status(self, paths: Iterable[str] | None = None) -> Mapping[str, NodeUsage]:
@@ -148,16 +192,49 @@ class Answers:
         self.pending.changed.clear()
         return changed
 
-    def _told(self, known: Known) -> tuple[Reason, str, str]:
+    def _asked(self, known: Known) -> ResourceVector:
+        """What the unit asks of the ledger, or is charged."""
+        holds = known.assumed is None and known.unit.phase in HOLDS_QUOTA
+        return (self._places.held if holds else self._places.request)(known.unit)
+
+    def _shortages(self, waiter: Waiter) -> tuple[Shortage, ...]:
+        leaf = waiter.place.leaf
+        if leaf is None:
+            return ()
+        return self.ledger.shortages(leaf, waiter.place.request, waiter.unit.preemptible)
+
+    def _holders(self, waiter: Waiter | None) -> Holders | None:
+        shortage = shortest(self.ledger, waiter) if waiter is not None else None
+        return holders(self.ledger, self.running, shortage) if shortage is not None else None
+
+    def _leaving_for(self, uid: str, leaf: str) -> tuple[Unit, ...]:
+        """Units on their way out for this one, the first told first."""
+        if not leaf:
+            return ()
+        return tuple(
+            held.unit for held in self.running if held.unit.evicted and held.unit.preemptor == uid
+        )
+
+    def _facts(self, now: float) -> Facts:
+        return Facts(self.ledger, self.pending, self.running, self.run_times, now)
+
+    def _told(self, known: Known) -> tuple[str, str, str]:
         waiter = self.pending.waiter(known.unit.uid)
         if waiter is not None:
             return why(self.pending, waiter)
         if known.assumed is not None:
             return Reason.ADMITTED, "admitted; its job is being released", ""
         unit = known.unit
-        if unit.phase is Phase.SUCCEED:
-            return Reason.JOB_SUCCEEDED, unit.message or "the job ended well", ""
-        if unit.phase is Phase.FAILED:
-            return Reason.JOB_FAILED, unit.message or "the job ended badly", ""
-        reason = Reason.QUOTA_RESERVED if unit.phase is Phase.RESERVED else Reason.ADMITTED
-        return reason, unit.message or "holds quota", ""
+        reason, message = _WITHOUT_WORDS[unit.phase]
+        leaves = unit.evicted and unit.phase in HOLDS_QUOTA
+        return unit.reason or reason, unit.message or message, PODS_GONE if leaves else ""
+
+
+_WITHOUT_WORDS: Final = {
+    Phase.RESERVED: (Reason.QUOTA_RESERVED, "holds quota while its admission checks run"),
+    Phase.SUCCEED: (Reason.JOB_SUCCEEDED, "the job ended well"),
+    Phase.FAILED: (Reason.JOB_FAILED, "the job ended badly"),
+    **dict.fromkeys((Phase.DEQUEUED, Phase.RUNNING), (Reason.ADMITTED, "holds quota")),
+    **dict.fromkeys((Phase.ENQUEUED, Phase.TIMEOUT_BACKOFF), (Reason.ENQUEUED, "")),
+}
+"""What is said of a unit that does not wait and whose status says nothing."""

@@ -6,7 +6,8 @@
     GET /visibility/v1/queues                             {"queues": [QUEUE...]}
     GET /visibility/v1/quotas                             {"tree": TREE | null,
                                                            "quotas": [QUOTA...]}
-    GET /visibility/v1/explain?namespace=&name=[&kind=]   UNIT and more; 404 {"error": "..."}
+    GET /visibility/v1/explain?namespace=&name=[&kind=]   UNIT and more; 404, and 409 where several
+                                                          have the name: {"error": "..."}
 
     UNIT   namespace, name, uid, job {apiVersion, kind, namespace, name, uid} | null, queue, quota
            (path, "" when none), phase, active, priority, preemptible, request {cpu: "3", ...},
@@ -19,10 +20,7 @@
            {resource: quantity}, the bounds as they apply: times the oversell rate; parents before
            their children
     TREE   namespace, name, valid, reason, message
-    explain: a UNIT, and policy ("" while there is no such Queue), notice, waitsFor (a sentence),
-           levels [{path, resources [{resource, requested, used, min, max, available}]}] from the
-           leaf to the root; an absent min or max is null, available null where nothing limits,
-           shortages [{path, resource, bound, requested, used, limit, missing, message}]
+    explain: a UNIT, and what ``explaining`` lists
 
 Units of one queue stand in its order: those that wait by position, then the others.
 """
@@ -36,20 +34,21 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from kube_queue.admission import Explanation, QuotaLevel, Shortage
+from kube_queue.admission import Summary
 from kube_queue.api.conditions import rfc3339_micro
-from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
-from kube_queue.api.resources import format_amount
+from kube_queue.api.lifecycle import Phase
+from kube_queue.api.reasons import Reason
 from kube_queue.api.units import Unit, order_key
 from kube_queue.cache import Cache
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.controller.records import UnitRecord
+from kube_queue.serving.explaining import amounts_words, explained_words, job_words
 
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
 """Units put into words before others have a turn."""
-PODS_GONE: Final = "waits until the pods of its job are gone"
-"""What an evicted unit that still holds quota waits for."""
+UNIT_WORDS: Final = frozenset({"queueunit", "queueunits", "qu", "qus"})
+FITS_NOW: Final = "it fits now; nobody admits it while no controller answers"
 Words = dict[str, Any]
 
 
@@ -63,11 +62,18 @@ class _Refused(Exception):
 
 
 class Visibility:
-    """Answers questions about units, queues and quotas out of the present queue side's memory."""
+    """Answers questions about units, queues and quotas out of the present queue side's memory.
 
-    def __init__(self, side: Callable[[], QueueSide], clock: Callable[[], float]) -> None:
+    Without ``decides`` nobody carries out what that side has in mind: a unit that would be admitted
+    still waits.
+    """
+
+    def __init__(
+        self, side: Callable[[], QueueSide], clock: Callable[[], float], *, decides: bool = True
+    ) -> None:
         self._present = side
         self._clock = clock
+        self._decides = decides
 
     @property
     def _side(self) -> QueueSide:
@@ -122,9 +128,9 @@ class Visibility:
             if number % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
             # It may have changed while others had their turn: what is known now is told.
-            unit = self._cache.unit(record.uid)
-            if unit is not None:
-                words.append(self._unit_words(unit))
+            unit, told = self._cache.unit(record.uid), self._cache.summary(record.uid)
+            if unit is not None and told is not None:
+                words.append(self._words(unit, told))
         return {"units": words, "total": total}
 
     async def _queues(self, _: Mapping[str, str]) -> Words:
@@ -158,72 +164,56 @@ class Visibility:
         kind = query.get("kind", "")
         if not namespace or not name:
             raise _Refused(400, "namespace and name: both are needed")
-        unit = self._find(namespace, name, kind)
-        explained = None if unit is None else self._cache.explain(unit.uid, self._clock())
-        if unit is None or explained is None:
+        found = self._find(namespace, name, kind.lower())
+        if len(found) > 1:
+            raise _Refused(409, _several(namespace, name, found))
+        explained = self._cache.explain(found[0].uid, self._clock()) if found else None
+        if explained is None:
             what = f"{kind or 'job or unit'} {namespace}/{name}"
             raise _Refused(404, f"the queue knows no {what}")
-        return self._explained(unit, explained)
+        return {**self._words(found[0], explained), **explained_words(explained)}
 
-    def _find(self, namespace: str, name: str, kind: str) -> Unit | None:
-        """The unit of a job of this name, else the unit of this name."""
-        if not kind or kind.lower() in {"queueunit", "queueunits", "qu", "qus"}:
+    def _find(self, namespace: str, name: str, kind: str) -> list[Unit]:
+        """The units of this name, and those of jobs of this name."""
+        found: list[Unit] = []
+        if not kind or kind in UNIT_WORDS:
             record = self._side.units.get(namespace, name)
             if record is not None:
-                return record.unit
+                found.append(record.unit)
         for record in self._side.units.values():
             job = record.unit.job
             if (
                 job is not None
                 and record.namespace == namespace
                 and job.name == name
-                and (not kind or kind.lower() in (job.kind.lower(), f"{job.kind.lower()}s"))
+                and (not kind or kind in (job.kind.lower(), f"{job.kind.lower()}s"))
+                and record.unit not in found
             ):
-                return record.unit
-        return None
+                found.append(record.unit)
+        return found
 
-    def _unit_words(self, unit: Unit) -> dict[str, Any]:
-        explained = self._cache.explain(unit.uid, self._clock())
-        return {} if explained is None else self._words(unit, explained)
-
-    def _words(self, unit: Unit, explained: Explanation) -> dict[str, Any]:
-        waits = explained.position > 0 or unit.phase is Phase.ENQUEUED
-        job = unit.job
+    def _words(self, unit: Unit, told: Summary) -> Words:
+        phase, reason, message = told.phase, told.reason, told.message
+        if not self._decides and self._cache.assumed(unit.uid):
+            phase, reason, message = unit.phase, Reason.ENQUEUED, FITS_NOW
+        waits = told.position > 0 or unit.phase is Phase.ENQUEUED
         return {
             "namespace": unit.namespace,
             "name": unit.name,
             "uid": unit.uid,
-            "job": None
-            if job is None
-            else {
-                "apiVersion": job.api_version,
-                "kind": job.kind,
-                "namespace": job.namespace,
-                "name": job.name,
-                "uid": job.uid,
-            },
-            "queue": explained.queue,
-            "quota": explained.quota,
-            "phase": str(explained.phase),
+            "job": job_words(unit.job),
+            "queue": told.queue,
+            "quota": told.quota,
+            "phase": str(phase),
             "active": unit.active,
             "priority": unit.priority,
             "preemptible": unit.preemptible,
             "request": unit.request.manifest(),
-            "position": explained.position,
+            "position": told.position,
             "submitted": rfc3339_micro(unit.submitted),
             "waitedSeconds": max(0.0, self._clock() - unit.submitted / 1e6) if waits else None,
-            "reason": unit.reason if _leaves(unit) else str(explained.reason),
-            "message": _present_message(explained),
-        }
-
-    def _explained(self, unit: Unit, explained: Explanation) -> dict[str, Any]:
-        return {
-            **self._words(unit, explained),
-            "policy": str(explained.policy or ""),
-            "notice": explained.notice,
-            "waitsFor": PODS_GONE if _leaves(unit) else explained.waits_for,
-            "levels": [_level_words(level) for level in explained.levels],
-            "shortages": [_shortage_words(one) for one in explained.shortages],
+            "reason": str(reason),
+            "message": message,
         }
 
     def _tree_words(self) -> dict[str, Any] | None:
@@ -251,26 +241,28 @@ class Visibility:
                 "parent": node.parent,
                 "leaf": node.leaf,
                 "namespaces": list(node.namespaces),
-                "used": _amounts(usage[path].used),
-                "request": _amounts(usage[path].request),
-                "min": _amounts(usage[path].min),
-                "max": _amounts(usage[path].max),
+                "used": amounts_words(usage[path].used),
+                "request": amounts_words(usage[path].request),
+                "min": amounts_words(usage[path].min),
+                "max": amounts_words(usage[path].max),
             }
             for path, node in tree.nodes.items()
         ]
 
 
-def _present_message(explained: Explanation) -> str:
-    """The last verdict in the numbers of this moment; a sleeping unit keeps those of its try."""
-    for shortage in explained.shortages:
-        if shortage.reason is explained.reason:
-            return shortage.message
-    return explained.message
-
-
-def _leaves(unit: Unit) -> bool:
-    """Whether it is evicted and still holds its quota: its own status says why."""
-    return unit.evicted and unit.phase in HOLDS_QUOTA and bool(unit.reason)
+def _several(namespace: str, name: str, found: list[Unit]) -> str:
+    """That the name is not enough, and by which ones they can be told apart."""
+    kinds = [
+        unit.job.kind if unit.job is not None and unit.job.name == name else "" for unit in found
+    ]
+    ways = [
+        f"{kind}/{name}" if kind and kinds.count(kind) == 1 else f"QueueUnit/{unit.name}"
+        for kind, unit in zip(kinds, found, strict=True)
+    ]
+    return (
+        f"{len(found)} jobs or units of namespace {namespace} are called {name}; "
+        f"ask for one of them: {', '.join(sorted(ways))}"
+    )
 
 
 def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:
@@ -284,42 +276,3 @@ def _limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise _Refused(400, "limit: is no number from 0 up; leave it out for all")
     return int(text)
-
-
-def _amounts(amounts: Mapping[str, int]) -> dict[str, str]:
-    return {name: format_amount(name, amount) for name, amount in sorted(amounts.items())}
-
-
-def _amount(name: str, amount: int | None) -> str | None:
-    return None if amount is None else format_amount(name, amount)
-
-
-def _level_words(level: QuotaLevel) -> dict[str, Any]:
-    return {
-        "path": level.path,
-        "resources": [
-            {
-                "resource": one.resource,
-                "requested": _amount(one.resource, one.requested),
-                "used": _amount(one.resource, one.used),
-                "min": _amount(one.resource, one.min),
-                "max": _amount(one.resource, one.max),
-                "available": _amount(one.resource, one.available),
-            }
-            for one in level.resources
-        ],
-    }
-
-
-def _shortage_words(shortage: Shortage) -> dict[str, Any]:
-    name = shortage.resource
-    return {
-        "path": shortage.path,
-        "resource": name,
-        "bound": shortage.bound.name.lower(),
-        "requested": _amount(name, shortage.requested),
-        "used": _amount(name, shortage.used),
-        "limit": _amount(name, shortage.limit),
-        "missing": _amount(name, shortage.missing),
-        "message": shortage.message,
-    }

@@ -121,12 +121,25 @@ async def test_a_waiting_job_is_explained_by_its_name_or_its_units(
             "min": "1",
             "max": "4",
             "available": "1",
+            "minUsed": None,
+            "minAvailable": None,
         }
     ]
     assert root["resources"][0]["max"] is None
     (shortage,) = answer["shortages"]
     assert (shortage["path"], shortage["bound"]) == ("root/default", "max")
     assert (shortage["requested"], shortage["missing"]) == ("3", "2")
+    (holder,) = answer["holders"]["top"]
+    assert (holder["name"], holder["job"]["name"], holder["amount"]) == ("u1", "job1", "3")
+    assert (holder["quota"], holder["borrowed"]) == ("root/default", "2")
+    assert (answer["holders"]["more"], answer["holders"]["unmanaged"]) == (0, "0")
+    assert answer["nextTry"].startswith("on a release of cpu in root/default; Priority")
+    assert answer["estimate"] == {
+        "earliestSeconds": 0.0,
+        "latestSeconds": None,
+        "unknown": "1 of the 1 unit that hold quota root/default has no known run time",
+    }
+    assert (answer["head"], answer["leaving"]) == (None, [])
 
 
 async def test_an_admitted_job_is_explained_without_shortages(busy: Cluster) -> None:
@@ -140,6 +153,34 @@ async def test_an_unknown_job_is_said_to_be_unknown(busy: Cluster, name: str) ->
     status, answer = await busy.get(f"/visibility/v1/explain?namespace=default&name={name}")
     assert status == 404
     assert f"default/{name}" in answer["error"]
+
+
+async def test_a_name_that_several_have_is_answered_by_the_ways_to_tell_them_apart(
+    busy: Cluster,
+) -> None:
+    await busy.create_unit("u4", cpu=1, job="u2")
+    await busy.phases(
+        {"u1": "Dequeued", "u2": "Enqueued", "u3": "Enqueued", "u4": "Dequeued"},
+    )
+    status, answer = await busy.get("/visibility/v1/explain?namespace=default&name=u2")
+    assert status == 409
+    assert answer["error"] == (
+        "2 jobs or units of namespace default are called u2; "
+        "ask for one of them: Job/u2, QueueUnit/u2"
+    )
+    for kind, unit in (("job", "u4"), ("QueueUnit", "u2")):
+        query = f"namespace=default&name=u2&kind={kind}"
+        status, answer = await busy.get(f"/visibility/v1/explain?{query}")
+        assert (status, answer["name"]) == (200, unit)
+
+
+async def test_a_released_job_says_what_its_status_says(busy: Cluster) -> None:
+    status = {"phase": "Running", "reason": "PodsReady", "message": "3 pods run"}
+    await busy.user.patch(QUEUE_UNITS, "default", "u1", {"status": status}, subresource="status")
+    await busy.phases({"u1": "Running", "u2": "Enqueued", "u3": "Enqueued"})
+    _, answer = await busy.get("/visibility/v1/units")
+    (told,) = [one for one in answer["units"] if one["name"] == "u1"]
+    assert (told["reason"], told["message"]) == ("PodsReady", "3 pods run")
 
 
 async def test_explain_without_a_name_is_refused(busy: Cluster) -> None:

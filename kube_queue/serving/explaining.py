@@ -1,0 +1,148 @@
+"""One explanation as JSON, beside what every unit says of itself.
+
+::
+
+    policy      "" while there is no such Queue
+    notice      what the Queue asks for and does not get
+    waitsFor    what has to happen; "" for a unit that does not wait
+    nextTry     the event that has it tried, and who goes before it then
+    levels      from the leaf to the root: path, resources [{resource, requested, used, min, max,
+                available, minUsed, minAvailable}]; an absent min or max is null, available null
+                where nothing limits; the last two null for a unit that may use more than min
+    shortages   {path, resource, bound, requested, used, limit, missing, message}
+    head        who has to go first: {namespace, name, job, reason, message, waitsFor} | null
+    holders     who holds what is shortest: {path, resource, bound, top [HOLDER], more, moreAmount,
+                unmanaged (by pods that no unit stands for)} | null
+    HOLDER      namespace, name, job, quota, priority, preemptible, amount, since (RFC 3339),
+                borrowed (what its leaf uses above its min)
+    leaving     units that give quota back for this one: {namespace, name, job, quota label}
+    estimate    {earliestSeconds, latestSeconds, unknown (why there is no latest)} | null
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kube_queue.admission import Explanation, QuotaLevel, Shortage
+from kube_queue.admission.estimate import Estimate
+from kube_queue.admission.explain import Head
+from kube_queue.admission.holders import Holder, Holders
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.resources import format_amount
+from kube_queue.api.units import JobRef, Unit
+
+Words = dict[str, Any]
+
+
+def explained_words(explained: Explanation) -> Words:
+    """The fields of this module's docstring."""
+    return {
+        "policy": str(explained.policy or ""),
+        "notice": explained.notice,
+        "waitsFor": explained.waits_for,
+        "nextTry": explained.next_try,
+        "levels": [_level(level) for level in explained.levels],
+        "shortages": [_shortage(one) for one in explained.shortages],
+        "head": None if explained.head is None else _head(explained.head),
+        "holders": None if explained.holders is None else _holders(explained.holders),
+        "leaving": [{**_named(unit), "quota": unit.quota} for unit in explained.leaving],
+        "estimate": None if explained.estimate is None else _estimate(explained.estimate),
+    }
+
+
+def job_words(job: JobRef | None) -> Words | None:
+    """The job a unit stands for."""
+    if job is None:
+        return None
+    return {
+        "apiVersion": job.api_version,
+        "kind": job.kind,
+        "namespace": job.namespace,
+        "name": job.name,
+        "uid": job.uid,
+    }
+
+
+def amounts_words(amounts: Mapping[str, int]) -> dict[str, str]:
+    """Quantities by resource."""
+    return {name: format_amount(name, amount) for name, amount in sorted(amounts.items())}
+
+
+def _amount(name: str, amount: int | None) -> str | None:
+    return None if amount is None else format_amount(name, amount)
+
+
+def _level(level: QuotaLevel) -> Words:
+    return {
+        "path": level.path,
+        "resources": [
+            {
+                "resource": one.resource,
+                "requested": _amount(one.resource, one.requested),
+                "used": _amount(one.resource, one.used),
+                "min": _amount(one.resource, one.min),
+                "max": _amount(one.resource, one.max),
+                "available": _amount(one.resource, one.available),
+                "minUsed": _amount(one.resource, one.min_used),
+                "minAvailable": _amount(one.resource, one.min_available),
+            }
+            for one in level.resources
+        ],
+    }
+
+
+def _shortage(shortage: Shortage) -> Words:
+    name = shortage.resource
+    return {
+        "path": shortage.path,
+        "resource": name,
+        "bound": shortage.bound.name.lower(),
+        "requested": _amount(name, shortage.requested),
+        "used": _amount(name, shortage.used),
+        "limit": _amount(name, shortage.limit),
+        "missing": _amount(name, shortage.missing),
+        "message": shortage.message,
+    }
+
+
+def _named(unit: Unit) -> Words:
+    return {"namespace": unit.namespace, "name": unit.name, "job": job_words(unit.job)}
+
+
+def _head(head: Head) -> Words:
+    told = {"reason": str(head.reason), "message": head.message, "waitsFor": head.waits_for}
+    return {**_named(head.unit), **told}
+
+
+def _holders(holders: Holders) -> Words:
+    name = holders.resource
+    return {
+        "path": holders.path,
+        "resource": name,
+        "bound": holders.bound.name.lower(),
+        "top": [_holder(name, one) for one in holders.top],
+        "more": holders.more,
+        "moreAmount": _amount(name, holders.more_amount),
+        "unmanaged": _amount(name, holders.unmanaged),
+    }
+
+
+def _holder(resource: str, holder: Holder) -> Words:
+    return {
+        **_named(holder.unit),
+        "quota": holder.quota,
+        "priority": holder.unit.priority,
+        "preemptible": holder.unit.preemptible,
+        "amount": _amount(resource, holder.amount),
+        "since": rfc3339(holder.since),
+        "borrowed": _amount(resource, holder.borrowed),
+    }
+
+
+def _estimate(estimate: Estimate) -> Words:
+    return {
+        "earliestSeconds": estimate.earliest,
+        "latestSeconds": estimate.latest,
+        "unknown": estimate.unknown,
+    }
