@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from kube_queue.admission.decisions import Shortage
+from kube_queue.admission.ends import Ends
 from kube_queue.admission.estimate import Facts, estimate
 from kube_queue.admission.explain import (
     Explanation,
@@ -47,13 +48,14 @@ class Answers:
 
     def __init__(self, default_policy: Policy) -> None:
         self.ledger = QuotaLedger()
-        self.pending = PendingQueues(self.ledger, default_policy)
         self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
         self._counts = HeldCounts()
         self.running = Running()
         """Who holds quota, assumed admissions included."""
         self.run_times = RunTimes()
+        ends = Ends(self.ledger, self.running, self.run_times)
+        self.pending = PendingQueues(self.ledger, default_policy, ends)
 
     def unit(self, uid: str) -> Unit | None:
         """The unit as last seen."""
