@@ -19,6 +19,8 @@ from kube_queue.api.resources import ResourceVector
 
 COMPUTE: Final = ("cpu", "memory")
 """What a quota on them makes every container specify; what decides whether a pod is best effort."""
+_UNNAMED: Final = "main"
+"""What an admission calls a pod set without a name."""
 _SHARED: Final = 65_536
 
 
@@ -98,12 +100,14 @@ def shapes_of_pod_sets(
 def shapes_of_admissions(admissions: object, asked: PodGroups) -> PodGroups:
     """The groups that hold quota: as many pods of each as status.admissions says.
 
-    A set that the unit asks for no more is taken by the resources it holds. Where nothing is said
-    or nothing of it can be read, everything asked for is held.
+    A set that the unit asks for no more is taken by the resources it holds. Where nothing is said,
+    all is said in one, or nothing of it can be read, everything asked for is held.
     """
     if not isinstance(admissions, (list, tuple)) or not admissions:
         return asked
-    by_name = {group.name: group for group in asked}
+    by_name = {group.name or _UNNAMED: group for group in asked}
+    if len(admissions) == 1 and text_of(mapping_of(admissions[0]).get("name")) not in by_name:
+        return asked
     held: list[PodGroup] = []
     for entry in map(mapping_of, admissions):
         name, count = text_of(entry.get("name")), entry.get("replicas")

@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -76,6 +76,11 @@ class DecideAgain(KubeQueueError):
     """The unit is no longer what the decision was made for."""
 
 
+def nothing_to_remark(leaf: str) -> str:
+    """For quotas that speak for themselves."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What effects are made with."""
@@ -89,6 +94,10 @@ class Means:
     """A unit by namespace and name, as its informer keeps it."""
     checks: Callable[[str], tuple[Check, ...] | None]
     """The admission checks of a Queue by name; None: there is no such Queue."""
+    project: Callable[[dict[str, Any]], UnitRecord] = unit_record
+    """What the units' informer keeps of one."""
+    remark: Callable[[str], str] = nothing_to_remark
+    """What is to be said of a quota besides its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +188,11 @@ class Effects:
             if not _same_question(record.unit, unit):
                 raise DecideAgain(f"{unit.key} changed while it was being admitted")
             now = self._means.clock()
+            quota = f"{decision.leaf}{self._means.remark(decision.leaf)}"
             if names:
-                patch = reservation_patch(record, decision, names, now)
+                patch = reservation_patch(record, quota, names, now)
             else:
-                patch = admission_patch(record, decision, now)
+                patch = admission_patch(record, quota, now)
             try:
                 written = await client.patch(
                     QUEUE_UNITS, unit.namespace, unit.name, patch, subresource="status"
@@ -199,7 +209,7 @@ class Effects:
     ) -> tuple[UnitRecord, tuple[str, ...]]:
         """The unit as it is, and the checks that apply to its labels, which nobody keeps."""
         obj = await client.get(QUEUE_UNITS, unit.namespace, unit.name)
-        return unit_record(obj), applying(checks, labels_of(obj))
+        return self._means.project(obj), applying(checks, labels_of(obj))
 
     def _ended(self, decision: Admit, unit: Unit, outcome: Outcome) -> None:
         if self._stopped:

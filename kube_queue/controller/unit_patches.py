@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any
 
-from kube_queue.admission.decisions import Admit
 from kube_queue.api.admission_checks import CheckState
 from kube_queue.api.conditions import (
     GIVEN_BACK,
@@ -29,9 +28,9 @@ Patch = dict[str, Any]
 _NEVER_BACK = Standing(0, 0, None)
 
 
-def admission_patch(record: UnitRecord, decision: Admit, now: float) -> Patch:
+def admission_patch(record: UnitRecord, quota: str, now: float) -> Patch:
     """The one write that admits a unit: phase, quota per pod set, conditions and words."""
-    message = f"Admitted to quota {decision.leaf}."
+    message = f"Admitted to quota {quota}."
     conditions = _granted(record, message, now)
     return _status(
         record,
@@ -48,12 +47,10 @@ def admission_patch(record: UnitRecord, decision: Admit, now: float) -> Patch:
     )
 
 
-def reservation_patch(
-    record: UnitRecord, decision: Admit, checks: Iterable[str], now: float
-) -> Patch:
+def reservation_patch(record: UnitRecord, quota: str, checks: Iterable[str], now: float) -> Patch:
     """Quota is set aside, and every one of the checks is asked."""
     names = tuple(checks)
-    message = f"Quota {decision.leaf} is reserved; waits for {asked(names)}."
+    message = f"Quota {quota} is reserved; waits for {asked(names)}."
     return _status(
         record,
         now,

@@ -162,6 +162,8 @@ class QueueSide:
             clock=self._clock,
             record=self.units.get,
             checks=self._moves.checks,
+            project=unit_projection(self._settings),
+            remark=self.quotas.remark,
         )
         effects = Effects(
             means,

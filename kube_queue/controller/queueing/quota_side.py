@@ -22,7 +22,7 @@ from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.pod_shapes import PodGroup, PodShape
 from kube_queue.api.quota import QuotaTree
-from kube_queue.api.resource_quota import charge_of
+from kube_queue.api.resource_quota import charge_of, namespace_of
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, PODS, RESOURCE_QUOTAS
 from kube_queue.cache import Cache
@@ -203,6 +203,13 @@ class QuotaSide:
         """Whether both is so."""
         counted = self._unmanaged is None or self._pods_settled.is_set()
         return counted and all(informer.synced.is_set() for informer in self.informers)
+
+    def remark(self, leaf: str) -> str:
+        """What is to be said of a unit's admission to this leaf besides its path."""
+        if not self.by_namespace or self.namespaces.quotas.get(namespace_of(leaf)):
+            return ""
+        namespace = namespace_of(leaf)
+        return f": namespace {namespace} has no ResourceQuota, so nothing limits it"
 
     def _charge(self, namespace: str, pod: PodShape) -> ResourceVector:
         quotas = self.namespaces.quotas.get(namespace, ())
