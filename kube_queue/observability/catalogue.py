@@ -59,7 +59,8 @@ ATTEMPTS: Final = Metric(
     "kube_queue_admission_attempts_total",
     "counter",
     ("result",),
-    "Tries to admit a unit: `admitted` (written), `requeued` (it does not fit), "
+    "Tries to admit a unit: `admitted` (written), `reserved` (its checks are asked), "
+    "`requeued` (it does not fit), "
     "`conflict` (the unit changed meanwhile), `failed` (the write failed).",
 )
 QUOTA_USED: Final = Metric(

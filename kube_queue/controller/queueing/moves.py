@@ -79,7 +79,7 @@ class Moves:
             self._reserved.pop(key, None)
         else:
             self._reserved[key] = None
-        if new is not None and self._next(new) is not None:
+        if new is not None and new.standing is not None and self._next(new) is not None:
             self._work.add(key)
 
     def queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
