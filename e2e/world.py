@@ -29,6 +29,8 @@ KINDS = {
     if isinstance(resource, ResourceType)
 }
 BACK_WITHIN = 30.0
+SHOWN = 16
+"""So many objects are told of where an expectation did not come true."""
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -142,7 +144,9 @@ class World:
                     lambda: holds([seen.whole for seen in informer.values()])
                 )
         except TimeoutError:
-            now = "; ".join(sorted(_brief(seen.whole) for seen in informer.values()))
+            lines = sorted(_brief(seen.whole) for seen in informer.values())
+            more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+            now = "; ".join([*lines[:SHOWN], *more])
             raise Unmet(f"within {within:.0f} s not seen: {saying}. Seen: {now}") from None
 
     async def follow(

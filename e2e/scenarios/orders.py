@@ -17,7 +17,7 @@ from e2e.steps import (
     set_policy,
 )
 from e2e.trees import namespace, queue, tree
-from e2e.world import World
+from e2e.world import Unmet, World
 from kube_queue.api.types import JOBS, QUEUE_UNITS, QUEUES
 
 WAITING = 100
@@ -142,7 +142,10 @@ async def policy_changed(world: World) -> None:
         ("Priority", tried),
     ):
         await set_policy(world, name, policy)
-        await see_waiting(world, names[-1], *reasons)
+        try:
+            await see_waiting(world, names[-1], *reasons)
+        except Unmet as unmet:
+            raise Unmet(f"under {policy}: {unmet}") from None
     larger = tree("20")
     ledger.tree_changed(larger)
     await replace_tree(world, larger)
