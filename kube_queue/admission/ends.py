@@ -47,6 +47,11 @@ class Ends:
         self._decided: dict[str, Held] = {}
         running.tell(self._heard)
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The paths of the nodes that somebody asked about."""
+        return tuple(self._below)
+
     def clear(self) -> None:
         """Nothing is kept; for a ledger that has another tree now."""
         self._ends.clear()

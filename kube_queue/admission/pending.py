@@ -46,7 +46,7 @@ class PendingQueues:
         """Names of Queues whose waiting units changed since somebody cleared this."""
         self._ledger = ledger
         self._default = default_policy
-        self._ends = ends
+        self.ends = ends
         self._scans = Scans(BackfillScan(ledger, ends, self._look_at))
         self._queues: dict[str, QueueState] = {}
         self._waiters: dict[str, Waiter] = {}
@@ -369,7 +369,7 @@ class PendingQueues:
         """Every waiting unit is where ``place`` says, in a ledger that has another tree now."""
         waiters = tuple(self._waiters.values())
         backoffs = [self._backoff_of(waiter) for waiter in waiters]
-        self._ends.clear()
+        self.ends.clear()
         self.turns.clear()
         self._timers.clear()
         self._waiters.clear()
@@ -397,7 +397,7 @@ class PendingQueues:
     def ring(self, now: float) -> None:
         """Everything that was to be looked at by ``now`` (seconds since the epoch) is."""
         self._unheard = False
-        self._ends.tell(now)
+        self.ends.tell(now)
         while (moment := self.next_wake()) is not None and moment <= now:
             first = self._timers.first
             self._timers.pop()
@@ -474,7 +474,7 @@ class PendingQueues:
         line.scan.admitted(line, choice)
         lane = choice.group.lane
         unit = line.waiters[choice.uid].unit
-        self._ends.decided(Held(unit, lane.leaf, choice.group.request, self._ends.now))
+        self.ends.decided(Held(unit, lane.leaf, choice.group.request, self.ends.now))
         self.remove(choice.uid)
         if len(self._lanes[lane.leaf]) > 1:
             self.reshared(lane.leaf)
