@@ -15,7 +15,14 @@ from typing import Any, Final
 from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.types import ResourceType
 from kube_queue.jobframework.extension import JobPatch, JobState, Outcome, PodSet
-from kube_queue.jobframework.fields import demand_count, demand_section, number, section, text
+from kube_queue.jobframework.fields import (
+    demand_count,
+    demand_map,
+    demand_section,
+    number,
+    section,
+    text,
+)
 from kube_queue_extensions import kubeflow
 
 MPIJOBS: Final = ResourceType("kubeflow.org", "v1", "mpijobs", "MPIJob")
@@ -168,15 +175,14 @@ def _workers(
 def _with_processors(
     container: Mapping[str, Any], processor: str, amount: int
 ) -> Mapping[str, Any]:
-    resources = container.get("resources")
-    if resources is not None and not isinstance(resources, Mapping):
-        return container
-    limits = section(resources or {}, "limits")
-    requests = section(resources or {}, "requests")
+    path = "spec.template.spec.containers[0].resources"
+    resources = demand_map(container.get("resources"), path)
+    limits = demand_map(resources.get("limits"), f"{path}.limits")
+    requests = demand_map(resources.get("requests"), f"{path}.requests")
     return {
         **container,
         "resources": {
-            **(resources or {}),
+            **resources,
             "requests": {name: each for name, each in requests.items() if name != processor},
             "limits": {**limits, processor: amount},
         },

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
 from kube_queue.jobframework.extension import PodSet
-from kube_queue.jobframework.fields import MAX_COUNT, demand_count, demand_section, number, text
+from kube_queue.jobframework.fields import (
+    MAX_COUNT,
+    demand_count,
+    demand_flag,
+    demand_map,
+    demand_section,
+    number,
+    text,
+)
 
 OPERATOR: Final = "ray.io/kuberay-operator"
 HEAD: Final = "head"
@@ -38,9 +46,10 @@ def pod_sets(
     where = f"{path}.headGroupSpec"
     template = demand_section({where: group}, where, "template")
     added = [*beside]
-    if cluster.get("enableInTreeAutoscaling") is True:
-        options = cluster.get("autoscalerOptions")
-        chosen = options.get("resources") if isinstance(options, Mapping) else None
+    autoscales = cluster.get("enableInTreeAutoscaling")
+    if demand_flag(autoscales, f"{path}.enableInTreeAutoscaling"):
+        options = demand_map(cluster.get("autoscalerOptions"), f"{path}.autoscalerOptions")
+        chosen = options.get("resources")
         resources = AUTOSCALER_RESOURCES if chosen is None else chosen
         added.append({"name": "autoscaler", "resources": resources})
     found = [PodSet(HEAD, 1, where, template=_with_containers(template, added))]
@@ -64,7 +73,7 @@ def pod_sets(
 
 
 def _workers(group: Mapping[str, Any], path: str) -> int:
-    if group.get("suspend") is True:
+    if demand_flag(group.get("suspend"), f"{path}.suspend"):
         return 0
     least = demand_count(group.get("minReplicas"), 0, f"{path}.minReplicas")
     most = demand_count(group.get("maxReplicas"), MAX_COUNT, f"{path}.maxReplicas")

@@ -63,7 +63,7 @@ class RayJobExtension:
             problem = "a job that runs on a RayCluster of its own choice cannot be held"
             hint = "leave it out, or do not suspend the job"
             raise InvalidManifest(problem, "spec.clusterSelector", hint)
-        mode = spec.get("submissionMode") or MODES[0]
+        mode = MODES[0] if spec.get("submissionMode") in (None, "") else spec["submissionMode"]
         if mode not in MODES:
             problem = f"{shown(mode)} is no way to submit"
             raise InvalidManifest(problem, "spec.submissionMode", f"use {', '.join(MODES)}")

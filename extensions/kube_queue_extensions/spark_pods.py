@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
+from kube_queue.api.loose import shown
 from kube_queue.api.resources import parse_amount
-from kube_queue.jobframework.fields import demand_count, section, text
+from kube_queue.jobframework.fields import demand_count, demand_map, text
 from kube_queue_extensions.spark_conf import SparkConf, factor, size, whole_mib
 
 JVM_FACTOR: Final = 0.1
@@ -89,40 +90,37 @@ def _devices(role: str, pod: Mapping[str, Any], conf: SparkConf) -> dict[str, An
         if match and match[1] == role and vendor and isinstance(vendor, str):
             parse_amount(match[2], conf.get(name), conf.path(name))
             found[f"{vendor}/{match[2]}"] = conf.get(name)
-    gpu = pod.get("gpu")
-    if gpu is None:
-        return found
     path = f"spec.{role}.gpu"
-    if not isinstance(gpu, Mapping):
-        raise InvalidManifest("is not a mapping", path, "write name and quantity")
-    if text(gpu, "name"):
-        amount = parse_amount(text(gpu, "name"), gpu.get("quantity", 0), f"{path}.quantity")
-        found[text(gpu, "name")] = amount
+    gpu = demand_map(pod.get("gpu"), path)
+    device = gpu.get("name")
+    if device not in (None, "") and (not isinstance(device, str) or "/" not in device):
+        problem = f"{shown(device)} is no resource"
+        raise InvalidManifest(problem, f"{path}.name", "write one, such as nvidia.com/gpu")
+    if device:
+        found[device] = parse_amount(device, gpu.get("quantity", 0), f"{path}.quantity")
     return found
 
 
 def _template(role: str, pod: Mapping[str, Any], conf: SparkConf, memory: int) -> Mapping[str, Any]:
-    base = pod.get("template")
-    if base is not None and not isinstance(base, Mapping):
-        raise InvalidManifest("is not a mapping", f"spec.{role}.template", "write a pod template")
-    spec = dict(section(base or {}, "spec"))
-    containers = _listed(spec.get("containers"), f"spec.{role}.template.spec.containers")
+    path = f"spec.{role}.template"
+    base = demand_map(pod.get("template"), path)
+    spec = dict(demand_map(base.get("spec"), f"{path}.spec"))
+    containers = _listed(spec.get("containers"), f"{path}.spec.containers")
     chosen = _chosen(role, containers)
     main: dict[str, Any] = {"name": _CONTAINERS[role]}
     if containers:
         main = dict(containers[chosen])
-    resources = main.get("resources")
-    if resources is not None and not isinstance(resources, Mapping):
-        path = f"spec.{role}.template.spec.containers[{chosen}].resources"
-        raise InvalidManifest("is not a mapping", path, "write requests and limits")
-    requests = {**section(resources or {}, "requests"), "cpu": _cpu(role, pod, conf)}
-    requests["memory"] = f"{memory}Mi"
-    limits = {**section(resources or {}, "limits"), **_devices(role, pod, conf)}
+    where = f"{path}.spec.containers[{chosen}].resources"
+    resources = demand_map(main.get("resources"), where)
+    requests = dict(demand_map(resources.get("requests"), f"{where}.requests"))
+    requests |= {"cpu": _cpu(role, pod, conf), "memory": f"{memory}Mi"}
+    limits = dict(demand_map(resources.get("limits"), f"{where}.limits"))
+    limits |= _devices(role, pod, conf)
     main["resources"] = {"requests": requests, "limits": limits}
     beside = _listed(pod.get("sidecars"), f"spec.{role}.sidecars")
     rest = [each for index, each in enumerate(containers) if index != chosen]
     spec["containers"] = [main, *rest, *_new(beside, containers)]
-    before = _listed(spec.get("initContainers"), f"spec.{role}.template.spec.initContainers")
+    before = _listed(spec.get("initContainers"), f"{path}.spec.initContainers")
     added = _listed(pod.get("initContainers"), f"spec.{role}.initContainers")
     spec["initContainers"] = [*before, *_new(added, before)]
     if text(pod, "priorityClassName"):

@@ -13,7 +13,7 @@ wins. spec.suspend is there since v2.4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
@@ -21,7 +21,14 @@ from kube_queue.api.loose import shown
 from kube_queue.api.names import SUSPEND_ANNOTATION
 from kube_queue.api.types import ResourceType
 from kube_queue.jobframework.extension import Hold, JobPatch, JobState, Outcome, PodSet
-from kube_queue.jobframework.fields import demand_count, demand_section, section, text
+from kube_queue.jobframework.fields import (
+    demand_count,
+    demand_flag,
+    demand_map,
+    demand_section,
+    section,
+    text,
+)
 from kube_queue_extensions import spark_pods
 from kube_queue_extensions.spark_conf import SparkConf
 
@@ -29,6 +36,7 @@ SPARK_APPLICATIONS: Final = ResourceType(
     "sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication"
 )
 MODES: Final = ("cluster", "client", "in-cluster-client")
+TYPES: Final = ("Scala", "Java", "Python", "R")
 _LIVE: Final = frozenset({"SUBMITTED", "RUNNING", "SUCCEEDING", "FAILING", "SUSPENDING"})
 _LIVE_EXECUTORS: Final = frozenset({"PENDING", "RUNNING"})
 
@@ -66,10 +74,8 @@ class SparkApplicationExtension:
     def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
         """See JobExtension."""
         spec = demand_section(manifest, "spec")
-        mode = spec.get("mode") or MODES[0]
-        if mode not in MODES:
-            problem = f"{shown(mode)} is no mode"
-            raise InvalidManifest(problem, "spec.mode", f"use {' or '.join(MODES[:2])}")
+        mode = _chosen(spec, "mode", MODES)
+        _chosen(spec, "type", TYPES)
         driver = demand_section(manifest, "spec", "driver")
         executor = demand_section(manifest, "spec", "executor")
         conf = SparkConf(spec.get("sparkConf"), "spec.sparkConf")
@@ -111,27 +117,36 @@ def _mark(held: bool) -> JobPatch:
     return {"metadata": {"annotations": {SUSPEND_ANNOTATION: word}}, "spec": {"suspend": held}}
 
 
+def _chosen(spec: Mapping[str, Any], field: str, choice: Sequence[str]) -> str:
+    """The word that a field chooses; absent, the first one. Raises InvalidManifest."""
+    written = spec.get(field)
+    if written in (None, ""):
+        return choice[0]
+    if not isinstance(written, str) or written not in choice:
+        problem = f"{shown(written)} is none of {', '.join(choice)}"
+        raise InvalidManifest(problem, f"spec.{field}", "write one of them")
+    return written
+
+
 def _executors(spec: Mapping[str, Any], executor: Mapping[str, Any], conf: SparkConf) -> int:
     path = "spec.executor.instances"
     instances = demand_count(executor.get("instances"), -1, path)
     if instances < 0:
         instances = conf.count("spark.executor.instances", -1)
-    allocation = spec.get("dynamicAllocation")
-    if allocation is not None and not isinstance(allocation, Mapping):
-        problem = "is not a mapping"
-        raise InvalidManifest(problem, "spec.dynamicAllocation", "write enabled: true")
-    if allocation is None:
-        dynamic = conf.flag("spark.dynamicAllocation.enabled")
+    chosen = spec.get("dynamicAllocation") is not None
+    allocation = demand_map(spec.get("dynamicAllocation"), "spec.dynamicAllocation")
+    if chosen:
+        dynamic = demand_flag(allocation.get("enabled"), "spec.dynamicAllocation.enabled")
     else:
-        dynamic = allocation.get("enabled") is True
+        dynamic = conf.flag("spark.dynamicAllocation.enabled")
     if not dynamic:
         return 1 if instances < 0 else instances
-    if instances < 0 and allocation is None:
+    if instances < 0 and not chosen:
         # The operator fills in instances unless the application's own field says otherwise.
         instances = 1
     counts = [max(0, instances)]
     for field in ("initialExecutors", "minExecutors"):
-        written = (allocation or {}).get(field)
+        written = allocation.get(field)
         if written is None:
             counts.append(conf.count(f"spark.dynamicAllocation.{field}", 0))
         else:

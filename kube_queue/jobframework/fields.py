@@ -56,6 +56,23 @@ def demand_section(manifest: Mapping[str, Any], *steps: str) -> Mapping[str, Any
     return found  # type: ignore[no-any-return]  # a Mapping, by the loop
 
 
+def demand_map(value: Any, path: str) -> Mapping[str, Any]:
+    """`value` where it is a mapping, an empty one where it is absent. Raises InvalidManifest."""
+    if value is None:
+        return _NOTHING
+    if not isinstance(value, Mapping):
+        raise InvalidManifest("is not a mapping", path, "write it as the kind asks")
+    return value
+
+
+def demand_flag(value: Any, path: str) -> bool:
+    """`value` as a truth, false where it is absent. Raises InvalidManifest."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    problem = f"{shown(value)} is neither true nor false"
+    raise InvalidManifest(problem, path, "write true or false")
+
+
 def demand_count(value: Any, default: int, path: str) -> int:
     """`value` as a number of pods, `default` where it is absent.
 

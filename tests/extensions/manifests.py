@@ -36,7 +36,7 @@ def a_kubeflow_job(
     *,
     held: bool = True,
     api_version: str = "kubeflow.org/v1",
-    **replicas: int | None,
+    **replicas: Any,
 ) -> Manifest:
     """Every replica asks for 1 cpu and 1Gi; None leaves its number out."""
     specs = {
@@ -46,7 +46,7 @@ def a_kubeflow_job(
     return an_object(api_version, kind, {field: specs}, **marks(held))
 
 
-def an_mpijob(*, held: bool = True, version: str = "v1", **replicas: int | None) -> Manifest:
+def an_mpijob(*, held: bool = True, version: str = "v1", **replicas: Any) -> Manifest:
     replicas = replicas or {"Launcher": 1, "Worker": 2}
     return a_kubeflow_job(
         "MPIJob", "mpiReplicaSpecs", held=held, api_version=f"kubeflow.org/{version}", **replicas

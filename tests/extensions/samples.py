@@ -106,9 +106,7 @@ JOBS = (
 )
 
 
-def _kubeflow(
-    kind: str, field: str, asks: dict[str, str], **replicas: int | None
-) -> tuple[Sample, ...]:
+def _kubeflow(kind: str, field: str, asks: dict[str, str], **replicas: Any) -> tuple[Sample, ...]:
     held = a_kubeflow_job(kind, field, **replicas)
     free = a_kubeflow_job(kind, field, held=False, **replicas)
     policy = {"spec": {"runPolicy": {"suspend": True}}}
