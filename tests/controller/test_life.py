@@ -15,7 +15,14 @@ import orjson
 import pytest
 
 from kube_queue.api.lifecycle import Owner, Phase, allowed
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, JOBS, PODS, QUEUE_UNITS, TFJOBS
+from kube_queue.api.types import (
+    ELASTIC_QUOTA_TREES,
+    JOBS,
+    PODS,
+    QUEUE_UNITS,
+    QUEUES,
+    TFJOBS,
+)
 from kube_queue.api.units import project_unit
 from kube_queue.app.controller import run_controller
 from kube_queue.config import Settings
@@ -229,23 +236,92 @@ def test_killed_after_every_write_a_job_that_runs_too_long_is_stopped_all_the_sa
     played_with_every_cut(runs_too_long, kind, half, at_least=at_least)
 
 
-@by_kind
-def test_an_evicted_job_is_counted_as_requeued_and_admitted_once_more(kind: Any) -> None:
-    async def story(cluster: Cluster, kind: Any) -> None:
-        await a_job(cluster, kind, "600m")
-        unit = UNITS[kind]
-        for times in (1, 2):
-            await cluster.until_phase(unit, Phase.RUNNING)
-            patch = {"spec": {"active": False}}
-            await cluster.patch(QUEUE_UNITS, unit, patch)
-            await cluster.until_phase(unit, Phase.ENQUEUED)
-            found = await status(cluster, kind)
-            assert found["requeueState"] == {"count": times}
-            assert found["attempts"] == times
-            assert "admissions" not in found
-            await cluster.patch(QUEUE_UNITS, unit, {"spec": {"active": True}})
+# --- a job that is stopped and comes back -------------------------------------------------------
 
-    assert not played(story, kind, "jobs", None)
+
+async def goes_and_comes_back(cluster: Cluster, kind: Any) -> None:
+    """Deactivated twice while it runs, and activated again."""
+    await a_job(cluster, kind, "600m")
+    unit = UNITS[kind]
+    for times in (1, 2):
+        await cluster.until_phase(unit, Phase.RUNNING)
+        await cluster.patch(QUEUE_UNITS, unit, {"spec": {"active": False}})
+        await cluster.until_phase(unit, Phase.ENQUEUED)
+        found = await status(cluster, kind)
+        assert found["requeueState"] == {"count": times}
+        assert found["attempts"] == times
+        assert "admissions" not in found
+        assert await live_pods(cluster) == 0
+        await cluster.patch(QUEUE_UNITS, unit, {"spec": {"active": True}})
+    await cluster.until_phase(unit, Phase.RUNNING)
+
+
+@by_kind
+@pytest.mark.parametrize("half", HALVES)
+def test_every_requeue_and_every_admission_is_counted(kind: Any, half: str) -> None:
+    assert not played(goes_and_comes_back, kind, half, None)
+
+
+@by_kind
+@pytest.mark.parametrize("half", HALVES)
+def test_killed_after_every_write_a_job_that_is_stopped_comes_back_all_the_same(
+    kind: Any, half: str
+) -> None:
+    played_with_every_cut(goes_and_comes_back, kind, half, at_least=5)
+
+
+# --- a job whose Queue has checks ---------------------------------------------------------------
+
+
+async def passes_its_check_twice(cluster: Cluster, kind: Any) -> None:
+    """Asked, told to try later, asked, let through, stopped, asked anew, let through."""
+
+    async def there() -> bool:
+        return bool(await cluster.client.list(QUEUES))
+
+    await cluster.until(there, "its Queue exists")
+    patch = {"spec": {"admissionChecks": [{"name": "budget"}]}}
+    await cluster.client.patch(QUEUES, "kube-queue", "root-default", patch)
+    await cluster.settle(1)
+    await a_job(cluster, kind, "600m")
+    unit = UNITS[kind]
+    for answer in ("Retry", "Ready", "Ready"):
+        await cluster.until_phase(unit, Phase.RESERVED)
+        assert await held(cluster, kind)
+        assert await live_pods(cluster) == 0
+        await says(cluster, unit, answer)
+        if answer == "Retry":
+            await cluster.until_phase(unit, Phase.TIMEOUT_BACKOFF)
+            continue
+        await cluster.until_phase(unit, Phase.RUNNING)
+        await cluster.patch(QUEUE_UNITS, unit, {"spec": {"active": False}})
+        await cluster.until_phase(unit, Phase.ENQUEUED)
+        assert "admissionChecks" not in await status(cluster, kind)
+        await cluster.patch(QUEUE_UNITS, unit, {"spec": {"active": True}})
+
+
+async def says(cluster: Cluster, name: str, state: str) -> None:
+    """The check answers, as docs/life-of-a-unit.md tells it to."""
+    unit = await cluster.client.get(QUEUE_UNITS, "default", name)
+    entry = {"name": "budget", "state": state, "message": "by the budget"}
+    await cluster.unit_status(project_unit(unit), admissionChecks=[entry])
+
+
+@by_kind
+@pytest.mark.parametrize("half", HALVES)
+def test_a_job_is_released_only_while_its_check_lets_it(kind: Any, half: str) -> None:
+    assert not played(passes_its_check_twice, kind, half, None)
+
+
+@by_kind
+@pytest.mark.parametrize("half", HALVES)
+def test_killed_after_every_write_a_check_is_asked_and_heard_all_the_same(
+    kind: Any, half: str
+) -> None:
+    played_with_every_cut(passes_its_check_twice, kind, half, at_least=5)
+
+
+# --- a job in time ------------------------------------------------------------------------------
 
 
 def test_a_job_that_is_slow_but_starts_in_time_is_left_alone() -> None:
