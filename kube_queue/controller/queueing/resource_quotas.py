@@ -2,9 +2,8 @@
 
 Every namespace that has units or ResourceQuotas is one leaf. A namespace that gets its first unit
 has its leaf before that unit is put into the cache, so this handler of units has to be attached
-first. A change of ResourceQuotas is put in force as one, together with whatever else came at the
-same moment; while changes keep coming they are taken together in ever longer spans, because every
-time all units are looked at. What a ResourceQuota's status says is used is never read: it counts
+first. A change of ResourceQuotas is put in force at once; while changes keep coming they are taken
+together, because every time all units are looked at. What a ResourceQuota's status says is used is never read: it counts
 the pods of the jobs admitted here a second time.
 """
 
@@ -154,6 +153,9 @@ class NamespaceQuotas:
             return  # settle does
         loop = asyncio.get_running_loop()
         at = max(loop.time() + after, self._rested_at)
+        if at <= loop.time():
+            self._apply()
+            return
         if self._timer is not None:
             if self._timer.when() <= at:
                 return
