@@ -11,10 +11,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from e2e import skips
-from e2e.backends.base import CONFIG_FLAG, Backend, BackendFailed, Lasting, Unavailable
+from e2e.backends.base import Backend, BackendFailed, Lasting, Unavailable, settings_flags
 from e2e.backends.embedded import EmbeddedBackend
 from e2e.backends.kind import KindBackend
 from e2e.backends.kubernetes import KubernetesBackend
@@ -33,12 +31,7 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 async def play(backend: Backend, scenario: Scenario) -> str:
     """Play one scenario on a fresh cluster; an empty answer means that it held."""
     with tempfile.TemporaryDirectory(prefix="kube-queue-e2e-") as folder:
-        flags: tuple[str, ...] = ()
-        if scenario.settings:
-            config = Path(folder) / "settings.yaml"
-            config.write_text(yaml.safe_dump(dict(scenario.settings)), encoding="utf-8")
-            flags = (CONFIG_FLAG, str(config))
-        return await _play(backend, scenario, flags)
+        return await _play(backend, scenario, settings_flags(Path(folder), scenario.settings))
 
 
 async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import yaml
 
 CONFIG_FLAG = "--config"
 """A flag of every back end: the settings file that our processes are given."""
@@ -39,6 +41,15 @@ class Backend(Protocol):
 
 class BackendFailed(Exception):
     """The back end could not give a cluster: one sentence."""
+
+
+def settings_flags(folder: Path, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The flags by which `start` is told these settings; they are written into the folder."""
+    if not settings:
+        return ()
+    config = folder / "settings.yaml"
+    config.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+    return (CONFIG_FLAG, str(config))
 
 
 @runtime_checkable

@@ -138,8 +138,8 @@ async def policy_changed(world: World) -> None:
         ("Priority", tried),
         ("Intelligent", kept),
         ("Round", tried),
-        ("Backfill", kept),
-        ("Priority", tried),
+        ("Block", kept),
+        ("Backfill", tried),
     ):
         await set_policy(world, name, policy)
         try:
