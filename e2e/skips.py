@@ -25,11 +25,18 @@ class Skips:
 
 _CROWD: Final = "runs more containers than a small machine can start in the scenario's time"
 _LARGE: Final = "runs a pod of 4 CPUs, and a node has no more than the machine"
+_KEPT: Final = "keeps pods by a finalizer, and a real kubelet ends their containers all the same"
 ALLOWED: Final[Mapping[str, Skips]] = {
     "embedded": Skips(lacking={"Q1p": "the embedded server has no admission policies"}),
     "kubernetes": Skips(),
     "kind": Skips(),
-    "node": Skips(beyond={"Q9": _LARGE, "Q16": _CROWD, "Q16b": _CROWD}),
+    "node": Skips(
+        beyond={
+            **dict.fromkeys(("Q9", "Q15b", "Q15d"), _LARGE),
+            **dict.fromkeys(("Q16b", "Q16c", "Q18p"), _CROWD),
+            **dict.fromkeys(("Q15", "Q15e", "Q16", "Q17", "Q17j"), _KEPT),
+        }
+    ),
 }
 
 

@@ -93,12 +93,13 @@ async def see_evicted(world: World, *names: str) -> None:
     )
 
 
-async def see_requeued(world: World, name: str, reason: str) -> None:
+async def see_requeued(world: World, name: str, reason: str, *, within: float = 30.0) -> None:
     """This job's unit gave its quota back for this reason."""
     await world.until(
         QUEUE_UNITS,
         lambda units: condition_of(unit_of(units, name) or {}, "Requeued").get("reason") == reason,
         f"{name} requeued: {reason}",
+        within=within,
     )
 
 

@@ -91,7 +91,7 @@ async def too_large_to_block(world: World) -> None:
     await world.apply(tree("4"), job("huge", "8", priority=10))
     message = await see_waiting(world, "huge", "ExceedsMaxQuota")
     assert "root" in message and "8" in message and "4" in message, message
-    await world.apply(job("first", "3", seconds=1), job("second", "3", seconds=1))
+    await world.apply(job("first", "2", seconds=1), job("second", "2", seconds=1))
     await see_phase(world, "Succeed", "first", "second")
     await see_waiting(world, "huge", "ExceedsMaxQuota")
 

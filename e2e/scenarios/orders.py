@@ -113,7 +113,7 @@ async def unit_before_queue(world: World) -> None:
     await world.apply(tree("4"), annotated(job("early", "1", seconds=1), queue="later"))
     message = await see_waiting(world, "early", "NoQueue")
     assert "later" in message, message
-    await world.apply(job("other", "4", seconds=1))
+    await world.apply(job("other", "2", seconds=1))
     await see_phase(world, "Succeed", "other")
     assert phase(await world.objects(QUEUE_UNITS), "early") == "Enqueued"
     await world.apply(queue("later"))

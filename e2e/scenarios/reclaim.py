@@ -21,6 +21,8 @@ from e2e.trees import borrowing, namespace
 from e2e.world import World
 from kube_queue.api.types import EVENTS, JOBS, QUEUE_UNITS
 
+GRACE = 60.0
+"""Longer than a real container may take to end."""
 LOW, MID, HIGH = 1, 5, 10
 WITHIN_A_QUOTA: Final = {"controller": {"preemption_policy": "LowerPriority"}}
 
@@ -105,11 +107,13 @@ async def waits_while_above_min(world: World) -> None:
 )
 async def one_large_victim(world: World) -> None:
     await world.apply(namespace("alpha"), namespace("beta"))
-    ledger = await follow_units(world, borrowing("6", ("alpha", "3"), ("beta", "3")))
-    await world.apply(job("large", "6", namespace="beta", priority=HIGH))
+    # Tenths of a cpu: on a small machine with real containers as well.
+    tree = borrowing("600m", ("alpha", "300m"), ("beta", "300m"))
+    ledger = await follow_units(world, tree)
+    await world.apply(job("large", "600m", namespace="beta", priority=HIGH))
     await see_phase(world, "Running", "large")
-    await world.apply(job("mine", "3", namespace="alpha", priority=LOW, seconds=3))
-    await see_requeued(world, "large", "Reclaimed")
+    await world.apply(job("mine", "300m", namespace="alpha", priority=LOW, seconds=3))
+    await see_requeued(world, "large", "Reclaimed", within=GRACE)
     await see_phase(world, "Succeed", "mine")
     await see_phase(world, "Running", "large")
     assert victims(ledger) == ["large-job-qu"], victims(ledger)

@@ -27,8 +27,8 @@ ROOM = "kube-queue.example/room"
 )
 async def admission_check(world: World) -> None:
     await world.apply(queue("checked", checks=["budget"]))
-    ledger = await follow_units(world, tree("4"))
-    await world.apply(annotated(job("asked", "3", seconds=1), queue="checked"))
+    ledger = await follow_units(world, tree("3"))
+    await world.apply(annotated(job("asked", "2", seconds=1), queue="checked"))
     await see_phase(world, "Reserved", "asked")
     await world.apply(job("other", "2"))
     await see_waiting(world, "other")
@@ -42,7 +42,7 @@ async def admission_check(world: World) -> None:
     await see_phase(world, "Reserved", "asked")
     await answer_check(world, "asked", "Ready")
     await see_phase(world, "Succeed", "asked")
-    await world.apply(annotated(job("refused", "4"), queue="checked"))
+    await world.apply(annotated(job("refused", "2"), queue="checked"))
     await see_phase(world, "Reserved", "refused")
     await answer_check(world, "refused", "Rejected")
     await world.until(
