@@ -45,7 +45,7 @@ from kube_queue.api.errors import (
     ServerFault,
     TooManyRequests,
 )
-from kube_queue.api.lifecycle import HOLDS_QUOTA
+from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.api.units import Unit
@@ -184,7 +184,8 @@ class Effects:
             record, names = await self._read(client, unit, checks)
         for _ in range(CONFLICTS):
             if record.uid == unit.uid and record.unit.phase in HOLDS_QUOTA:
-                return _Written(record.resource_version, names)
+                reserved = record.unit.phase is Phase.RESERVED
+                return _Written(record.resource_version, names if reserved else ())
             if not _same_question(record.unit, unit):
                 raise DecideAgain(f"{unit.key} changed while it was being admitted")
             now = self._means.clock()

@@ -209,8 +209,9 @@ def _priority_change(
 def _stopping_change(
     view: JobView, times: RunTime, unit: UnitView, annotations: dict[str, Any]
 ) -> dict[str, Any]:
-    if unit.unit.evictable and not evictable(view.extension, view.manifest):
-        annotations[EVICTABLE_ANNOTATION] = "false"
+    stops = evictable(view.extension, view.manifest)
+    if unit.ours and unit.unit.evictable is not stops:
+        annotations[EVICTABLE_ANNOTATION] = None if stops else "false"
     # Without a word of the job's the unit's own stands.
     if times.limit and times.limit != unit.unit.limit_seconds:
         return {"maximumExecutionTimeSeconds": times.limit}

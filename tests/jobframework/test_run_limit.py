@@ -149,6 +149,15 @@ def test_a_unit_that_does_not_say_yet_that_its_job_cannot_be_stopped_is_mended()
     assert not world.view.unit.evictable
 
 
+def test_a_unit_whose_job_can_be_stopped_by_now_no_longer_says_the_contrary() -> None:
+    world = batch_world()
+    world.go()
+    assert world.unit is not None
+    world.unit["metadata"]["annotations"][EVICTABLE] = "false"
+    assert kinds(world.go()) == ["UpdateUnit"]
+    assert world.view.unit.evictable
+
+
 def test_labels_for_admission_checks_are_carried_to_the_unit() -> None:
     labels = {"kube-queue/licence": "matlab", "app.kubernetes.io/instance": "argo"}
     world = batch_world().job_is({"metadata": {"labels": labels}})
