@@ -68,6 +68,8 @@ from kube_queue.observability.meters import Meters
 
 UNKNOWN_PAUSE: Final = 2.0
 """Seconds until a write of unknown outcome is repeated, after the write scheduler gave up."""
+REFUSED_PAUSE: Final = 5.0
+"""Seconds until the cache is told that a unit cannot be evicted."""
 
 _log = structlog.get_logger("controller.effects")
 
@@ -304,12 +306,16 @@ class Effects:
         elif isinstance(outcome, Failed) and not _unknown(outcome.error):
             if not isinstance(outcome.error, NotEvictable):
                 _log.warning("an eviction was refused", unit=unit.key, problem=str(outcome.error))
-            self._means.cache.eviction_failed(decision.uid)
+            # Told at once, the same unit might be chosen again, and again at once.
+            asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._eviction_refused, decision)
         else:
             # Also where another write of this unit took the place of this one.
             asyncio.get_running_loop().call_later(UNKNOWN_PAUSE, self._evict_again, decision)
-            return
-        self._settled()
+
+    def _eviction_refused(self, decision: Evict) -> None:
+        if not self._stopped:
+            self._means.cache.eviction_failed(decision.uid)
+            self._settled()
 
     def _evict_again(self, decision: Evict) -> None:
         if not self._stopped:

@@ -404,7 +404,7 @@ def test_a_victim_that_cannot_be_stopped_is_told_to_the_cache_and_goes_on() -> N
     async def story(world: World) -> None:
         unit = await one_that_cannot_be_stopped(world, "Running")
         decided = Decided(world, unit)
-        await world.settle(5)
+        await world.settle(10)
         assert decided.failed == [unit["metadata"]["uid"]]
         assert "Evicted" not in conditions(await world.unit("u1"))
 
