@@ -64,12 +64,16 @@ async def obtain_all(
     except GoMissing:
         found |= {row.name: await _kept(row, root) for row in wanted}
         return found
-    absent = [row for row in wanted if not (root / _cache_key(row, go) / row.name).is_file()]
+    for row in wanted:
+        kept = await _built_before(row, go, root)
+        if kept is not None:
+            found[row.name] = kept
+    absent = [row for row in wanted if row.name not in found]
     if len(absent) > 1:
         names = ", ".join(row.name for row in absent)
         progress(f"{len(absent)} programs to build: {names}: {spoken(sum(map(usual, absent)))}")
-    for row in wanted:
-        later = absent[absent.index(row) + 1 :] if row in absent else []
+    for index, row in enumerate(absent):
+        later = absent[index + 1 :]
         builder = _Builder(row, go, progress, root, sum(map(usual, later)))
         found[row.name] = await builder.binary()
     return found
@@ -110,6 +114,18 @@ async def _kept(row: Program, root: Path) -> Path:
             return binary
     await find_go()
     raise GoMissing(f"{row.name} is not built, and the Go tool that there was has gone")
+
+
+async def _built_before(row: Program, go: GoTool, root: Path) -> Path | None:
+    """A binary of this program for this machine in the cache, from whichever version of Go."""
+    own = root / _cache_key(row, go) / row.name
+    if own.is_file():
+        return own
+    platform = f"{go.os}-{go.arch}-{_recipe(row)}"
+    for binary in sorted(root.glob(f"{row.name}-{row.version}-*-{platform}/{row.name}")):
+        if row.accepts(await _printed_version(row, binary)):
+            return binary
+    return None
 
 
 async def _ready_made(row: Program) -> Path | None:

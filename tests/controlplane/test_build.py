@@ -59,12 +59,18 @@ async def test_the_version_is_stamped_into_the_binary(go: FakeGo, tmp_path: Path
     assert "-X k8s.io/component-base/version.gitMinor=36" in build
 
 
-async def test_another_go_version_gets_a_build_of_its_own(go: FakeGo, tmp_path: Path):
+async def test_what_another_version_of_go_built_is_used_again(go: FakeGo, tmp_path: Path):
     first = await obtain(KUBECTL, silent, tmp_path / "cache")
     go.tell("version", "go1.26.9")
-    second = await obtain(KUBECTL, silent, tmp_path / "cache")
-    assert first != second
-    assert first.is_file()
+    assert await obtain(KUBECTL, silent, tmp_path / "cache") == first
+    assert go.builds() == 1
+
+
+async def test_what_was_built_for_another_machine_is_not_used(go: FakeGo, tmp_path: Path):
+    first = await obtain(KUBECTL, silent, tmp_path / "cache")
+    there = first.parent
+    there.rename(there.with_name(there.name.replace("-linux-", "-plan9-")))
+    assert (await obtain(KUBECTL, silent, tmp_path / "cache")).is_file()
     assert go.builds() == 2
 
 
