@@ -18,6 +18,7 @@ from kube_queue.api.lifecycle import Owner, Phase, allowed
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
     JOBS,
+    NAMESPACES,
     PODS,
     QUEUE_UNITS,
     QUEUES,
@@ -33,6 +34,7 @@ from kube_queue_extensions.job import JobExtension as BatchJob
 from kube_queue_extensions.tfjob import TFJobExtension
 from tests.controller.jobs.cluster import Cluster, Wire, play
 from tests.controller.queueing.world import a_leaf, a_root, a_tree
+from tests.jobframework.builders import a_job as a_job_manifest
 from tests.jobframework.builders import a_template, a_tfjob
 
 SETTINGS = Settings().replaced(
@@ -81,8 +83,8 @@ async def mortal(cluster: Cluster, half: str, cut_at: int | None, deaths: list[s
 
 
 async def follow(cluster: Cluster, moves: list[tuple[Phase, Phase]]) -> None:
-    """Notes every move of the unit, version by version."""
-    before = Phase.ENQUEUED
+    """Notes every move of every unit, version by version."""
+    phases: dict[str, Phase] = {}
     async with cluster.client.watch(
         QUEUE_UNITS, "0", EVERYTHING, seconds=36_000, read_timeout=36_000
     ) as lines:
@@ -90,10 +92,11 @@ async def follow(cluster: Cluster, moves: list[tuple[Phase, Phase]]) -> None:
             event = orjson.loads(line)
             if event["type"] not in ("ADDED", "MODIFIED"):
                 continue
-            phase = project_unit(event["object"]).phase
-            if phase is not before:
-                moves.append((before, phase))
-                before = phase
+            unit = project_unit(event["object"])
+            before = phases.get(unit.uid, Phase.ENQUEUED)
+            if unit.phase is not before:
+                moves.append((before, unit.phase))
+            phases[unit.uid] = unit.phase
 
 
 def played(story: Story, kind: Any, half: str, cut_at: int | None) -> bool:
@@ -319,6 +322,61 @@ def test_killed_after_every_write_a_check_is_asked_and_heard_all_the_same(
     kind: Any, half: str
 ) -> None:
     played_with_every_cut(passes_its_check_twice, kind, half, at_least=5)
+
+
+# --- a job whose quota belongs to another -------------------------------------------------------
+
+
+async def gives_way(cluster: Cluster, kind: Any) -> None:
+    """Two jobs run, one of them on quota lent by team-a, which then asks for its own."""
+    lent = a_leaf("default", min={"cpu": 1}, max={"cpu": 2})
+    own = a_leaf("team-a", min={"cpu": 1}, max={"cpu": 2})
+    root = a_root(lent, own, max={"cpu": 2})
+    change = [{"op": "replace", "path": "/spec/root", "value": root}]
+    await cluster.client.patch(
+        ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree", change, kind="json"
+    )
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
+    await cluster.client.create(NAMESPACES, space)
+    template = a_template("1", terminationGracePeriodSeconds=3)
+    template["metadata"] = {"annotations": {"simulator.kube-queue/run-seconds": "600"}}
+    for name in ("job1", "job2"):
+        await cluster.job(name, template=template)
+        await cluster.until_phase(f"{name}-job-qu", Phase.RUNNING)
+        await cluster.settle(2)
+    mine = a_job_manifest("mine", template=template)
+    mine["metadata"]["namespace"] = "team-a"
+    await cluster.create(JOBS, mine)
+
+    async def runs() -> bool:
+        found = {unit.name: unit for unit in await cluster.units()}
+        held = sum(unit.held["cpu"] for unit in found.values())
+        assert held <= 2000, "nobody has a quota that another still holds"
+        return "mine-job-qu" in found and found["mine-job-qu"].phase is Phase.RUNNING
+
+    await cluster.until(runs, "it has its own back")
+    stays, victim = await cluster.unit("job1-job-qu"), await cluster.unit("job2-job-qu")
+    assert (stays.phase, stays.attempts) == (Phase.RUNNING, 1), "the newest goes, and only it"
+    assert (victim.phase, victim.attempts) == (Phase.ENQUEUED, 1)
+    obj = await cluster.client.get(QUEUE_UNITS, "default", "job2-job-qu")
+    assert obj["status"]["requeueState"] == {"count": 1}
+    last = {one["type"]: (one["status"], one["reason"]) for one in obj["status"]["conditions"]}
+    assert last["Requeued"] == ("True", "Reclaimed")
+    assert last["Evicted"] == ("False", "Reclaimed")
+    await cluster.settle(30)
+    assert (await cluster.unit("job2-job-qu")).attempts == 1, "there is no way back meanwhile"
+    await cluster.client.delete(JOBS, "team-a", "mine", propagation="Background")
+    await cluster.until_phase("job2-job-qu", Phase.RUNNING)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_lent_quota_goes_back_and_the_job_that_used_it_returns_later(half: str) -> None:
+    assert not played(gives_way, JOBS, half, None)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_killed_after_every_write_lent_quota_goes_back_all_the_same(half: str) -> None:
+    played_with_every_cut(gives_way, JOBS, half, at_least=6)
 
 
 # --- a job in time ------------------------------------------------------------------------------
