@@ -8,7 +8,7 @@ from kube_queue.admission.decisions import Bound, Shortage
 from kube_queue.admission.estimate import Estimate
 from kube_queue.admission.holders import Holders
 from kube_queue.admission.holds import cooling
-from kube_queue.admission.lanes import Group, Waiter
+from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.api.conditions import rfc3339
@@ -127,7 +127,7 @@ def why(pending: PendingQueues, waiter: Waiter) -> tuple[Reason, str, str]:
         return hold.reason, hold.message, hold.waits_for
     first = head(pending, waiter)
     if first is not None:
-        return _behind_head(waiter, group, first)
+        return _behind_head(pending, waiter, first)
     if group.deferred:
         moment = rfc3339(group.until)
         return (
@@ -151,13 +151,19 @@ def head(pending: PendingQueues, waiter: Waiter) -> Waiter | None:
     return pending.waiter(key[3]) if key is not None else None
 
 
-def _behind_head(waiter: Waiter, group: Group, first: Waiter) -> tuple[Reason, str, str]:
+def _behind_head(pending: PendingQueues, waiter: Waiter, first: Waiter) -> tuple[Reason, str, str]:
     verdict = first.group.shortage if first.group is not None else None
     its_wait = f" ({verdict.message})" if verdict is not None else ""
+    queue, leaf = waiter.place.queue, waiter.place.leaf
+    state = pending.queue(queue)
+    message = f"queue {queue} blocks in quota {leaf} behind its head {first.unit.key}{its_wait}"
+    if state is not None and state.policy is Policy.BACKFILL:
+        message = (
+            f"would delay {first.unit.key}, the head of queue {queue} in quota {leaf}{its_wait}"
+        )
     return (
         Reason.BLOCKED_BY_HEAD,
-        f"queue {waiter.place.queue} blocks in quota {group.lane.leaf} behind its head "
-        f"{first.unit.key}{its_wait}",
+        message,
         f"waits until {first.unit.key} is admitted, deleted or deactivated",
     )
 

@@ -24,7 +24,7 @@ async def rebuilt_answer(client: Client, what: str, query: Mapping[str, str]) ->
         await side.synced()
         # One cycle in memory alone: what could be admitted is, and everyone else knows why not.
         side.cache.cycle(time.time())
-        return await Visibility(lambda: side, time.time).answer(what, query)
+        return await Visibility(lambda: side, time.time, decides=False).answer(what, query)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

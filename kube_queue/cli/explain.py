@@ -9,7 +9,9 @@ from kube_queue.cli.output import DOCUMENTS, demand_form, print_document
 from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
 
-UNLIMITED = "-"
+NONE = "-"
+OF_QUOTA = ":"
+"""Between a ResourceQuota and its key, where those are what bounds a job."""
 
 
 def explain_verb(
@@ -40,41 +42,113 @@ async def explanation_text(visibility: str, namespace: str, name: str) -> str:
 
 
 def explained(answer: Answer) -> str:
-    """The text for people: what it is, why it waits, its quota path, what is waited for."""
-    job = answer.get("job") or {"kind": "QueueUnit", "name": answer["name"]}
-    lines = [
-        f"{job['kind']} {answer['namespace']}/{job['name']}: {_state(answer)}",
-        f"  {answer['message']}" if answer["message"] else "",
-        f"  Queue:      {_queue(answer)}",
-        f"  Priority:   {answer['priority']}"
-        + ("" if answer["preemptible"] else ", uses min only"),
-    ]
-    if answer["waitedSeconds"] is not None:
-        lines.append(f"  Waited:     {duration(answer['waitedSeconds'])}")
-    if answer["waitsFor"]:
-        lines.append(f"  Waits:      {answer['waitsFor'].removeprefix('waits ')}")
-    if answer["notice"]:
-        lines.append(f"  Notice:     {answer['notice']}")
-    short = {(one["path"], one["resource"]): one["missing"] for one in answer["shortages"]}
-    rows = [
+    """The text for people: what it is, why it waits, its quota path, who holds what it needs."""
+    facts = [
+        ("Queue", _queue(answer)),
         (
-            level["path"],
-            one["resource"],
-            one["requested"],
-            one["used"],
-            _limit(one["min"]),
-            _limit(one["max"]),
-            _limit(one["available"]),
-            short.get((level["path"], one["resource"]), ""),
-        )
-        for level in answer["levels"]
-        for one in level["resources"]
+            "Priority",
+            f"{answer['priority']}" + ("" if answer["preemptible"] else ", uses min only"),
+        ),
+        ("Waited", "" if answer["waitedSeconds"] is None else duration(answer["waitedSeconds"])),
+        ("Waits", answer["waitsFor"].removeprefix("waits ")),
+        ("Next try", answer["nextTry"]),
+        ("Start", start(answer["estimate"])),
+        ("Notice", answer["notice"]),
     ]
-    if rows:
-        header = ("QUOTA", "RESOURCE", "REQUESTED", "USED", "MIN", "MAX", "FREE", "SHORT BY")
-        table = columns(header, rows)
-        lines += ["", *(f"  {line}" for line in table.splitlines())]
-    return "\n".join(line for line in lines if line or line == "")
+    lines = [f"{_named(answer)}: {_state(answer)}"]
+    if answer["message"]:
+        lines.append(f"  {answer['message']}")
+    lines += [f"  {name + ':':<12}{text}" for name, text in facts if text]
+    for table in (_levels(answer), _head(answer), _leaving(answer), _holders(answer)):
+        if table:
+            lines += ["", *(f"  {line}" for line in table)]
+    return "\n".join(lines)
+
+
+def start(estimate: dict[str, Any] | None) -> str:
+    """When it starts, in words; empty for a unit that does not wait."""
+    if estimate is None:
+        return ""
+    earliest, latest = estimate["earliestSeconds"], estimate["latestSeconds"]
+    if latest is None:
+        not_before = f"; not before {duration(earliest)}" if earliest else ""
+        return f"unknown: {estimate['unknown']}{not_before}"
+    if duration(earliest) == duration(latest):
+        return f"in {duration(latest)}" if latest >= 1 else "now"
+    return f"in {duration(earliest)} to {duration(latest)}"
+
+
+def _levels(answer: Answer) -> list[str]:
+    short = {(one["path"], one["resource"], one["bound"]): one for one in answer["shortages"]}
+    fixed = not answer["preemptible"]
+    header = ["QUOTA", "RESOURCE", "REQUESTED", "USED", "MIN", "MAX", "FREE"]
+    if fixed:
+        header += ["USED OF MIN", "FREE OF MIN"]
+    rows = []
+    for level in answer["levels"]:
+        for one in level["resources"]:
+            quota, _, resource = one["resource"].rpartition(OF_QUOTA)
+            row = [
+                f"{level['path']}/{quota}" if quota else level["path"],
+                resource,
+                one["requested"],
+                one["used"],
+                _limit(one["min"]),
+                _limit(one["max"]),
+                _limit(one["available"]),
+            ]
+            if fixed:
+                row += [_limit(one["minUsed"]), _limit(one["minAvailable"])]
+            missing = [
+                short[level["path"], one["resource"], bound]["missing"]
+                for bound in ("max", "min")
+                if (level["path"], one["resource"], bound) in short
+            ]
+            rows.append((*row, " and ".join(dict.fromkeys(missing))))
+    return columns((*header, "SHORT BY"), rows).splitlines() if rows else []
+
+
+def _head(answer: Answer) -> list[str]:
+    head = answer["head"]
+    if head is None:
+        return []
+    return [f"Before it: {_named(head)} ({head['reason']})", f"  {head['message']}"]
+
+
+def _leaving(answer: Answer) -> list[str]:
+    if not answer["leaving"]:
+        return []
+    units = ", ".join(_named(one) for one in answer["leaving"])
+    return [f"Leaving for it: {units}"]
+
+
+def _holders(answer: Answer) -> list[str]:
+    holders = answer["holders"]
+    if holders is None:
+        return []
+    borrows = any(one["borrowed"] != "0" for one in holders["top"])
+    header = ["HOLDER", "QUOTA", holders["resource"].rpartition(OF_QUOTA)[2].upper(), "SINCE"]
+    rows = [
+        [_named(one), one["quota"], one["amount"], one["since"]]
+        + ([f"{one['borrowed']} above min" if one["borrowed"] != "0" else NONE] if borrows else [])
+        for one in holders["top"]
+    ]
+    lines = columns(header + (["ITS QUOTA"] if borrows else []), rows).splitlines() if rows else []
+    if holders["more"]:
+        units = "unit" if holders["more"] == 1 else "units"
+        lines.append(f"and {holders['more']} more {units} with {holders['moreAmount']} in all")
+    if holders["unmanaged"] != "0":
+        lines.append(f"and pods that no unit stands for with {holders['unmanaged']}")
+    resource = holders["resource"].rpartition(OF_QUOTA)[2]
+    bound = "" if holders["bound"] == "max" else " as units that are not preemptible"
+    if holders["bound"] == "preemptible_jobs":
+        bound = " as preemptible units"
+    return [f"Who holds {resource} in {holders['path']}{bound}:", *lines]
+
+
+def _named(one: dict[str, Any]) -> str:
+    job = one.get("job") or {"kind": "QueueUnit", "name": one["name"]}
+    return f"{job['kind']} {one['namespace']}/{job['name']}"
 
 
 def _state(answer: dict[str, Any]) -> str:
@@ -91,4 +165,4 @@ def _queue(answer: dict[str, Any]) -> str:
 
 
 def _limit(amount: str | None) -> str:
-    return UNLIMITED if amount is None else amount
+    return NONE if amount is None else amount

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
@@ -21,9 +21,17 @@ from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.cli.errors import REFUSED, Stop
 from kube_queue.kube.credentials import Credentials, load_credentials
 
+if TYPE_CHECKING:
+    from kube_queue.kube.client import Client
+
 PREFIX = "/visibility/v1"
 SERVICE = f"/api/v1/namespaces/{QUEUE_NAMESPACE}/services/http:kube-queue-controller:ops/proxy"
-DIRECT_SECONDS = 5.0
+PATIENCE_SECONDS = 1.5
+"""How long a controller may take to answer about one job; after that it counts as not there."""
+SECOND_PATIENCE_SECONDS = 0.3
+"""The same when it did not answer at its own address before."""
+LISTING_SECONDS = 30.0
+"""The same for lists, which a controller that answers at all may need for many units."""
 REBUILD_SECONDS = 30.0
 Answer = dict[str, Any]
 
@@ -40,27 +48,25 @@ class Questions:
     def ask(self, what: str, **query: str) -> Answer:
         """The JSON of this question: units, queues, quotas or explain."""
         wanted = {name: value for name, value in query.items() if value}
+        patience = PATIENCE_SECONDS
         if self.credentials.visibility:
             answer = ask_directly(self.credentials.visibility, what, wanted)
             if answer is not None:
                 return answer
-        return asyncio.run(self._through_cluster(what, wanted))
+            # Both ways lead to the same controller; a frozen one is waited for once.
+            patience = SECOND_PATIENCE_SECONDS
+        return asyncio.run(self._through_cluster(what, wanted, patience))
 
-    async def _through_cluster(self, what: str, query: Mapping[str, str]) -> Answer:
+    async def _through_cluster(
+        self, what: str, query: Mapping[str, str], patience: float
+    ) -> Answer:
         from kube_queue.kube.connection import connect
 
         client = await connect(self._kubeconfig, self._context)
         try:
-            try:
-                reply = await client.transport.request(
-                    "GET", f"{SERVICE}{PREFIX}/{what}", query=tuple(query.items())
-                )
-            except ApiError:
-                reply = None
-            if reply is not None:
-                answer = _understood(reply.status, reply.body)
-                if answer is not None:
-                    return answer
+            answer = await _ask_through(client, what, query, patience)
+            if answer is not None:
+                return answer
             self._note()
             from kube_queue.app.rebuilt import rebuilt_answer
 
@@ -84,15 +90,43 @@ class Questions:
             )
 
 
+async def _ask_through(
+    client: Client, what: str, query: Mapping[str, str], patience: float
+) -> Answer | None:
+    """The answer through the API server's service proxy; None when nobody answers there.
+
+    Raises ConnectionLost when the API server itself cannot be reached.
+    """
+    get = client.transport.request
+    try:
+        if what != "explain":
+            # A list may take its time, so whether anybody is there is asked first.
+            async with asyncio.timeout(patience):
+                alive = await get("GET", f"{SERVICE}/healthz", timeout=LISTING_SECONDS)
+            if alive.body != b"ok":
+                return None
+            patience = LISTING_SECONDS
+        async with asyncio.timeout(patience):
+            path = f"{SERVICE}{PREFIX}/{what}"
+            reply = await get("GET", path, query=tuple(query.items()), timeout=LISTING_SECONDS)
+    except (ApiError, TimeoutError):
+        return None
+    return _understood(reply.status, reply.body)
+
+
 def ask_directly(visibility: str, what: str, query: Mapping[str, str]) -> Answer | None:
     """The answer of the controller at this address; None when it is not there."""
     # Loopback: a proxy of the environment has no business here.
     opener = build_opener(ProxyHandler({}))
-    address = f"{visibility.removesuffix('/').removesuffix(PREFIX)}{PREFIX}/{what}"
-    if query:
-        address += f"?{urlencode(query)}"
+    base = visibility.removesuffix("/").removesuffix(PREFIX)
+    address = f"{base}{PREFIX}/{what}" + (f"?{urlencode(query)}" if query else "")
+    patience = PATIENCE_SECONDS
     try:
-        with opener.open(address, timeout=DIRECT_SECONDS) as reply:
+        if what != "explain":
+            # A list may take its time, so whether anybody is there is asked first.
+            with opener.open(f"{base}/healthz", timeout=patience):
+                patience = LISTING_SECONDS
+        with opener.open(address, timeout=patience) as reply:
             return _understood(reply.status, reply.read())
     except HTTPError as refused:
         return _understood(refused.code, refused.read())

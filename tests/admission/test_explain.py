@@ -114,6 +114,17 @@ class TestOrder:
         told = explained(world, "w")
         assert (told.reason, told.head and told.head.unit.name) == ("BlockedByHead", "high")
 
+    def test_a_unit_that_backfill_keeps_back_would_delay_the_head(self) -> None:
+        world = World(one_quota(cpu="4"), Policy.BACKFILL)
+        world.sees(a_unit("r").holding(cpu="3"), a_unit("head").asking(cpu="4"))
+        world.sees(a_unit("w").asking(cpu="1").submitted_at(1))
+        told = explained(world, "w")
+        assert told.reason == "BlockedByHead"
+        assert told.message.startswith(
+            "would delay default/head, the head of queue root-team in quota root/team (quota"
+        )
+        assert "cannot delay" in told.next_try
+
     @pytest.mark.parametrize(
         ("policy", "order"),
         [
