@@ -24,7 +24,8 @@ from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
 from kube_queue.kube.connection import connect
 
 LOCAL_EXTENSIONS = (
-    "tfjob,pytorchjob,job,sparkapp,rayjob,mpiv1,workflow,xgboostjob,paddlejob,jaxjob,mxjob"
+    "tfjob,pytorchjob,job,sparkapp,rayjob,mpiv1,workflow,xgboostjob,paddlejob,jaxjob,mxjob,"
+    "jobset,trainjob,raycluster,appwrapper"
 )
 Words = tuple[str, ...]
 

@@ -11,6 +11,7 @@ table), decisions (what comes out), unit_manifest and unit_status (what is writt
 
 from kube_queue.jobframework.decisions import Decision
 from kube_queue.jobframework.extension import (
+    Endless,
     Hold,
     JobExtension,
     JobPatch,
@@ -33,6 +34,7 @@ from kube_queue.jobframework.view import JobView, view_job
 
 __all__ = [
     "Decision",
+    "Endless",
     "Hold",
     "JobExtension",
     "JobPatch",

@@ -15,6 +15,7 @@ import orjson
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.jobframework.extension import (
+    Endless,
     Hold,
     JobExtension,
     JobState,
@@ -87,7 +88,11 @@ def _check_extension(extension: JobExtension, samples: Sequence[Sample]) -> Iter
     holds = {sample.hold for sample in samples}
     if not holds - {Hold.NONE} or Hold.NONE not in holds:
         yield "its samples lack a held job or a free one"
-    if not {True, False} <= {sample.succeeded for sample in samples}:
+    ends = {sample.succeeded for sample in samples}
+    if isinstance(extension, Endless):
+        if ends != {None}:
+            yield "one of its samples has ended, which no job of its kind does"
+    elif not {True, False} <= ends:
         yield "its samples lack a job that succeeded or one that failed"
     if not any(sample.running for sample in samples):
         yield "its samples lack a running job"

@@ -143,6 +143,16 @@ class Stoppable(Protocol):
 
 
 @runtime_checkable
+class Endless(Protocol):
+    """A kind whose jobs run until somebody deletes them: none of them has an outcome.
+
+    `endless` is true.
+    """
+
+    endless: bool
+
+
+@runtime_checkable
 class ShowsQueuing(Protocol):
     """A kind whose own status tells that it waits in a queue."""
 

@@ -24,6 +24,10 @@ _OPERATORS = (
     "rayjob",
     "sparkapplication",
     "workflow",
+    "jobset",
+    "trainjob",
+    "raycluster",
+    "appwrapper",
 )
 
 

@@ -108,3 +108,57 @@ def a_workflow(
     annotations = {} if min_resources is None else {MIN_RESOURCES_ANNOTATION: min_resources}
     spec = {"suspend": held, "entrypoint": "main", "templates": templates}
     return an_object("argoproj.io/v1alpha1", "Workflow", spec, annotations=annotations)
+
+
+def a_jobset(*jobs: Manifest, held: bool = True, **spec: Any) -> Manifest:
+    """Unless `jobs` says otherwise: a driver, and two Jobs of two workers each."""
+    jobs = jobs or (
+        a_replicated_job("driver"),
+        a_replicated_job("workers", replicas=2, parallelism=2, completions=2),
+    )
+    spec = {"suspend": held, "replicatedJobs": list(jobs), **spec}
+    return an_object("jobset.x-k8s.io/v1alpha2", "JobSet", spec)
+
+
+def a_replicated_job(name: str, *, replicas: int | None = None, **spec: Any) -> Manifest:
+    """Every pod asks for 1 cpu and 1Gi."""
+    job = {"name": name, "template": {"spec": {"template": a_template(), **spec}}}
+    return job if replicas is None else {**job, "replicas": replicas}
+
+
+def a_trainjob(*, held: bool = True, annotation: Any = None, **trainer: Any) -> Manifest:
+    """Unless `trainer` says otherwise: three nodes of 2 cpu and 4Gi."""
+    resources = {"requests": {"cpu": "2", "memory": "4Gi"}}
+    trainer = {"numNodes": 3, "resourcesPerNode": resources, **trainer}
+    spec = {
+        "suspend": held,
+        "runtimeRef": {"name": "torch-distributed"},
+        "trainer": {name: value for name, value in trainer.items() if value is not None},
+    }
+    annotations = {} if annotation is None else {MIN_RESOURCES_ANNOTATION: annotation}
+    return an_object("trainer.kubeflow.org/v1alpha1", "TrainJob", spec, annotations=annotations)
+
+
+def a_raycluster(*, held: bool = True, **spec: Any) -> Manifest:
+    """A head of 1 cpu and 1Gi and two workers of 200m and 1Gi."""
+    groups = [a_worker_group(replicas=2)]
+    head = {"template": a_template()}
+    spec = {"suspend": held, "headGroupSpec": head, "workerGroupSpecs": groups, **spec}
+    return an_object("ray.io/v1", "RayCluster", spec)
+
+
+def a_component(
+    kind: str, spec: Manifest, *pod_sets: Manifest, api_version: str = "v1"
+) -> Manifest:
+    template = {"apiVersion": api_version, "kind": kind, "spec": spec}
+    return {"template": template, **({"podSets": list(pod_sets)} if pod_sets else {})}
+
+
+def an_appwrapper(*components: Manifest, held: bool = True) -> Manifest:
+    """Unless `components` says otherwise: a Service and a Deployment of two pods."""
+    components = components or (
+        a_component("Service", {"ports": [{"port": 80}]}),
+        a_component("Deployment", {"replicas": 2, "template": a_template()}),
+    )
+    spec = {"suspend": held, "components": list(components)}
+    return an_object("workload.codeflare.dev/v1beta2", "AppWrapper", spec)

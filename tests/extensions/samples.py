@@ -7,10 +7,14 @@ from typing import Any
 from kube_queue.jobframework.conformance import Sample, merged
 from kube_queue.jobframework.extension import Hold
 from tests.extensions.manifests import (
+    a_jobset,
     a_kubeflow_job,
+    a_raycluster,
     a_rayjob,
     a_sparkapp,
+    a_trainjob,
     a_workflow,
+    an_appwrapper,
     an_mpijob,
     an_old_mpijob,
 )
@@ -235,4 +239,51 @@ WORKFLOWS = (
     Sample(_argo("Succeeded"), succeeded=True),
     Sample(_argo("Failed"), succeeded=False),
     Sample(_argo("Error", message="no such template"), succeeded=False),
+)
+
+
+def _children(field: str, kind: str, **options: Any) -> tuple[Sample, ...]:
+    """Of a kind that tells of the Jobs it made in status.`field`, and of its end as `kind`."""
+    make = a_jobset if field == "replicatedJobsStatus" else a_trainjob
+    running = {field: [{"name": "a", "ready": 0}, {"name": "b", "ready": 1, "active": 1}]}
+    free = make(held=False)
+    return (
+        Sample(make(), Hold.SPEC, **options),
+        Sample(_with(make(), status={"conditions": conditions("Suspended")}), Hold.SPEC),
+        Sample(free),
+        Sample(_with(free, status={field: [{"name": "a", "active": 1, "ready": 0}]})),
+        Sample(_with(free, status=running), running=True),
+        Sample(_with(free, status={"conditions": conditions(kind)}), succeeded=True),
+        Sample(_with(free, status={"conditions": conditions("Failed")}), succeeded=False),
+    )
+
+
+JOBSETS = _children("replicatedJobsStatus", "Completed", asks={"cpu": "5", "memory": "5Gi"})
+TRAINJOBS = (
+    *_children("jobsStatus", "Complete", asks={"cpu": "6", "memory": "12Gi"}),
+    Sample(a_trainjob(annotation="cpu: 7"), Hold.SPEC, asks={"cpu": "7"}),
+)
+RAYCLUSTERS = (
+    Sample(a_raycluster(), Hold.SPEC, asks={"cpu": "1400m", "memory": "3Gi"}),
+    Sample(_with(a_raycluster(), status={"state": "suspended"}), Hold.SPEC),
+    Sample(a_raycluster(held=False)),
+    Sample(_with(a_raycluster(held=False), status={"state": "ready"}), running=True),
+    Sample(_with(a_raycluster(held=False), status={"state": "failed"})),
+)
+
+
+def _wrapped(phase: str, *true: str, held: bool = False) -> dict[str, Any]:
+    status = {"phase": phase, "conditions": conditions(*true)}
+    return _with(an_appwrapper(held=held), status=status)
+
+
+APPWRAPPERS = (
+    Sample(an_appwrapper(), Hold.SPEC, asks={"cpu": "2", "memory": "2Gi"}),
+    Sample(_wrapped("Suspended", held=True), Hold.SPEC),
+    Sample(an_appwrapper(held=False)),
+    Sample(_wrapped("Running", "ResourcesDeployed")),
+    Sample(_wrapped("Running", "ResourcesDeployed", "PodsReady"), running=True),
+    Sample(_wrapped("Resetting")),
+    Sample(_wrapped("Succeeded"), succeeded=True),
+    Sample(_wrapped("Failed"), succeeded=False),
 )

@@ -20,6 +20,10 @@ SAMPLES = {
     "paddlejob": samples.PADDLEJOBS,
     "jaxjob": samples.JAXJOBS,
     "mxjob": samples.MXJOBS,
+    "jobset": samples.JOBSETS,
+    "trainjob": samples.TRAINJOBS,
+    "raycluster": samples.RAYCLUSTERS,
+    "appwrapper": samples.APPWRAPPERS,
 }
 
 

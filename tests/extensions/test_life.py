@@ -9,7 +9,13 @@ import pytest
 
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import QUEUING_CONDITION
-from kube_queue.jobframework.extension import Hold, JobExtension, ShowsQueuing, evictable
+from kube_queue.jobframework.extension import (
+    Endless,
+    Hold,
+    JobExtension,
+    ShowsQueuing,
+    evictable,
+)
 from kube_queue.jobframework.registry import load_extensions
 from tests.controller.jobs.cluster import Cluster, play
 from tests.extensions.manifests import Manifest
@@ -38,6 +44,22 @@ SAYS: dict[str, tuple[Manifest, Manifest, Manifest]] = {
         {"applicationState": {"state": "COMPLETED"}},
     ),
     "workflow": ({"phase": "Running"}, {}, {"phase": "Succeeded"}),
+    "jobset": (
+        {"replicatedJobsStatus": [{"name": "driver", "ready": 1}]},
+        {"replicatedJobsStatus": [], "conditions": conditions("Suspended")},
+        {"conditions": conditions("Completed")},
+    ),
+    "trainjob": (
+        {"jobsStatus": [{"name": "node", "ready": 1}]},
+        {"jobsStatus": [], "conditions": conditions("Suspended")},
+        {"conditions": conditions("Complete")},
+    ),
+    "raycluster": ({"state": "ready"}, {"state": "suspended"}, {}),
+    "appwrapper": (
+        {"phase": "Running", "conditions": conditions("PodsReady")},
+        {"phase": "Suspended", "conditions": []},
+        {"phase": "Succeeded"},
+    ),
 }
 """What an operator says of a job that runs, that was stopped, and that ended well."""
 
@@ -85,6 +107,9 @@ class Story:
         apart = "" if self.extension.resource.kind == "Workflow" else "status"
         await self.cluster.patch(self.extension.resource, "it", {"status": status}, apart)
 
+    async def forgotten(self) -> bool:
+        return not await self.cluster.units()
+
     async def release(self) -> None:
         await self.cluster.admit(self.unit)
 
@@ -124,6 +149,10 @@ def test_the_example_is_queued_released_evicted_released_again_and_ends(page: Pa
             await it.release()
             await it.says(runs)
             await cluster.until_phase(it.unit, Phase.RUNNING)
+        if isinstance(extension, Endless):
+            await cluster.client.delete(extension.resource, "default", "it")
+            await cluster.until(it.forgotten, "its unit goes with it")
+            return
         await it.says(done)
         await cluster.until_phase(it.unit, Phase.SUCCEED)
 

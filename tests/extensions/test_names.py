@@ -34,6 +34,10 @@ POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
         ("paddlejob", "PaddleJob", "paddle"),
         ("jaxjob", "JAXJob", "jax"),
         ("mxjob", "MXJob", "mx"),
+        ("jobset", "JobSet", "jobset"),
+        ("trainjob", "TrainJob", "train"),
+        ("raycluster", "RayCluster", "raycluster"),
+        ("appwrapper", "AppWrapper", "aw"),
     ],
 )
 def test_the_name_means_the_kind_and_its_units_have_their_suffix(
