@@ -1,213 +1,92 @@
 """A random life of the cache beside the model.
 
-Arrivals, edits, finishes, deletions, other trees, queues that come and go, writes that land,
-conflict or get lost, watches that lag and skip, restarts.
+Arrivals, edits, finishes, deletions, evictions, pods of no unit, other trees, queues that come and
+go and change their policy, writes that land, conflict or get lost, watches that lag and skip,
+restarts. After every step everything is held against what the model says by looking at it all.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, replace
+import inspect
 from fractions import Fraction
+from itertools import groupby
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import initialize, invariant, rule
 
-from kube_queue.admission import Admit
-from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
+from kube_queue.admission import Admit, Decision
+from kube_queue.admission.decisions import Evict
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
-from kube_queue.api.resources import EMPTY
+from kube_queue.api.reasons import Reason
 from kube_queue.api.units import Unit, order_key
 from kube_queue.cache import Cache
-from tests.builders import START, a_queue, a_quota, a_tree, a_unit, vector
-from tests.cache.model import Held, Model
+from tests.builders import a_queue, vector
+from tests.cache.cluster import ClusterMachine, Write
+from tests.cache.model import Held, Model, Run, earliest_start
+from tests.cache.promises import Promise, Promises
+from tests.cache.trees import POLICIES, QUEUES, TREES
 
-TREES = (
-    a_tree(
-        a_quota("root")
-        .max(cpu="8", jobs="6")
-        .over(
-            a_quota("p")
-            .max(cpu="5", memory="6")
-            .over(
-                a_quota("a").min(cpu="2").max(cpu="4").serving("a"),
-                a_quota("b").min(cpu="1", memory="1").max(cpu="5", memory="5").serving("b"),
-            ),
-            a_quota("c").max(cpu="6").min(cpu="3", jobs="2").serving("c"),
-        )
-    ),
-    a_tree(
-        a_quota("root")
-        .max(cpu="4")
-        .over(
-            a_quota("p").over(a_quota("a").max(cpu="2").serving("a")),
-            a_quota("c").max(cpu="3", memory="3").serving("c", "b"),
-        )
-    ),
-    a_tree(
-        a_quota("root")
-        .max(cpu="12", memory="9")
-        .min(cpu="6", memory="4")
-        .over(
-            a_quota("a").max(cpu="9").min(cpu="4").serving("a"),
-            a_quota("b").max(memory="7").min(cpu="2", memory="4").serving("b"),
-        )
-    ),
-    None,
-)
-QUEUES = ("root-p-a", "root-p-b", "root-c", "root-a", "root-b", "shared")
-POLICIES = (Policy.ROUND, Policy.PRIORITY, Policy.BLOCK)
+RECLAIMS = "reclaim" in inspect.signature(Cache.__init__).parameters
+SERVED = tuple(policy for policy in POLICIES if policy is not Policy.BACKFILL)
 
 
-@dataclass
-class Write:
-    """An admission on its way: not landed yet, landed (made ``version``) or refused."""
+class CacheMachine(ClusterMachine):
+    """The cluster, the cache, the model."""
 
-    uid: str
-    precondition: str
-    version: str = ""
-    refused: bool = False
-    orphan: bool = False
-    """Sent by a process that is gone: nobody waits for its outcome."""
-
-
-class CacheMachine(RuleBasedStateMachine):
-    """The API objects, a watch that lags, writes in flight, the cache, the model."""
+    policies: tuple[Policy, ...] = SERVED
+    reclaims: tuple[ReclaimPolicy, ...] = tuple(ReclaimPolicy)
+    preempts: tuple[PreemptionPolicy, ...] = tuple(PreemptionPolicy)
 
     def __init__(self) -> None:
         super().__init__()
-        self.objects: dict[str, Unit] = {}
-        self.watch: deque[tuple[str, Unit | None]] = deque()
-        self.writes: list[Write] = []
-        self.now = START
-        self.version = 10
-        self.names = 0
         self.cooling: dict[str, float] = {}
-        self.cache = Cache()
-        self.model = Model(Policy.ROUND, Fraction(1))
+        self.rate = 1.0
+        self._fresh(Policy.ROUND, ("Any", "Never"))
 
-    @initialize(
-        policy=st.sampled_from(POLICIES),
-        rate=st.sampled_from([1.0, 1.25, 0.7]),
-        queues=st.booleans(),
-    )
-    def start(self, policy: Policy, rate: float, queues: bool) -> None:
+    def _fresh(self, policy: Policy, rules: tuple[str, str]) -> None:
+        self.switches = rules
+        self.cache = self._cache(policy)
+        self.model = Model(policy, Fraction(str(self.rate)))
+        self.promises = Promises(self.model)
+
+    def _cache(self, policy: Policy) -> Cache:
+        if not RECLAIMS:
+            return Cache(default_policy=policy, oversell_rate=self.rate)
+        return Cache(
+            default_policy=policy,
+            oversell_rate=self.rate,
+            reclaim=ReclaimPolicy(self.switches[0]),
+            preemption=PreemptionPolicy(self.switches[1]),
+        )
+
+    @initialize(data=st.data(), rate=st.sampled_from([1.0, 1.0, 1.25, 0.7]), queues=st.booleans())
+    def start(self, data: st.DataObject, rate: float, queues: bool) -> None:
         self.rate = rate
-        self.cache = Cache(default_policy=policy, oversell_rate=rate)
-        self.model = Model(policy, Fraction(str(rate)))
-        self.sees_tree(0)
+        rules = (
+            data.draw(st.sampled_from(self.reclaims)),
+            data.draw(st.sampled_from(self.preempts)),
+        )
+        self._fresh(data.draw(st.sampled_from(self.policies)), rules)
+        self.sees_tree(data.draw(st.sampled_from([0, 3, 3, 4])))
         for name in QUEUES if queues else ():
             self.sees_queue(name, None, 0)
 
-    # --- the world ---
-
-    def _write(self, unit: Unit, **changes: object) -> Unit:
-        self.version += 1
-        fresh = replace(unit, resource_version=str(self.version), **changes)  # type: ignore[arg-type]
-        self.objects[unit.uid] = fresh
-        self.watch.append((unit.uid, fresh))
-        return fresh
-
-    @rule(
-        namespace=st.sampled_from("abcx"),
-        cpu=st.integers(0, 4),
-        memory=st.integers(0, 4),
-        priority=st.integers(0, 2),
-        queue=st.sampled_from(["", "", "shared", "root-c"]),
-        preemptible=st.sampled_from([True, True, False]),
-        requeue=st.sampled_from([0, 0, 0, 5]),
-        many=st.integers(1, 3),
-    )
-    def units_arrive(
-        self,
-        namespace: str,
-        cpu: int,
-        memory: int,
-        priority: int,
-        queue: str,
-        preemptible: bool,
-        requeue: int,
-        many: int,
-    ) -> None:
-        for _ in range(many):
-            self.names += 1
-            unit = replace(
-                a_unit(f"u{self.names}").unit,
-                namespace=namespace,
-                request=vector(cpu=cpu, memory=memory),
-                priority=priority,
-                queue=queue,
-                preemptible=preemptible,
-                submitted=int(self.now * 1e6) - self.names % 2,
-                requeue_at=int((self.now + requeue) * 1e6) if requeue else 0,
-            )
-            self._write(unit)
-
-    def _pick(self, data: st.DataObject, *phases: Phase) -> Unit | None:
-        found = [unit for unit in self.objects.values() if not phases or unit.phase in phases]
-        return data.draw(st.sampled_from(found)) if found else None
-
-    @rule(data=st.data(), priority=st.integers(0, 2))
-    def a_priority_is_edited(self, data: st.DataObject, priority: int) -> None:
-        if unit := self._pick(data, Phase.ENQUEUED):
-            self._write(unit, priority=priority)
-
-    @rule(data=st.data(), cpu=st.integers(0, 4))
-    def a_request_is_edited(self, data: st.DataObject, cpu: int) -> None:
-        if unit := self._pick(data, Phase.ENQUEUED):
-            self._write(unit, request=vector(cpu=cpu))
-
-    @rule(data=st.data())
-    def a_unit_is_switched_off_or_on(self, data: st.DataObject) -> None:
-        if unit := self._pick(data, Phase.ENQUEUED):
-            self._write(unit, active=not unit.active)
-
-    @rule(data=st.data())
-    def a_reason_is_written(self, data: st.DataObject) -> None:
-        if unit := self._pick(data, Phase.ENQUEUED):
-            self._write(unit, message="waits")
-
-    @rule(data=st.data())
-    def a_job_is_released_by_hand(self, data: st.DataObject) -> None:
-        if unit := self._pick(data, Phase.ENQUEUED):
-            self._write(unit, phase=Phase.DEQUEUED, held=unit.request)
-
-    @rule(data=st.data(), cpu=st.integers(0, 4))
-    def a_running_job_changes_its_size(self, data: st.DataObject, cpu: int) -> None:
-        if unit := self._pick(data, Phase.RUNNING):
-            self._write(unit, held=vector(cpu=cpu))
-
-    @rule(data=st.data(), phase=st.sampled_from([Phase.RUNNING, Phase.SUCCEED, Phase.ENQUEUED]))
-    def an_admitted_job_goes_on(self, data: st.DataObject, phase: Phase) -> None:
-        if unit := self._pick(data, Phase.DEQUEUED, Phase.RUNNING):
-            held = unit.held if phase is Phase.RUNNING else EMPTY
-            self._write(unit, phase=phase, held=held)
-
-    @rule(data=st.data())
-    def a_unit_is_deleted(self, data: st.DataObject) -> None:
-        if unit := self._pick(data):
-            del self.objects[unit.uid]
-            self.watch.append((unit.uid, None))
-
     # --- what the cache is told ---
 
-    @rule(which=st.integers(0, len(TREES) - 1))
+    @rule(which=st.sampled_from([*range(len(TREES)), 3, 3, 4]))
     def sees_tree(self, which: int) -> None:
-        self.model.tree = TREES[which]
+        if TREES[which] is not self.model.tree:
+            self.model.replace_tree(TREES[which])
         self.cache.tree_seen(TREES[which])
+        self.promises.disturb()
 
-    @rule(
-        name=st.sampled_from(QUEUES),
-        policy=st.sampled_from([None, *POLICIES]),
-        priority=st.integers(0, 1),
-    )
+    @rule(data=st.data(), name=st.sampled_from(QUEUES), priority=st.sampled_from([0, 0, 0, 1]))
+    def a_queue_changes(self, data: st.DataObject, name: str, priority: int) -> None:
+        self.sees_queue(name, data.draw(st.sampled_from([None, *self.policies])), priority)
+
     def sees_queue(self, name: str, policy: Policy | None, priority: int) -> None:
         queue = a_queue(name, policy, priority=priority)
         self.model.queues[name] = queue
@@ -217,20 +96,66 @@ class CacheMachine(RuleBasedStateMachine):
     def a_queue_is_deleted(self, name: str) -> None:
         self.model.queues.pop(name, None)
         self.cache.queue_gone("kube-queue", name)
+        self.promises.disturb()
+
+    @rule(
+        quota=st.sampled_from(["", "", "a", "nobody"]),
+        namespace=st.sampled_from("abc"),
+        cpu=st.sampled_from([0, 0, 1, 3]),
+    )
+    def pods_of_no_unit_come_and_go(self, quota: str, namespace: str, cpu: int) -> None:
+        if not hasattr(self.cache, "unmanaged_seen"):
+            return
+        held = vector(cpu=cpu)
+        self.model.unmanaged[quota, namespace] = held
+        self.cache.unmanaged_seen(quota, namespace, held)
+        self.promises.disturb()
 
     def _told(self, uid: str, unit: Unit | None) -> None:
+        before, former = self._sums(), self.model.units.get(uid)
         if unit is None:
             self.model.units.pop(uid, None)
             self.model.decided.pop(uid, None)
             self.cache.unit_gone(uid)
-            return
-        self.model.units[uid] = unit
-        if unit.phase in HOLDS_QUOTA | FINISHED:
-            self.model.decided.pop(uid, None)
-        self.cache.unit_seen(unit)
-        self.cache.unit_seen(unit)
-        if not self.cache.assumed(uid):
-            self.model.decided.pop(uid, None)
+        else:
+            self.model.units[uid] = unit
+            if unit.phase in HOLDS_QUOTA | FINISHED:
+                self.model.decided.pop(uid, None)
+            self.cache.unit_seen(unit)
+            self.cache.unit_seen(unit)
+            if not self.cache.assumed(uid):
+                self.model.decided.pop(uid, None)
+        self._settle_promises(uid, former, unit)
+        after = self._sums()
+        if any(after[one] > before.get(one, 0) for one in after):
+            self.promises.disturb()
+
+    def _sums(self) -> dict[tuple[str, str], int]:
+        if self.model.tree is None or not self.promises.open:
+            return {}
+        held = self.model.charged()
+        return {
+            (path, name): amount
+            for path in self.model.tree.nodes
+            for name, amount in self.model.used(path, held).items()
+        }
+
+    def _settle_promises(self, uid: str, former: Unit | None, unit: Unit | None) -> None:
+        mine = self.promises.open.get(uid)
+        if mine is not None and (unit is None or not self.model.waits(unit) or not unit.active):
+            del self.promises.open[uid]
+        elif mine is not None and former is not None and unit is not None:
+            wants = [(one.request, one.quota, one.preemptible, one.queue) for one in (former, unit)]
+            if wants[0] != wants[1] or unit.requeue_at != former.requeue_at:
+                mine.disturbed = True
+        if unit is None or unit.phase not in HOLDS_QUOTA:
+            self.promises.left(uid)
+        elif any(uid in one.leaving for one in self.promises.open.values()) and not unit.evicted:
+            known = former is not None and former.evicted
+            if known:
+                # It left and was admitted again between two sightings.
+                self.promises.left(uid)
+                self.promises.disturb()
 
     @rule(count=st.integers(1, 8))
     def the_watch_delivers(self, count: int) -> None:
@@ -245,33 +170,14 @@ class CacheMachine(RuleBasedStateMachine):
         for uid, unit in sorted(self.objects.items()):
             self._told(uid, unit)
 
-    @rule(seconds=st.sampled_from([0.5, 3.0, 30.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.now += seconds
-
-    # --- writes ---
-
-    @precondition(lambda self: self.writes)
-    @rule(data=st.data(), lost=st.sampled_from([False, False, False, True]))
-    def a_write_arrives(self, data: st.DataObject, lost: bool) -> None:
-        open_ones = [write for write in self.writes if not write.version and not write.refused]
-        if not open_ones:
-            return
-        write = data.draw(st.sampled_from(open_ones))
-        unit = self.objects.get(write.uid)
-        if lost or unit is None or unit.resource_version != write.precondition:
-            write.refused = True
-        else:
-            assert unit.phase is Phase.ENQUEUED, "admitted twice"
-            landed = self._write(unit, phase=Phase.DEQUEUED, held=unit.request)
-            write.version = landed.resource_version
-
-    @precondition(lambda self: self.writes)
     @rule()
     def outcomes_are_heard(self) -> None:
-        for write in [write for write in self.writes if write.version or write.refused]:
+        for write in [write for write in self.writes if not write.open]:
             self.writes.remove(write)
             if write.orphan:
+                continue
+            if write.preemptor is not None:
+                self._eviction_heard(write)
                 continue
             assumed = self.cache.assumed(write.uid)
             if write.refused:
@@ -283,20 +189,50 @@ class CacheMachine(RuleBasedStateMachine):
             if not self.cache.assumed(write.uid):
                 self.model.decided.pop(write.uid, None)
 
+    def _eviction_heard(self, write: Write) -> None:
+        if not write.refused:
+            return
+        self.cache.eviction_failed(write.uid)
+        promise = self.promises.open.get(write.preemptor or "")
+        if promise is not None and write.uid in promise.leaving:
+            promise.leaving.discard(write.uid)
+            promise.disturbed = True
+        self.promises.history.discard((write.uid, write.preemptor or ""))
+
     @rule()
     def the_controller_restarts(self) -> None:
         for write in self.writes:
             write.orphan = True
         self.cooling.clear()
         self.watch.clear()
-        self.cache = Cache(default_policy=self.model.default, oversell_rate=self.rate)
+        self.cache = self._cache(self.model.default)
         self.model.units = dict(self.objects)
         self.model.decided.clear()
         for unit in self.objects.values():
             self.cache.unit_seen(unit)
         for queue in self.model.queues.values():
             self.cache.queue_seen(queue)
+        for (quota, namespace), held in self.model.unmanaged.items():
+            self.cache.unmanaged_seen(quota, namespace, held)
         self.cache.tree_seen(self.model.tree)
+        self._promises_as_written()
+
+    def _promises_as_written(self) -> None:
+        before, self.promises.open = self.promises.open, {}
+        self.promises.history.clear()
+        for unit in self.objects.values():
+            wants = self.objects.get(unit.preemptor)
+            if not unit.evicted or unit.phase not in HOLDS_QUOTA or wants is None:
+                continue
+            self.promises.history.add((unit.uid, wants.uid))
+            if not self.model.waits(wants) or not wants.active:
+                continue
+            promise = self.promises.open.setdefault(wants.uid, Promise(wants.uid))
+            promise.leaving.add(unit.uid)
+        for uid, promise in self.promises.open.items():
+            known = before.get(uid)
+            whole = known is not None and known.leaving == promise.leaving
+            promise.disturbed = known is None or known.disturbed or not whole
 
     # --- decisions ---
 
@@ -305,36 +241,137 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([0, 0, 0, 1]))
     def a_cycle_runs(self, limit: int) -> None:
-        for decision in self.cache.cycle(self.now, limit):
-            if isinstance(decision, Admit):
-                self._check_admission(decision)
+        decisions = self.cache.cycle(self.now, limit)
+        for preemptor, several in groupby(decisions, key=_preemptor):
+            if preemptor:
+                self._check_evictions(preemptor, [one for one in several if isinstance(one, Evict)])
+                continue
+            for decision in several:
+                if isinstance(decision, Admit):
+                    self._check_admission(decision)
+        self._mark_promised()
         if not limit:
             self._check_nobody_left()
+
+    def _mark_promised(self) -> None:
+        for uid in tuple(self.promises.open):
+            if not self._is_promised(uid):
+                assert self.promises.open[uid].disturbed, f"the promise to {uid} was dropped"
+                del self.promises.open[uid]
+        self.model.promised = set(self.promises.open)
+
+    def _is_promised(self, uid: str) -> bool:
+        waiting = self.cache.why(uid)
+        return waiting is not None and waiting.reason is Reason.RECLAIM_PENDING
 
     def _check_admission(self, decision: Admit) -> None:
         uid = decision.uid
         unit = self.model.units[uid]
         assert uid not in self.model.decided, "admitted twice"
         assert unit in self.model.waiting(self.now), "admitted something that may not be tried"
-        assert self.model.fits(unit, self.model.holders().values()), "above a bound"
+        assert self.model.fits(unit, self.model.charged()), "above a bound"
         assert (decision.leaf, decision.request) == (self.model.leaf(unit), unit.request)
-        queue, leaf = self.model.queue_of(unit), self.model.leaf(unit)
-        if self.model.policy(queue) is Policy.BLOCK:
-            lane = [
-                other
-                for other in self.model.waiting(self.now)
-                if (self.model.queue_of(other), self.model.leaf(other)) == (queue, leaf)
-            ]
-            assert lane[0] is unit, "the head was overtaken"
-        if self.model.policy(queue) is Policy.PRIORITY:
-            for other in self.model.candidates(self.now, set(self.cooling)):
+        self._check_turn(unit)
+        before = self.promises.worlds()
+        self.promises.open.pop(uid, None)
+        self.model.promised = set(self.promises.open)
+        self.model.decided[uid] = Held(decision.leaf, unit.request, unit.preemptible)
+        self.writes.append(Write(uid, decision.resource_version))
+        self._check_nothing_stolen(uid, before)
+
+    def _check_turn(self, unit: Unit) -> None:
+        if unit.uid in self.promises.open:
+            return
+        queue, leaf = self.model.lane_of(unit)
+        lane = self.model.lanes(self.now)[queue, leaf]
+        policy = self.model.policy(queue)
+        if not self.model.may_be_tried(unit, lane):
+            assert policy is Policy.BACKFILL, f"overtook {lane[0].uid} under {policy}"
+            self._check_head_not_delayed(unit, lane[0])
+            return
+        eager = self._fitting()
+        if policy is Policy.PRIORITY:
+            for other in eager:
                 if self.model.queue_of(other) == queue:
                     assert order_key(unit) <= order_key(other), "a higher unit fits"
-        self.model.decided[uid] = Held(leaf, unit.request, unit.preemptible)
-        self.writes.append(Write(uid, decision.resource_version))
+        for rival in {self.model.queue_of(other) for other in eager} - {queue}:
+            # Its head may be one that does not fit: it has the turn all the same.
+            heads = [one for one in self.model.turns(self.now) if self.model.queue_of(one) == rival]
+            last = max(self.model.rank(one) for one in heads)
+            assert self.model.rank(unit) <= last, f"{rival} goes first"
+
+    def _fitting(self) -> list[Unit]:
+        """What has a turn and fits, even beside everything that may be set aside."""
+        kept, held = self.promises.kept(), self.model.charged()
+        return [
+            unit
+            for unit in self.model.turns(self.now)
+            if unit.uid not in self.cooling
+            and self.model.fits(unit, held, kept)
+            and self._reason(unit.uid) is not Reason.BACKOFF
+        ]
+
+    def _reason(self, uid: str) -> Reason | None:
+        waiting = self.cache.why(uid)
+        return waiting.reason if waiting is not None else None
+
+    def _check_head_not_delayed(self, unit: Unit, head: Unit) -> None:
+        runs = [
+            Run(held, self._ends(self.model.units[uid], uid))
+            for uid, held in self.model.holders().items()
+        ]
+        known = self.cache.run_times.expected(unit)
+        until = self.now + known.most if known is not None else None
+        mine = Run(Held(self.model.leaf(unit), unit.request, unit.preemptible), until)
+        before = earliest_start(self.model, head, runs, self.now)
+        after = earliest_start(self.model, head, [*runs, mine], self.now)
+        assert before is None or (after is not None and after <= before), "the head is delayed"
+
+    def _ends(self, unit: Unit, uid: str) -> float | None:
+        known = self.cache.run_times.expected(unit)
+        held = self.cache.running.get(uid)
+        return max(self.now, held.since + known.most) if known and held else None
+
+    def _check_nothing_stolen(
+        self, by: str, before: dict[tuple[str, frozenset[str]], bool]
+    ) -> None:
+        after = self.promises.worlds()
+        for world, kept in before.items():
+            if kept and world in after:
+                assert after[world], f"{by} took what is promised to {world[0]}"
+
+    def _check_evictions(self, preemptor: str, decisions: list[Evict]) -> None:
+        unit = self.model.units[preemptor]
+        lane = self.model.lanes(self.now).get(self.model.lane_of(unit), [])
+        assert unit in lane, "evicts for what may not be tried"
+        assert self.model.may_be_tried(unit, lane), "evicts for what has no turn"
+        assert not self.model.fits(unit, self.model.charged(), self.promises.kept(preemptor))
+        before = self.promises.worlds()
+        assert preemptor not in self.promises.open, "evicts again while its victims leave"
+        promise = self.promises.open[preemptor] = Promise(preemptor)
+        victims = [decision.uid for decision in decisions]
+        for uid in victims:
+            assert (uid, preemptor) not in self.promises.history, "ping-pong"
+            others = [one for one in self.promises.open.values() if uid in one.leaving]
+            assert not others, "evicted for two"
+            assert not self.model.units[uid].evicted, "evicted what leaves"
+            promise.leaving.add(uid)
+            self.promises.history.add((uid, preemptor))
+            self.writes.append(Write(uid, "", preemptor))
+        self.promises.judge(unit, victims, self.switches)
+        after = self.promises.worlds()
+        assert after[preemptor, frozenset()], "evicts and could not admit"
+        for (uid, done), kept in after.items():
+            if before.get((uid, done - {preemptor}), uid == preemptor):
+                assert kept or not all(before.get((one, done - {one}), True) for one in done)
 
     def _check_nobody_left(self) -> None:
-        for unit in self.model.candidates(self.now, self._cooling()):
+        kept, held = self.promises.kept(), self.model.charged()
+        for promise in self.promises.owed():
+            assert promise.leaving, f"all victims left and {promise.preemptor} is not admitted"
+        for unit in self.model.turns(self.now):
+            if unit.uid in self._cooling() or not self.model.fits(unit, held, kept):
+                continue
             waiting = self.cache.why(unit.uid)
             assert waiting is not None, f"{unit.uid} is lost"
             # Only Round may keep a fitting unit back, for the rest of its backoff.
@@ -351,7 +388,7 @@ class CacheMachine(RuleBasedStateMachine):
     def sums_are_exact_on_every_node(self) -> None:
         if self.model.tree is None:
             return
-        held = list(self.model.holders().values())
+        held = self.model.charged()
         for path in self.model.tree.nodes:
             usage = self.cache.ledger.usage(path)
             assert usage.used == self.model.used(path, held)
@@ -371,10 +408,15 @@ class CacheMachine(RuleBasedStateMachine):
     def what_was_written_stays_charged_until_it_is_seen(self) -> None:
         for write in self.writes:
             known = self.model.units.get(write.uid)
-            if write.orphan or not write.version or known is None:
+            if write.orphan or not write.version or known is None or write.preemptor is not None:
                 continue
             if int(known.resource_version) < int(write.version):
                 assert self.cache.ledger.held(write.uid) is not None
+
+    @invariant()
+    def promises_hold_until_their_victims_are_gone(self) -> None:
+        for promise in self.promises.owed():
+            assert self._is_promised(promise.preemptor)
 
     def teardown(self) -> None:
         for write in self.writes:
@@ -388,6 +430,10 @@ class CacheMachine(RuleBasedStateMachine):
             self.the_controller_restarts()
             assert self.cache.quota_status() == before
             self.a_cycle_runs(0)
+
+
+def _preemptor(decision: Decision) -> str:
+    return decision.preemptor if isinstance(decision, Evict) else ""
 
 
 TestCache = CacheMachine.TestCase
