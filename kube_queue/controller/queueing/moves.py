@@ -50,6 +50,24 @@ class Limits:
     backoff: Backoff
 
 
+def due(
+    record: UnitRecord, checks: tuple[Check, ...] | None, limits: Limits, now: float
+) -> Step | float | None:
+    """The step that is due, else the seconds until one may be, else None.
+
+    `checks` are those of the unit's Queue; None: there is no such Queue.
+    """
+    phase = record.unit.phase
+    if phase is Phase.TIMEOUT_BACKOFF:
+        return back_in_queue(record, now)
+    step = leaving(record, now)
+    if step is not None:
+        return step
+    if phase is Phase.RESERVED:
+        return checked(record, checks, limits.backoff, now)
+    return pending_too_long(record, limits.running_timeout, limits.backoff, now)
+
+
 class Moves:
     """Every unit that holds quota or stays away from its queue is where the rules say."""
 
@@ -104,22 +122,8 @@ class Moves:
 
         await run_workers(self._work, reconcile, WORKERS)
 
-    # --- the rules ------------------------------------------------------------------------------
-
     def _next(self, record: UnitRecord) -> Step | float | None:
-        """The step that is due, else the seconds until one may be, else None."""
-        now, limits = self._clock(), self._limits
-        phase = record.unit.phase
-        if phase is Phase.TIMEOUT_BACKOFF:
-            return back_in_queue(record, now)
-        step = leaving(record, now)
-        if step is not None:
-            return step
-        if phase is Phase.RESERVED:
-            return checked(record, self.checks(record.unit.queue), limits.backoff, now)
-        return pending_too_long(record, limits.running_timeout, limits.backoff, now)
-
-    # --- carrying out ---------------------------------------------------------------------------
+        return due(record, self.checks(record.unit.queue), self._limits, self._clock())
 
     async def _reconcile(
         self, key: Key, writes: WriteScheduler, events: EventRecorder
@@ -128,11 +132,11 @@ class Moves:
         record = self._units.get(*key)
         if record is None:
             return None
-        due = self._next(record)
-        if not isinstance(due, Step):
-            return None if due is None else max(LEAST_WAIT, due)
+        wanted = self._next(record)
+        if not isinstance(wanted, Step):
+            return None if wanted is None else max(LEAST_WAIT, wanted)
         try:
-            step = await writes.write(due.lane, write_key(record.unit), self._send(key))
+            step = await writes.write(wanted.lane, write_key(record.unit), self._send(key))
         except NotFound:
             return None
         except Overtaken:
@@ -149,8 +153,8 @@ class Moves:
         return send
 
     def _step(self, record: UnitRecord) -> Step | None:
-        due = self._next(record)
-        return due if isinstance(due, Step) else None
+        wanted = self._next(record)
+        return wanted if isinstance(wanted, Step) else None
 
     def _told(self, record: UnitRecord, step: Step, events: EventRecorder) -> None:
         unit, said = record.unit, step.said
