@@ -70,6 +70,8 @@ class QueueSide:
         self.cache = Cache(
             default_policy=settings.controller.default_policy,
             oversell_rate=rate,
+            reclaim=settings.controller.reclaim_policy,
+            preemption=settings.controller.preemption_policy,
         )
         self.meters = meters
         self.events: EventRecorder | None = None
