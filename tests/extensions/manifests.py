@@ -122,7 +122,7 @@ def a_jobset(*jobs: Manifest, held: bool = True, **spec: Any) -> Manifest:
 
 def a_replicated_job(name: str, *, replicas: int | None = None, **spec: Any) -> Manifest:
     """Every pod asks for 1 cpu and 1Gi."""
-    job = {"name": name, "template": {"spec": {"template": a_template(), **spec}}}
+    job: Manifest = {"name": name, "template": {"spec": {"template": a_template(), **spec}}}
     return job if replicas is None else {**job, "replicas": replicas}
 
 

@@ -29,11 +29,17 @@ from kube_queue.jobframework.view import view_job
 from tests.extensions.asking import total
 from tests.extensions.manifests import (
     Manifest,
+    a_component,
+    a_jobset,
     a_kubeflow_job,
+    a_raycluster,
     a_rayjob,
+    a_replicated_job,
     a_sparkapp,
+    a_trainjob,
     a_worker_group,
     a_workflow,
+    an_appwrapper,
     an_mpijob,
     an_old_mpijob,
 )
@@ -86,6 +92,17 @@ HELD: tuple[tuple[str, Manifest], ...] = (
         ),
     ),
     ("workflow", a_workflow()),
+    ("jobset", a_jobset()),
+    ("trainjob", a_trainjob()),
+    ("raycluster", a_raycluster()),
+    (
+        "appwrapper",
+        an_appwrapper(
+            a_component(
+                "Odd", {"pods": a_template()}, {"path": "template.spec.pods", "replicas": 2}
+            )
+        ),
+    ),
 )
 ABSURD: tuple[Any, ...] = (
     -1,
@@ -269,6 +286,16 @@ def many(name: str) -> Manifest:
         return a_sparkapp(executor=executor, sparkConf=conf)
     if name == "workflow":
         return a_workflow("\n".join(f"example.com/r{each}: 1" for each in range(5000)))
+    if name == "jobset":
+        return a_jobset(*(a_replicated_job(f"job-{each}") for each in range(5000)))
+    if name == "raycluster":
+        groups = [a_worker_group(f"group-{each}", replicas=1) for each in range(5000)]
+        return a_raycluster(workerGroupSpecs=groups)
+    if name == "appwrapper":
+        return an_appwrapper(*(a_component("Pod", a_template()["spec"]) for _ in range(5000)))
+    if name == "trainjob":
+        limits = {f"example.com/r{each}": "1" for each in range(5000)}
+        return a_trainjob(resourcesPerNode={"limits": limits}, numNodes=2**31 - 1)
     manifest = copy.deepcopy(dict(SAMPLES[name][0].manifest))
     (field,) = manifest["spec"]
     replica = next(iter(manifest["spec"][field].values()))
@@ -286,5 +313,8 @@ def test_five_thousand_groups_are_refused_or_counted(name: str) -> None:
         assert found == ResourceVector.parse({"cpu": 5000, "memory": "5000Gi"})
     elif name == "sparkapp":
         assert found == ResourceVector.parse({"cpu": 2, "memory": "2304Mi"})
+    elif name == "trainjob":
+        assert found is not None
+        assert len(found.items) == 5000
     else:
         assert found is None

@@ -13,9 +13,14 @@ from kube_queue.jobframework.surroundings import Surroundings
 from tests.extensions.asking import asks
 from tests.extensions.manifests import (
     Manifest,
+    a_component,
+    a_jobset,
     a_kubeflow_job,
+    a_raycluster,
     a_rayjob,
+    a_replicated_job,
     a_worker_group,
+    an_appwrapper,
     an_mpijob,
 )
 from tests.jobframework.builders import a_job
@@ -109,6 +114,10 @@ def jobs_of(template: Manifest) -> list[tuple[str, Manifest, str]]:
     cluster = {"headGroupSpec": {"template": template}, "workerGroupSpecs": [group]}
     found.append(("rayjob", a_rayjob(rayClusterSpec=cluster), "small"))
     found.append(("rayjob", a_rayjob(rayClusterSpec=cluster), "head"))
+    found.append(("raycluster", a_raycluster(**cluster), "small"))
+    found.append(("jobset", a_jobset(a_replicated_job("a", template=template)), "a"))
+    deployment = a_component("Deployment", {"template": template})
+    found.append(("appwrapper", an_appwrapper(deployment), "component-0-0"))
     return found
 
 
