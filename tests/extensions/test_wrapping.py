@@ -83,12 +83,7 @@ RAY = {
         (a_component("Deployment", {"template": a_template()}), [1]),
         (a_component("Job", JOB), [2]),
         (a_component("JobSet", {"replicatedJobs": [SETS, SETS]}), [8, 8]),
-        (
-            a_component(
-                "PyTorchJob", {"pytorchReplicaSpecs": {"Worker": SETS["template"]["spec"]}}
-            ),
-            [2],
-        ),
+        (a_component("PyTorchJob", TORCH), [2]),
         (a_component("RayCluster", RAY), [1, 6]),
         (
             a_component("Odd", {"x": a_template()}, {"path": "template.spec.x", "replicas": 7}),
