@@ -20,6 +20,7 @@ from kube_queue.jobframework.extension import (
     JobExtension,
     JobState,
     ShowsQueuing,
+    Stoppable,
     Suspendable,
 )
 from kube_queue.jobframework.plan import Scene, plan
@@ -144,6 +145,8 @@ def _check_patches(extension: JobExtension, sample: Sample) -> Iterator[str]:
         yield "resume writes the status"
     if after(resume).hold is not Hold.NONE:
         yield "resume leaves the job held"
+    if isinstance(extension, Stoppable) and "status" in extension.stop(sample.manifest):
+        yield "stop writes the status"
     if isinstance(extension, Suspendable):
         held = merged(sample.manifest, extension.suspend(sample.manifest))
         if extension.state(held).hold is Hold.NONE:
@@ -189,6 +192,8 @@ def _calls(extension: JobExtension) -> Iterator[Callable[[Mapping[str, Any]], ob
     yield lambda manifest: _first_plan(extension, manifest)
     if isinstance(extension, Suspendable):
         yield extension.suspend
+    if isinstance(extension, Stoppable):
+        yield extension.stop
     if isinstance(extension, ShowsQueuing):
         yield lambda manifest: extension.queuing(manifest, True, _NOW)
         yield lambda manifest: extension.queuing(manifest, False, _NOW)

@@ -13,7 +13,7 @@ from kube_queue.api.admission_checks import Verdict, applying, checks_of, verdic
 from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.types import QUEUE_UNITS, QUEUES
 from kube_queue.config import Settings
-from tests.controller.queueing.test_evictions import conditions
+from tests.controller.queueing.test_evictions import Decided, conditions
 from tests.controller.queueing.world import (
     Object,
     World,
@@ -301,6 +301,22 @@ def test_a_reserved_unit_that_is_deactivated_waits_in_its_queue() -> None:
         await answer(world, "u1", budget="Ready")
         await world.settle(30)
         assert (await world.phases())["u1"] == "Enqueued"
+
+    in_world(story)
+
+
+def test_a_reserved_victim_goes_back_to_its_queue_at_once() -> None:
+    async def story(world: World) -> None:
+        decided = Decided(world, await a_reserved_unit(world, "budget"))
+        await world.settle(0.2)
+        writes = [w for w in world.recorder.writes if w.of_unit_status]
+        assert writes[1].body["status"]["phase"] == "Enqueued"
+        assert writes[1].body["status"]["reason"] == "Reclaimed"
+        assert writes[1].body["status"]["requeueState"]["count"] == 1
+        assert writes[1].body["status"]["admissions"] is None
+        assert (decided.failed, decided.reads) == ([], [])
+        said = {event["involvedObject"]["kind"] for event in await world.events("Preempted")}
+        assert said == {"QueueUnit", "Job"}
 
     in_world(story)
 
