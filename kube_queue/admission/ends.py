@@ -65,6 +65,7 @@ class Ends:
 
     def decided(self, held: Held) -> None:
         """The unit was admitted in the cycle under way and is not among the running ones yet."""
+        self._remove(held.unit.uid)
         self._decided[held.unit.uid] = held
         self._put(held)
 

@@ -354,11 +354,17 @@ class PendingQueues:
         For events that change the answer without giving quota back; a backoff is waited out.
         """
         for lane in self._lanes.get(leaf, ()):
-            asleep = [group for group in lane.groups.values() if group.asleep]
-            for group in filter(concerned, asleep):
-                lane.unwatch(group)
-                if lane.line.scan.reopened(lane.line, group):
-                    self.turns.call(lane.line, lane.rank)
+            for group in filter(concerned, tuple(lane.groups.values())):
+                self.try_again(group)
+
+    def try_again(self, group: Group) -> None:
+        """The group is tried once more if its last verdict was no; a backoff is waited out."""
+        lane = group.lane
+        if not group.asleep or lane.groups.get(group.kind) is not group:
+            return
+        lane.unwatch(group)
+        if lane.line.scan.reopened(lane.line, group):
+            self.turns.call(lane.line, lane.rank)
 
     def reshared(self, leaf: str) -> None:
         """The leaf's usage changed, and with it the rank of its lanes."""
@@ -476,7 +482,8 @@ class PendingQueues:
         unit = line.waiters[choice.uid].unit
         self.ends.decided(Held(unit, lane.leaf, choice.group.request, self.ends.now))
         self.remove(choice.uid)
-        if len(self._lanes[lane.leaf]) > 1:
+        others = self._lanes[lane.leaf]
+        if len(others) > 1 or (others and lane not in others):
             self.reshared(lane.leaf)
 
 

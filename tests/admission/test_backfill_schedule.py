@@ -87,7 +87,8 @@ class Play:
         ]
         root = a_quota("root").max(cpu=bounds.root[0], gpu=bounds.root[1], jobs=bounds.jobs)
         below = [leaf.serving(leaf.name) for leaf in leaves]
-        self.world = World(a_tree(root.min(cpu=cpu, gpu=gpu).over(*below)), policy)
+        tree = a_tree(root.min(cpu=cpu, gpu=gpu).over(*below))
+        self.world = World(tree, policy)
         self.now = 0.0
         self.held: Ends = {}
         self.waiting: dict[str, Job] = {}
@@ -131,21 +132,22 @@ class Play:
         return next((n for n, job in self.waiting.items() if self.bounds.have_room([job])), None)
 
 
-amount = st.integers(min_value=0, max_value=4)
-seconds = st.sampled_from([0, 1, 2, 3, 5, 8, 13])
-inside = st.builds(Job, st.just("a"), amount, st.integers(0, 2), seconds, st.booleans())
-beside = st.builds(Job, st.just("b"), amount, st.integers(0, 2), seconds)
+amount = st.sampled_from([1, 2, 4, 3, 0])
+gpus = st.sampled_from([0, 1, 0, 2])
+seconds = st.sampled_from([5, 2, 13, 1, 8, 3, 0])
+inside = st.builds(Job, st.just("a"), amount, gpus, seconds, st.booleans())
+beside = st.builds(Job, st.just("b"), amount, gpus, seconds)
 all_bounds = st.builds(
     Bounds,
-    st.tuples(st.integers(2, 8), st.integers(0, 3)),
-    st.tuples(st.integers(3, 10), st.integers(0, 3)),
-    st.tuples(st.integers(0, 4), st.integers(0, 2)),
-    st.integers(2, 6),
+    st.tuples(st.integers(4, 8), st.integers(1, 3)),
+    st.tuples(st.integers(5, 10), st.integers(1, 3)),
+    st.tuples(st.integers(2, 4), st.integers(0, 2)),
+    st.integers(3, 7),
 )
 WORLDS = given(
     bounds=all_bounds,
-    running=st.lists(inside | beside, max_size=5),
-    waves=st.lists(st.lists(inside, max_size=4), min_size=1, max_size=3),
+    running=st.lists(inside | beside, min_size=3, max_size=6),
+    waves=st.lists(st.lists(inside, min_size=3, max_size=5), min_size=1, max_size=3),
 )
 
 

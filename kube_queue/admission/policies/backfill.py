@@ -99,6 +99,7 @@ class BackfillScan(PriorityScan):
             if not beds:
                 return choice
             group.opened, group.token = False, None
+            lane.unwatch(group)
             lane.keep(group, beds)
             line.stirred[lane] = None
         if reservation is not None and lane.kept and reservation.overdue_at is not None:
