@@ -94,11 +94,6 @@ class Answers:
         leaf = self._places.leaf(known.unit)
         waiter = self.pending.waiter(uid)
         reason, message, _ = self._told(known)
-        if waiter is not None and waiter.hold is None:
-            # A sleeping unit keeps the numbers of its last try.
-            message = next(
-                (s.message for s in self._shortages(waiter) if s.reason == reason), message
-            )
         return Summary(
             uid=uid,
             namespace=known.unit.namespace,
@@ -220,10 +215,18 @@ class Answers:
     def _facts(self, now: float) -> Facts:
         return Facts(self.ledger, self.pending, self.running, self.run_times, now)
 
+    def _of_now(self, waiter: Waiter, told: tuple[Reason, str, str]) -> tuple[str, str, str]:
+        """A verdict in the numbers of this moment; a sleeping unit keeps those of its last try."""
+        if waiter.hold is None:
+            for shortage in self._shortages(waiter):
+                if shortage.reason is told[0]:
+                    return shortage.reason, shortage.message, shortage.waits_for
+        return told
+
     def _told(self, known: Known) -> tuple[str, str, str]:
         waiter = self.pending.waiter(known.unit.uid)
         if waiter is not None:
-            return why(self.pending, waiter)
+            return self._of_now(waiter, why(self.pending, waiter))
         if known.assumed is not None:
             return Reason.ADMITTED, "admitted; its job is being released", ""
         unit = known.unit
