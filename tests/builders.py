@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from kube_queue.admission import Admit, Decision, Requeue
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.names import MAX_JOBS, QUEUE_NAMESPACE
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import DEFAULT_THRESHOLD, Policy, Queue
 from kube_queue.api.quota import QuotaTree, parse_tree, queue_name
 from kube_queue.api.resources import EMPTY, ResourceVector
@@ -190,15 +191,22 @@ class World:
         *,
         oversell_rate: float = 1.0,
         queues: bool = True,
+        reclaim: ReclaimPolicy = ReclaimPolicy.NEVER,
+        preemption: PreemptionPolicy = PreemptionPolicy.NEVER,
     ) -> None:
-        self.cache = Cache(default_policy=policy, oversell_rate=oversell_rate)
+        self.cache = Cache(
+            default_policy=policy,
+            oversell_rate=oversell_rate,
+            reclaim=reclaim,
+            preemption=preemption,
+        )
         self.now = START
         self.cache.tree_seen(tree)
         if tree is not None and queues:
             for leaf in tree.leaves():
                 self.cache.queue_seen(a_queue(queue_name(leaf.path)))
 
-    def sees(self, *builders: UnitBuilder) -> World:
+    def sees(self, *builders: UnitBuilder) -> Self:
         for builder in builders:
             self.cache.unit_seen(builder.unit)
         return self
@@ -213,7 +221,7 @@ class World:
     def refuses(self) -> list[Requeue]:
         return [d for d in self.decides() if isinstance(d, Requeue)]
 
-    def runs(self, *names: str) -> World:
+    def runs(self, *names: str) -> Self:
         """The admission of these units was written and seen."""
         for name in names:
             unit = self.known(name)
@@ -223,7 +231,7 @@ class World:
             )
         return self
 
-    def ends(self, *names: str) -> World:
+    def ends(self, *names: str) -> Self:
         """These units' jobs succeeded."""
         for name in names:
             unit = self.known(name)

@@ -1,67 +1,152 @@
-"""One cycle: whoever fits is admitted, in the order of turns, until nothing that waits fits."""
+"""One cycle: whoever fits is admitted, in the order of turns, until nothing that waits fits.
+
+Who does not fit may have others evicted: then their quota is promised to it, and it waits outside
+the queues until the last of them is gone.
+"""
 
 from __future__ import annotations
 
+from kube_queue.admission.core import Core
 from kube_queue.admission.decisions import Admit, Decision, Requeue
-from kube_queue.admission.lanes import Line
-from kube_queue.admission.ledger import Blocked, QuotaLedger
-from kube_queue.admission.pending import PendingQueues
-from kube_queue.admission.policies import Choice
+from kube_queue.admission.lanes import Choice, Line
+from kube_queue.admission.ledger import Blocked, Charge
+from kube_queue.admission.running import Held
+from kube_queue.admission.sentences import eviction
 from kube_queue.api.resources import ResourceVector
 
+Alike = tuple[str, ResourceVector, bool]
+"""(leaf, request, preemptible): units that share every answer of a cycle."""
 
-def cycle(
-    ledger: QuotaLedger, pending: PendingQueues, now: float, limit: int = 0
-) -> list[Decision]:
-    """Decisions in the order they were made; every Admit is charged and waits no more.
 
-    ``now`` is seconds since the epoch. With a ``limit`` the cycle ends after so many admissions
-    and the next one goes on where it stopped. A refusal holds for the whole cycle, because nothing
-    is given back in one: units alike in (leaf, request, preemptible) share it in every queue.
+def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
+    """Decisions in the order they were made; what they take is charged or promised, and whom they
+    concern waits no more. ``now`` is seconds since the epoch. With a ``limit`` the cycle ends after
+    so many admissions and evictions, and the next one goes on where it stopped.
     """
-    # Reclaim would come in here: a refused choice whose leaf is within its min asks for victims,
-    # tried out in ledger.trial().
-    pending.ring(now)
-    decisions: list[Decision] = []
-    refused: dict[tuple[str, ResourceVector, bool], Blocked] = {}
-    admitted = 0
-    while not (limit and admitted >= limit) and (turn := pending.turns.next()) is not None:
+    run = _Cycle(core, now, limit)
+    core.pending.ring(now)
+    run.keep_promises()
+    run.look_again()
+    while run.may_go_on and (turn := core.pending.turns.next()) is not None:
         line, choice = turn
-        group = choice.group
-        alike = (group.lane.leaf, group.request, group.preemptible)
-        blocked = refused.get(alike)
+        blocked = run.blocked(choice)
         if blocked is None:
-            pending.examined += 1
-            blocked = ledger.blocker(group.lane.chain, group.demand)
-        if blocked is None:
-            decisions.append(_admit(ledger, pending, line, choice))
-            admitted += 1
+            run.admit(line, choice)
+        elif victims := run.victims(line, choice):
+            run.evict(line, choice, victims)
         else:
-            refused[alike] = blocked
-            decisions.append(_refuse(ledger, line, choice, blocked, now))
-    return decisions
+            run.refuse(line, choice, blocked)
+    return run.decisions
 
 
-def _admit(ledger: QuotaLedger, pending: PendingQueues, line: Line, choice: Choice) -> Admit:
-    group, unit = choice.group, line.waiters[choice.uid].unit
-    leaf = group.lane.leaf
-    ledger.charge(unit.uid, leaf, group.request, group.preemptible)
-    pending.admitted(line, choice)
-    return Admit(
-        uid=unit.uid,
-        namespace=unit.namespace,
-        name=unit.name,
-        resource_version=unit.resource_version,
-        leaf=leaf,
-        queue=line.queue.name,
-        request=group.request,
-    )
+class _Cycle:
+    """The steps, and what is known within one cycle: in it nothing is given back any more."""
+
+    def __init__(self, core: Core, now: float, limit: int) -> None:
+        self._core = core
+        self._now = now
+        self._limit = limit
+        self._written = 0
+        self._refused: dict[Alike, Blocked] = {}
+        self._helpless: dict[Alike, int] = {}
+        self.decisions: list[Decision] = []
+
+    @property
+    def may_go_on(self) -> bool:
+        return not self._limit or self._written < self._limit
+
+    def keep_promises(self) -> None:
+        """Whose victims are all gone is admitted; if it does not fit it waits like anybody."""
+        core = self._core
+        for uid in core.promises.due():
+            if not self.may_go_on:
+                return
+            charge = core.promises.fulfilled(uid)
+            if charge is not None and self._fits(charge):
+                self._admit(uid, charge)
+                core.pending.remove(uid)
+            else:
+                core.promises.end(uid)
+
+    def look_again(self) -> None:
+        """Who found no victims looks for them again if something moved that may have been why."""
+        for group in self._core.again.ready():
+            self._core.pending.try_again(group)
+
+    def blocked(self, choice: Choice) -> Blocked | None:
+        """The bound that has the least room for the choice, None if it fits."""
+        alike = _alike(choice)
+        found = self._refused.get(alike)
+        if found is None:
+            self._core.pending.examined += 1
+            group = choice.group
+            found = self._core.ledger.blocker(group.lane.chain, group.demand)
+            if found is not None:
+                self._refused[alike] = found
+        return found
+
+    def admit(self, line: Line, choice: Choice) -> None:
+        """The choice has its quota."""
+        group = choice.group
+        self._admit(choice.uid, Charge(group.lane.leaf, group.request, group.preemptible))
+        self._core.pending.admitted(line, choice)
+
+    def victims(self, line: Line, choice: Choice) -> tuple[Held, ...]:
+        """Who would have to go for the choice; units alike of no higher priority have no others."""
+        core, group, alike = self._core, choice.group, _alike(choice)
+        unit = line.waiters[choice.uid].unit
+        failed = self._helpless.get(alike)
+        if failed is None or (core.again.depends_on_priority and failed < unit.priority):
+            spared = core.promises.spared(unit.uid)
+            found = core.reclaim.victims(unit, group.lane.leaf, group.request, spared)
+            if found:
+                return found
+            self._helpless[alike] = unit.priority
+        core.again.failed(group, unit.priority)
+        return ()
+
+    def evict(self, line: Line, choice: Choice, victims: tuple[Held, ...]) -> None:
+        """The victims are told to go, and what the choice needs is promised to it."""
+        group, unit = choice.group, line.waiters[choice.uid].unit
+        told = [eviction(held, unit, group.lane.leaf, self._core.ledger) for held in victims]
+        self.decisions += told
+        self._written += len(told)
+        line.scan.admitted(line, choice)
+        charge = Charge(group.lane.leaf, group.request, group.preemptible)
+        self._core.promises.make(unit.uid, charge, [held.unit.uid for held in victims])
+
+    def refuse(self, line: Line, choice: Choice, blocked: Blocked) -> None:
+        """The choice waits until something is given back."""
+        group, (_, bound, resource, amount) = choice.group, blocked
+        shortage = group.shortage = self._core.ledger.told(group.lane.chain, blocked)
+        line.scan.refused(line, choice, ((bound, resource), amount), self._now)
+        self.decisions.append(Requeue(choice.uid, shortage))
+
+    def _fits(self, charge: Charge) -> bool:
+        ledger = self._core.ledger
+        demand = ledger.demand(charge.request, charge.preemptible)
+        return ledger.blocker(ledger.chain(charge.leaf or ""), demand) is None
+
+    def _admit(self, uid: str, charge: Charge) -> None:
+        waiter = self._core.pending.waiter(uid)
+        if waiter is None or charge.leaf is None:
+            raise ValueError(f"unit {uid} does not wait")
+        unit = waiter.unit
+        self._core.ledger.charge(uid, *charge)
+        self._written += 1
+        self.decisions.append(
+            Admit(
+                uid=uid,
+                namespace=unit.namespace,
+                name=unit.name,
+                resource_version=unit.resource_version,
+                leaf=charge.leaf,
+                queue=waiter.place.queue,
+                request=charge.request,
+            )
+        )
 
 
-def _refuse(
-    ledger: QuotaLedger, line: Line, choice: Choice, blocked: Blocked, now: float
-) -> Requeue:
-    _, bound, resource, amount = blocked
-    shortage = choice.group.shortage = ledger.told(choice.group.lane.chain, blocked)
-    line.scan.refused(line, choice, ((bound, resource), amount), now)
-    return Requeue(choice.uid, shortage)
+def _alike(choice: Choice) -> Alike:
+    group = choice.group
+    return group.lane.leaf, group.request, group.preemptible

@@ -8,18 +8,18 @@ What a charge is comes from outside and is level: charging a uid again replaces 
 above a limit is allowed (the decision not to is the caller's), and a charge whose leaf is not in
 the tree is kept by uid without counting anywhere until a tree has a leaf for it.
 
-Promises: what ``promise`` names is kept back from everybody while charges that were told to
-``leave`` for it are on their way out, so that it is free at the latest when the last one is gone.
+Promises: what ``promise`` names is kept back from everybody as far as those who were told to
+``leave`` for it do not hold it any more, so that it is free when the last one is gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 from kube_queue.admission.bounds import Blocked, NodeUsage, QuotaBounds
-from kube_queue.admission.quota_node import MAX, Demand, LedgerNode, dimensions
+from kube_queue.admission.quota_node import MAX, Demand, LedgerNode, dimensions, flat
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.resources import EMPTY, ResourceVector
 
@@ -42,6 +42,26 @@ class Charge(NamedTuple):
     preemptible: bool
 
 
+class _Promise(NamedTuple):
+    """What is kept back for one unit."""
+
+    chain: tuple[LedgerNode, ...]
+    demand: Demand
+    leaving: dict[tuple[str, int, str], int]
+    """By (path, bound, resource) what its victims still hold."""
+
+    def follow(self, node: LedgerNode, demand: Demand, sign: int) -> None:
+        """Its victims hold so much more or less of the node."""
+        wanted = {(bound, resource): amount for bound, resource, amount in flat(self.demand)}
+        for bound, resource, change in flat(demand):
+            if (bound, resource) not in wanted:
+                continue
+            amount, key = wanted[bound, resource], (node.path, bound, resource)
+            before = self.leaving.get(key, 0)
+            after = self.leaving[key] = before + sign * change
+            node.reserve((bound, resource), max(0, amount - after) - max(0, amount - before))
+
+
 class QuotaLedger(QuotaBounds):
     """All charges and the sums they make. Not safe for use by two threads."""
 
@@ -49,8 +69,8 @@ class QuotaLedger(QuotaBounds):
         super().__init__()
         self._charges: dict[str, Charge] = {}
         self._unmanaged: dict[str, ResourceVector] = {}
-        self._promises: dict[str, Charge] = {}
-        self._leaving: dict[str, bool] = {}
+        self._promises: dict[str, _Promise] = {}
+        self._leaving: dict[str, str] = {}
         self.changed: dict[str, None] = {}
         """Paths whose sums changed since somebody cleared this."""
 
@@ -115,7 +135,7 @@ class QuotaLedger(QuotaBounds):
         for node in self._chains[charge.leaf]:
             self.changed[node.path] = None
         if uid in self._leaving:
-            self._set_leaving(charge, self._leaving[uid], sign)
+            self._leaves(charge, self._leaving[uid], sign)
 
     def count(self, charge: Charge, sign: int) -> None:
         """The sums hold the charge once more or once less, whoever it belongs to: whoever tries
@@ -155,66 +175,57 @@ class QuotaLedger(QuotaBounds):
 
     # --- promises -----------------------------------------------------------------------------
 
-    def promise(self, uid: str, charge: Charge) -> bool:
-        """So much is kept back for the uid until ``withdraw``. KeyError: its leaf is not in the
-        tree. Returns whether something is free for others that was not: what leaves for several
-        promises is one sum.
+    def promise(self, uid: str, charge: Charge, victims: Iterable[str]) -> None:
+        """So much is kept back for the uid as these who leave for it do not hold any more.
+        KeyError: its leaf is not in the tree.
         """
         self.withdraw(uid)
-        self._promises[uid] = charge
-        return self._set_aside(charge, 1)
+        victims = tuple(victims)
+        for victim in victims:
+            self.stay(victim)
+        demand = self.demand(charge.request, charge.preemptible)
+        made = self._promises[uid] = _Promise(self._chains[charge.leaf or ""], demand, {})
+        for node in made.chain:
+            node.note(node.promised, demand, 1)
+            for bound, resource, amount in flat(demand):
+                node.reserve((bound, resource), amount)
+        for victim in victims:
+            self.leave(victim, uid)
 
-    def withdraw(self, uid: str) -> Charge | None:
-        """Nothing is kept back for the uid any more. Returns what was."""
-        charge = self._promises.pop(uid, None)
-        if charge is not None:
-            self._set_aside(charge, -1)
-        return charge
+    def withdraw(self, uid: str) -> None:
+        """Nothing is kept back for the uid any more. Those who leave for it still do."""
+        made = self._promises.pop(uid, None)
+        if made is None:
+            return
+        for node in made.chain:
+            node.note(node.promised, made.demand, -1)
+            for bound, resource, amount in flat(made.demand):
+                held = made.leaving.get((node.path, bound, resource), 0)
+                node.reserve((bound, resource), -max(0, amount - held))
 
-    def leave(self, uid: str, *, promised: bool) -> bool:
-        """The uid's charge is on its way out, for a promise or for nobody. Returns whether
-        something is free that was not.
-        """
+    def leave(self, uid: str, preemptor: str = "") -> None:
+        """The uid was told to go, for the preemptor or for nobody."""
         self.stay(uid)
-        self._leaving[uid] = promised
+        self._leaving[uid] = preemptor
         charge = self._charges.get(uid)
-        return charge is not None and self._set_leaving(charge, promised, 1)
+        if charge is not None:
+            self._leaves(charge, preemptor, 1)
 
     def stay(self, uid: str) -> None:
-        """The uid's charge is not known to be on its way out."""
-        promised, charge = self._leaving.pop(uid, None), self._charges.get(uid)
-        if promised is not None and charge is not None:
-            self._set_leaving(charge, promised, -1)
+        """Nobody told the uid to go."""
+        preemptor, charge = self._leaving.pop(uid, None), self._charges.get(uid)
+        if preemptor is not None and charge is not None:
+            self._leaves(charge, preemptor, -1)
 
-    @property
-    def lends_in_part(self) -> bool:
-        """Whether a node of the tree declares how much of its min it lends."""
-        return bool(self._lent)
-
-    def settled(self) -> Iterator[tuple[Charge, int]]:
-        """(charge, sign) of everything that changes when all who leave have left and all promises
-        are kept.
-        """
-        for uid in self._leaving:
-            if uid in self._charges:
-                yield self._charges[uid], -1
-        for charge in self._promises.values():
-            yield charge, 1
-
-    def _set_aside(self, charge: Charge, sign: int) -> bool:
-        demand, more = self.demand(charge.request, charge.preemptible), False
-        for node in self._chains[charge.leaf or ""]:
-            more = node.set_aside(node.promised, demand, sign) or more
-        return more
-
-    def _set_leaving(self, charge: Charge, promised: bool, sign: int) -> bool:
+    def _leaves(self, charge: Charge, preemptor: str, sign: int) -> None:
         if charge.leaf is None:
-            return False
-        demand, more = self.demand(charge.request, charge.preemptible), False
+            return
+        demand = self.demand(charge.request, charge.preemptible)
+        made = self._promises.get(preemptor)
         for node in self._chains[charge.leaf]:
-            sums = node.leaving if promised else node.going
-            more = node.set_aside(sums, demand, sign) or more
-        return more
+            node.note(node.leaving, demand, sign)
+            if made is not None and node in made.chain:
+                made.follow(node, demand, sign)
 
     # --- waiting requests, for status only -------------------------------------------------------
 

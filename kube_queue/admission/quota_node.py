@@ -2,15 +2,13 @@
 
 Per bound and resource::
 
-    free = limit - used - unlent - max(0, promised - leaving)
+    free = limit - used - unlent - reserved
 
 * **unlent** (bound MAX only) is what children keep to themselves: of a child that declares a lend
   limit at least ``min - lend limit`` counts here, even while it uses less. What a child keeps is
   there for the units below it: ``slack`` is added to the room above, see ``rooms``.
-* **promised** is what units are to get once their victims have left, **leaving** what those victims
-  still hold. As long as more leaves than is promised, nothing has to be set aside.
-* **going** is held by units that were evicted for nobody who still waits. It is free soon, which
-  matters to whoever would evict somebody, and to nobody else.
+* **reserved** is what units were promised and is not held any more by those who leave for them.
+  Each promise counts for itself: while its victims hold more than it needs nothing is reserved.
 """
 
 from __future__ import annotations
@@ -39,7 +37,6 @@ class LedgerNode:
         "_share_of",
         "floor",
         "free",
-        "going",
         "keeps",
         "leaving",
         "limits",
@@ -47,6 +44,7 @@ class LedgerNode:
         "path",
         "promised",
         "quota",
+        "reserved",
         "slack",
         "slack_if_idle",
         "unlent",
@@ -67,8 +65,10 @@ class LedgerNode:
         """The bounds that more is used of than they allow."""
         self.waiting: dict[str, int] = {}
         self.promised: dict[Room, int] = {}
+        """What units are to get once their victims have left."""
         self.leaving: dict[Room, int] = {}
-        self.going: dict[Room, int] = {}
+        """What those hold who were told to go, for a promise or for nobody."""
+        self.reserved: dict[Room, int] = {}
         self.floor = floor
         """What it counts for in its parent at least; empty without a lend limit."""
         self.slack: dict[str, int] = {}
@@ -106,35 +106,24 @@ class LedgerNode:
                         self._mark(bound, resource, total)
 
     def _mark(self, bound: int, resource: str, used: int) -> None:
-        if used > self.limits[bound][resource]:
+        if used > self.limits[bound][resource] and not self.quota.each_bound_alone:
             self.over[bound, resource] = None
         else:
             self.over.pop((bound, resource), None)
 
-    def set_aside(self, sums: dict[Room, int], demand: Demand, sign: int) -> bool:
-        """The demand is among ``sums`` (promised, leaving or going) once more or once less.
+    def reserve(self, room: Room, change: int) -> None:
+        """So much more is kept back for promises."""
+        if not change:
+            return
+        _count(self.reserved, room, change)
+        free = self.free[room[0]]
+        if room[1] in free:
+            free[room[1]] -= change
 
-        Returns whether something is free that was not.
-        """
-        more = False
-        for bound, amounts in demand:
-            free = self.free[bound]
-            for resource, amount in amounts:
-                room = bound, resource
-                before = self._kept_back(room)
-                total = sums.get(room, 0) + sign * amount
-                if total:
-                    sums[room] = total
-                else:
-                    sums.pop(room, None)
-                change = self._kept_back(room) - before
-                if change and resource in free:
-                    free[resource] -= change
-                    more = more or change < 0
-        return more
-
-    def _kept_back(self, room: Room) -> int:
-        return max(0, self.promised.get(room, 0) - self.leaving.get(room, 0))
+    def note(self, sums: dict[Room, int], demand: Demand, sign: int) -> None:
+        """The demand is among ``sums`` (promised or leaving) once more or once less."""
+        for bound, resource, amount in flat(demand):
+            _count(sums, (bound, resource), sign * amount)
 
     def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
         """What the node keeps from others follows what is used now, here and in its parent."""
@@ -163,19 +152,20 @@ class LedgerNode:
         return self._share
 
     def soon(self, bound: int, resource: str) -> int:
-        """What is free beyond ``limit - used - unlent`` once everybody who goes has gone and every
-        promise is kept; may be negative.
+        """What is free once everybody who was told to go has gone and every promise is kept; less
+        than zero where more was promised than there will be. KeyError: nothing bounds it.
         """
         room = bound, resource
-        return self.leaving.get(room, 0) + self.going.get(room, 0) - self.promised.get(room, 0)
+        free = self.free[bound][resource] + self.reserved.get(room, 0)
+        return free + self.leaving.get(room, 0) - self.promised.get(room, 0)
 
-    def used_soon(self, resource: str) -> int:
-        """What is used once everybody who goes has gone and every promise is kept."""
-        return self.used[MAX].get(resource, 0) - self.soon(MAX, resource)
+    def taken(self, resource: str) -> int:
+        """What is used or promised."""
+        return self.used[MAX].get(resource, 0) + self.promised.get((MAX, resource), 0)
 
-    def used_without(self, resource: str) -> int:
-        """What is used once everybody who goes has gone; promises are not counted."""
-        return self.used_soon(resource) - self.promised.get((MAX, resource), 0)
+    def staying(self, resource: str) -> int:
+        """What is used by those who were not told to go."""
+        return self.used[MAX].get(resource, 0) - self.leaving.get((MAX, resource), 0)
 
     def shortage(self, bound: int, resource: str, amount: int, credit: int = 0) -> Shortage:
         """The numbers of one bound, against a request of ``amount`` that may use ``credit`` of what
@@ -189,7 +179,7 @@ class LedgerNode:
             requested=amount,
             used=self.used[bound].get(resource, 0),
             limit=self.limits[bound][resource],
-            kept=unlent + self._kept_back((bound, resource)),
+            kept=unlent + self.reserved.get((bound, resource), 0),
         )
 
     def shortage_if_idle(self, bound: int, resource: str, amount: int, unlent: int) -> Shortage:
@@ -217,6 +207,14 @@ def rooms(
                 name: credit.get(name, 0) + node.slack.get(name, 0)
                 for name in (*credit, *node.slack)
             }
+
+
+def _count(sums: dict[Room, int], room: Room, change: int) -> None:
+    total = sums.get(room, 0) + change
+    if total:
+        sums[room] = total
+    else:
+        sums.pop(room, None)
 
 
 def flat(demand: Demand) -> Iterator[tuple[int, str, int]]:

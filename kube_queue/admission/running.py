@@ -41,6 +41,8 @@ class Running:
     """All holders of quota; those that are admitted and not seen to be yet are among them."""
 
     def __init__(self) -> None:
+        self.moved: Callable[[str], None] = lambda leaf: None
+        """Told the path of every leaf whose holders change."""
         self._held: dict[str, Held] = {}
         self._leaves: dict[str | None, _Leaf] = {}
         self._leaving: set[str] = set()
@@ -65,6 +67,8 @@ class Running:
         if self._is_victim(held):
             leaf.victims.add(_key(held))
             leaf.count(held, 1)
+        if held.leaf is not None:
+            self.moved(held.leaf)
         for listener in self._listeners:
             listener(held.unit.uid, held)
 
@@ -128,6 +132,8 @@ class Running:
             leaf.count(held, -1)
         if not leaf.uids:
             del self._leaves[held.leaf]
+        if held.leaf is not None:
+            self.moved(held.leaf)
 
 
 class _Leaf:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from kube_queue.admission.core import Core
 from kube_queue.admission.decisions import Shortage
 from kube_queue.admission.ends import Ends
 from kube_queue.admission.estimate import Facts, estimate
@@ -27,10 +28,12 @@ from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import NodeUsage, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.place import Places, TreePlaces
+from kube_queue.admission.reclaim import Reclaim
 from kube_queue.admission.running import Running
 from kube_queue.admission.runtimes import RunTimes
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
@@ -46,7 +49,9 @@ _ITEMS_IN_STATUS: Final = 100
 class Answers:
     """What is remembered, for reading; ``Cache`` is what changes it."""
 
-    def __init__(self, default_policy: Policy) -> None:
+    def __init__(
+        self, default_policy: Policy, reclaim: ReclaimPolicy, preemption: PreemptionPolicy
+    ) -> None:
         self.ledger = QuotaLedger()
         self._places: Places = TreePlaces(None)
         self._known: dict[str, Known] = {}
@@ -56,6 +61,12 @@ class Answers:
         self.run_times = RunTimes()
         ends = Ends(self.ledger, self.running, self.run_times)
         self.pending = PendingQueues(self.ledger, default_policy, ends)
+        self.core = Core(
+            self.ledger,
+            self.pending,
+            self.running,
+            Reclaim(self.ledger, self.running, reclaim, preemption),
+        )
 
     def unit(self, uid: str) -> Unit | None:
         """The unit as last seen."""

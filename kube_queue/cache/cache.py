@@ -52,11 +52,10 @@ class Cache(Answers):
         reclaim: ReclaimPolicy = ReclaimPolicy.ANY,
         preemption: PreemptionPolicy = PreemptionPolicy.NEVER,
     ) -> None:
-        super().__init__(default_policy)
+        super().__init__(default_policy, reclaim, preemption)
         self._rate = oversell_rate
         self._tree: QuotaTree | None = None
         self._unmanaged: dict[tuple[str, str], ResourceVector] = {}
-        self._reclaim, self._preemption = reclaim, preemption
 
     # --- what was seen --------------------------------------------------------------------------
 
@@ -78,6 +77,7 @@ class Cache(Answers):
         for known in self._known.values():
             self._hold(known)
             self._count(known)
+        self.core.rebuild()
 
     def tree_grown(self, tree: QuotaTree, leaf: str) -> None:
         """The quotas are those in effect and one leaf more, to which nothing known belongs."""
@@ -92,12 +92,16 @@ class Cache(Answers):
         if held:
             self._unmanaged[quota, namespace] = held
         leaf = self._charge_unmanaged(quota, namespace, held - former)
-        if leaf is not None and former.highest(held) is not held:
+        if leaf is None:
+            return
+        self.core.moved(leaf)
+        if former.highest(held) is not held:
             self.pending.released(Charge(leaf, former, True))
 
     def queue_seen(self, queue: Queue) -> None:
         """The Queue is as it says; units that waited for it are in it."""
         self.pending.queue_seen(queue)
+        self.core.promises.restore_all()
 
     def queue_gone(self, namespace: str, name: str) -> None:
         """There is no such Queue; its units wait for it."""
@@ -125,13 +129,15 @@ class Cache(Answers):
             return
         self.pending.remove(uid)
         self._release(uid)
+        self.core.promises.end(uid)
+        self.core.promises.forget(uid)
         self._mark(self._counts.set(uid, "", None))
 
     # --- decisions ------------------------------------------------------------------------------
 
     def cycle(self, now: float, limit: int = 0) -> list[Decision]:
         """What is to be done now, every Admit assumed. ``now``: seconds since the epoch."""
-        decisions = cycle(self.ledger, self.pending, now, limit)
+        decisions = cycle(self.core, now, limit)
         for decision in decisions:
             if isinstance(decision, Admit):
                 known = self._known[decision.uid]
@@ -169,41 +175,65 @@ class Cache(Answers):
         if self.pending.waiter(uid) is not None:
             self.pending.cool(uid, now + backoff(known.failures))
 
+    def eviction_failed(self, uid: str) -> None:
+        """The unit could not be told to go: it is not going, and whoever it was to go for waits
+        like anybody again. Without such a decision, or once it was seen, nothing happens.
+        """
+        self.core.promises.failed(uid)
+
+    def evicting(self, uid: str) -> bool:
+        """Whether the unit's eviction was decided, was not seen yet, and is still of use."""
+        return self.core.promises.evicting(uid)
+
     def next_wake(self) -> float | None:
         """When a backoff ends, in seconds since the epoch; None: only an event changes anything."""
         return self.pending.next_wake()
 
     def has_work(self) -> bool:
         """Whether a cycle might decide something now."""
-        return self.pending.has_work
+        return self.core.has_work
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _set(self, known: Known) -> None:
         """What is known without an assumption is what is charged and what waits."""
-        unit = known.unit
-        if unit.phase in HOLDS_QUOTA:
-            self.pending.remove(unit.uid)
-            leaf = self._places.leaf(unit)
-            before = self.ledger.held(unit.uid)
-            held = self._places.held(unit)
-            former = self.ledger.charge(unit.uid, leaf, held, unit.preemptible)
-            if former is not None:
-                self.pending.released(former)
-            if leaf is not None and self.ledger.held(unit.uid) is not before:
-                self.pending.reshared(leaf)
+        if known.unit.phase in HOLDS_QUOTA:
+            self._holds(known.unit)
         else:
-            self._release(unit.uid)
-            if unit.phase in FINISHED:
-                self.pending.remove(unit.uid)
+            self._release(known.unit.uid)
+            if known.unit.phase in FINISHED:
+                self.pending.remove(known.unit.uid)
+                self.core.promises.end(known.unit.uid)
+                self.core.promises.forget(known.unit.uid)
             else:
-                self.pending.put(unit, self._places.place(unit))
+                self._waits(known.unit)
         self._hold(known)
         self._count(known)
+
+    def _holds(self, unit: Unit) -> None:
+        self.pending.remove(unit.uid)
+        self.core.promises.end(unit.uid)
+        leaf = self._places.leaf(unit)
+        before = self.ledger.held(unit.uid)
+        held = self._places.held(unit)
+        former = self.ledger.charge(unit.uid, leaf, held, unit.preemptible)
+        self.core.promises.holds(unit)
+        if former is not None:
+            self.pending.released(former)
+        if leaf is not None and self.ledger.held(unit.uid) is not before:
+            self.pending.reshared(leaf)
+
+    def _waits(self, unit: Unit) -> None:
+        self.pending.put(unit, self._places.place(unit))
+        self.core.promises.waits(unit.uid)
+        waiter = self.pending.waiter(unit.uid)
+        if waiter is not None and waiter.group is not None:
+            self.core.again.joined(waiter.group, unit.priority)
 
     def _release(self, uid: str) -> None:
         self.running.remove(uid)
         charge = self.ledger.release(uid)
+        self.core.promises.left(uid)
         if charge is not None:
             self.pending.released(charge)
 

@@ -1,0 +1,257 @@
+"""What was promised to units whose victims leave, and who leaves for whom.
+
+A promise is made with the decision to evict, or anew from the evictions that name its unit (after a
+restart). Until it ends, its unit is out of the queues and as much is kept back for it as its
+victims gave up so far. It ends
+
+* when the last victim is gone: the unit is admitted, or, if something else than a decision took the
+  room meanwhile (another tree, an adopted job), waits like anybody;
+* when its unit is gone, held, or asks for something else or elsewhere;
+* when one of its evictions could not be carried out.
+
+Victims of a promise that ended still leave; nobody is evicted twice for the same unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from kube_queue.admission.holds import Hold
+from kube_queue.admission.lanes import Waiter
+from kube_queue.admission.ledger import Charge, QuotaLedger
+from kube_queue.admission.pending import PendingQueues
+from kube_queue.admission.running import Running
+from kube_queue.api.reasons import Reason
+from kube_queue.api.units import Unit
+
+_NAMED_IN_MESSAGE = 3
+
+
+class _Promise:
+    """What one unit waits for."""
+
+    __slots__ = ("charge", "serial", "victims")
+
+    def __init__(self, charge: Charge, victims: Iterable[str], serial: int) -> None:
+        self.charge = charge
+        self.victims = dict.fromkeys(victims)
+        self.serial = serial
+
+
+class _Leaving:
+    """Why one unit leaves."""
+
+    __slots__ = ("over", "preemptor", "seen")
+
+    def __init__(self, preemptor: str, *, seen: bool) -> None:
+        self.preemptor = preemptor
+        self.seen = seen
+        """Whether the unit was seen to be evicted, which until then is only decided."""
+        self.over = False
+        """Whether the promise it left for has ended."""
+
+
+class Promises:
+    """All promises and all who leave."""
+
+    def __init__(
+        self,
+        ledger: QuotaLedger,
+        pending: PendingQueues,
+        running: Running,
+        moved: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._pending = pending
+        self._running = running
+        self._moved = moved
+        self._promises: dict[str, _Promise] = {}
+        self._leaving: dict[str, _Leaving] = {}
+        self._for: dict[str, dict[str, None]] = {}
+        """Who leaves for whom, by preemptor."""
+        self._evicted_for: dict[str, set[str]] = {}
+        """Who was ever evicted for a unit, while it is known."""
+        self._due: dict[str, None] = {}
+        self._serial = 0
+
+    # --- making and ending ------------------------------------------------------------------------
+
+    def make(self, uid: str, charge: Charge, victims: Collection[str]) -> None:
+        """The waiting unit is to get this once the victims are gone."""
+        for victim in victims:
+            self._leaves(victim, _Leaving(uid, seen=False))
+        self._promise(uid, charge, victims)
+
+    def end(self, uid: str) -> None:
+        """Nothing is promised to the unit; if it waits it does so like anybody."""
+        promise = self._promises.get(uid)
+        if promise is None:
+            return
+        self.kept(uid)
+        self._pending.unhold(uid)
+        if (promise.charge.leaf or "") in self._ledger:
+            self._pending.released(promise.charge)
+
+    def fulfilled(self, uid: str) -> Charge | None:
+        """What was promised to the unit, if it can be admitted; it is kept back no more. KeyError:
+        no promise.
+        """
+        waiter = self._pending.waiter(uid)
+        charge = (
+            self._charge_of(waiter) if waiter is not None and not waiter.cooling_until else None
+        )
+        return charge if self.kept(uid) == charge else None
+
+    def kept(self, uid: str) -> Charge:
+        """Nothing is kept back for the unit any more. KeyError: no promise."""
+        promise = self._promises.pop(uid)
+        self._due.pop(uid, None)
+        self._ledger.withdraw(uid)
+        for victim in promise.victims:
+            self._leaving[victim].over = True
+            self._ledger.leave(victim)
+        self._moved(promise.charge.leaf or "")
+        return promise.charge
+
+    def due(self) -> list[str]:
+        """Units whose victims are all gone, in the order in which they were promised."""
+        return sorted(self._due, key=lambda uid: self._promises[uid].serial)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody's victims are all gone."""
+        return bool(self._due)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._promises
+
+    def spared(self, uid: str) -> Collection[str]:
+        """Who was evicted for the unit before."""
+        return self._evicted_for.get(uid, ())
+
+    def evicting(self, uid: str) -> bool:
+        """Whether the unit's eviction is decided, still of use and not seen yet."""
+        leaving = self._leaving.get(uid)
+        return leaving is not None and not leaving.seen and not leaving.over
+
+    # --- what was seen ----------------------------------------------------------------------------
+
+    def holds(self, unit: Unit) -> None:
+        """The unit was seen to hold quota and is charged."""
+        leaving = self._leaving.get(unit.uid)
+        if unit.evicted:
+            if leaving is None:
+                self._leaves(unit.uid, _Leaving(unit.preemptor, seen=True))
+                self._ledger.leave(unit.uid)
+                self.restore(unit.preemptor)
+            else:
+                leaving.seen = True
+        elif leaving is not None and leaving.seen:
+            # It left and came back between two sightings, or somebody took its eviction back.
+            self.left(unit.uid)
+            self._ledger.stay(unit.uid)
+
+    def left(self, uid: str) -> None:
+        """The unit was told to go and holds nothing of what it held then."""
+        leaving = self._leaving.pop(uid, None)
+        if leaving is None:
+            return
+        self._running.leaving(uid, False)
+        company = self._for[leaving.preemptor]
+        del company[uid]
+        if not company:
+            del self._for[leaving.preemptor]
+        promise = self._promises.get(leaving.preemptor)
+        if promise is not None and uid in promise.victims:
+            del promise.victims[uid]
+            if not promise.victims:
+                self._due[leaving.preemptor] = None
+
+    def failed(self, uid: str) -> None:
+        """The unit could not be told to go."""
+        leaving = self._leaving.get(uid)
+        if leaving is None or leaving.seen:
+            return
+        self.end(leaving.preemptor)
+        self._ledger.stay(uid)
+        self.left(uid)
+
+    def waits(self, uid: str) -> None:
+        """The unit waits, as it was seen last: its promise stands, ends, or is found again."""
+        promise = self._promises.get(uid)
+        if promise is None:
+            self.restore(uid)
+        elif promise.charge != self._charge_of(self._pending.waiter(uid)):
+            self.end(uid)
+
+    def forget(self, uid: str) -> None:
+        """The unit will not come back."""
+        self._evicted_for.pop(uid, None)
+
+    def rebuild(self) -> None:
+        """The tree is another one, and everybody is where he belongs in it."""
+        for uid, promise in tuple(self._promises.items()):
+            charge = self._charge_of(self._pending.waiter(uid))
+            if charge is None:
+                self.end(uid)
+            else:
+                promise.charge = charge
+                self._ledger.promise(uid, charge, promise.victims)
+        self.restore_all()
+
+    def restore_all(self) -> None:
+        """Units that others leave for have their promises."""
+        for uid in tuple(self._for):
+            self.restore(uid)
+
+    def restore(self, uid: str) -> None:
+        """If others leave for the waiting unit, and never did for a promise that ended, it has its
+        promise.
+        """
+        if uid in self._promises:
+            return
+        victims = [one for one in self._for.get(uid, ()) if not self._leaving[one].over]
+        charge = self._charge_of(self._pending.waiter(uid)) if uid and victims else None
+        if charge is not None:
+            self._promise(uid, charge, victims)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _promise(self, uid: str, charge: Charge, victims: Collection[str]) -> None:
+        self._serial += 1
+        self._promises[uid] = _Promise(charge, victims, self._serial)
+        self._ledger.promise(uid, charge, victims)
+        self._pending.hold(uid, self._why(victims))
+        self._moved(charge.leaf or "")
+
+    def _leaves(self, uid: str, leaving: _Leaving) -> None:
+        self._leaving[uid] = leaving
+        self._for.setdefault(leaving.preemptor, {})[uid] = None
+        self._evicted_for.setdefault(leaving.preemptor, set()).add(uid)
+        self._running.leaving(uid, True)
+
+    def _charge_of(self, waiter: Waiter | None) -> Charge | None:
+        """What the waiting unit could be promised; None while it cannot be admitted."""
+        if waiter is None or waiter.due_at or waiter.place.hold is not None:
+            return None
+        place, preemptible = waiter.place, waiter.unit.preemptible
+        if place.leaf is None or self._pending.queue(place.queue) is None:
+            return None
+        if self._ledger.never_fits(place.leaf, place.request, preemptible) is not None:
+            return None
+        return Charge(place.leaf, place.request, preemptible)
+
+    def _why(self, victims: Collection[str]) -> Hold:
+        held = [self._running.get(uid) for uid in victims]
+        names = sorted(one.unit.key for one in held if one is not None)
+        more = len(names) - _NAMED_IN_MESSAGE
+        listed = ", ".join(names[:_NAMED_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")
+        leave = "leaves" if len(names) == 1 else "leave"
+        return Hold(
+            Reason.RECLAIM_PENDING,
+            f"{listed} {leave} to make room for it; their quota is kept for it",
+            f"waits until the pods of {listed} are gone",
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._promises)
