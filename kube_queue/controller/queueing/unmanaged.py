@@ -6,8 +6,9 @@ the job of a unit that holds quota:
 * of no unit, or of one that waits: once it has a node (where ResourceQuotas are the quotas: from
   its creation, as they count it), because a pod without a node takes no room;
 * of a unit that has ended: always, and where it names no quota itself, under the unit's;
-* while it is not known yet what it stands below: only in a namespace without units. So nothing is
-  counted twice, and a pod is counted a moment late at most.
+* while it is not known yet what it stands below, in a namespace with units: as the pods beside it
+  do, the first not at all. So the pods of a unit are not counted besides it, and a pod of none is
+  counted a moment late at most.
 
 What a unit holds and what its pods take change hands in one step, because the handler of units is
 called right after the cache's.
@@ -270,7 +271,8 @@ class Unmanaged(Generic[Takes]):
             return _Stand.FREE, ""  # nothing can stand above it, so nobody has to ask
         if self._telling and group.owner is not None:
             self._owners.ask(group.namespace, group.owner)
-        return _Stand.COVERED, ""
+        # Pods that counted go on counting: nobody may be admitted into their room meanwhile.
+        return (group.stand, group.quota) if group.pods else (_Stand.COVERED, "")
 
     def _close(self, key: str, group: _Group[Takes]) -> None:
         keys = self._open.get(group.namespace)
