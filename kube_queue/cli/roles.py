@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Text = str | None
 QueueGroupPlugin = Annotated[
-    Text, typer.Option("--queue-group-plugin", help="elasticquota [env QueueGroupPlugin]")
+    Text,
+    typer.Option(
+        "--queue-group-plugin", help="elasticquota or resourcequota [env QueueGroupPlugin]"
+    ),
 ]
 StrictPriority = Annotated[
     bool | None,
@@ -28,6 +31,21 @@ OversellRate = Annotated[
     Text, typer.Option("--oversellrate", help="Multiplies max, min and max-jobs of the tree.")
 ]
 TreeValidation = Annotated[Text, typer.Option("--tree-validation", help="warn or strict")]
+ReclaimPolicy = Annotated[
+    Text, typer.Option("--reclaim-policy", help="Any, LowerPriority or Never")
+]
+PreemptionPolicy = Annotated[
+    Text, typer.Option("--preemption-policy", help="Never or LowerPriority")
+]
+CountUnmanagedPods = Annotated[
+    bool | None,
+    typer.Option(
+        "--count-unmanaged-pods/--no-count-unmanaged-pods", help="Count pods outside the queue."
+    ),
+]
+RunningTimeout = Annotated[
+    Text, typer.Option("--running-timeout", help="Seconds a released job may take to run.")
+]
 EnabledExtensions = Annotated[
     Text, typer.Option("--enabled-extensions", help="Job types to queue, e.g. tfjob,job")
 ]
@@ -70,6 +88,10 @@ def controller(
     strict_consistency: StrictConsistency = None,
     oversellrate: OversellRate = None,
     tree_validation: TreeValidation = None,
+    reclaim_policy: ReclaimPolicy = None,
+    preemption_policy: PreemptionPolicy = None,
+    count_unmanaged_pods: CountUnmanagedPods = None,
+    running_timeout: RunningTimeout = None,
     with_job_extensions: Annotated[
         bool, typer.Option("--with-job-extensions", help="Run the job side in this process too.")
     ] = False,
