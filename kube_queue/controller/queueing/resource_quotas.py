@@ -3,8 +3,8 @@
 Every namespace that has units or ResourceQuotas is one leaf. A namespace that gets its first unit
 has its leaf before that unit is put into the cache, so this handler of units has to be attached
 first. A change of ResourceQuotas is put in force at once; while changes keep coming they are taken
-together, because every time all units are looked at. What a ResourceQuota's status says is used is never read: it counts
-the pods of the jobs admitted here a second time.
+together, because every time all units are looked at. What a ResourceQuota's status says is used is
+never read: it counts the pods of the jobs admitted here a second time.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ the job of a unit that holds quota:
   its creation, as they count it), because a pod without a node takes no room;
 * of a unit that has ended: always, and where it names no quota itself, under the unit's;
 * while it is not known yet what it stands below, in a namespace with units: as the pods beside it
-  do, the first not at all. So the pods of a unit are not counted besides it, and a pod of none is
-  counted a moment late at most.
+  do, the first not at all. So the pods of a unit are not counted besides it, a pod of none is
+  counted a moment late at most, and what counted never leaves room for a moment.
 
 What a unit holds and what its pods take change hands in one step, because the handler of units is
 called right after the cache's.
@@ -75,7 +75,9 @@ class _Stand(Enum):
     """What becomes of the pods below one object."""
 
     COVERED = "covered"
-    """A unit that holds quota stands for them, or that cannot be told yet."""
+    """A unit that holds quota stands for them."""
+    UNKNOWN = "unknown"
+    """Whether one does cannot be told yet."""
     FREE = "free"
     """No unit stands for them."""
     LEFT = "left"
@@ -271,8 +273,12 @@ class Unmanaged(Generic[Takes]):
             return _Stand.FREE, ""  # nothing can stand above it, so nobody has to ask
         if self._telling and group.owner is not None:
             self._owners.ask(group.namespace, group.owner)
-        # Pods that counted go on counting: nobody may be admitted into their room meanwhile.
-        return (group.stand, group.quota) if group.pods else (_Stand.COVERED, "")
+        if not group.pods:
+            return _Stand.UNKNOWN, ""
+        # Pods that counted go on counting, and those that lost their unit count from now on: nobody
+        # may be admitted into their room while this is found out.
+        stand = _Stand.FREE if group.stand is _Stand.COVERED else group.stand
+        return stand, group.quota
 
     def _close(self, key: str, group: _Group[Takes]) -> None:
         keys = self._open.get(group.namespace)
@@ -310,7 +316,7 @@ class Unmanaged(Generic[Takes]):
 
     def _add_entry(self, group: _Group[Takes], entry: tuple[str, bool, Takes], count: int) -> None:
         quota, on_node, takes = entry
-        if group.stand is _Stand.COVERED:
+        if group.stand in (_Stand.COVERED, _Stand.UNKNOWN):
             return
         if group.stand is _Stand.FREE and not (on_node or self._as_kubernetes):
             return

@@ -242,6 +242,23 @@ def test_pods_of_a_deleted_unit_count_until_they_are_gone() -> None:
     in_world(story)
 
 
+def test_the_room_of_a_deleted_unit_whose_pods_run_on_is_given_to_nobody() -> None:
+    async def story(world: World) -> None:
+        await a_world(world, cpu=2)
+        job = await a_queued_job(world, "u1", 2)
+        await world.settle()
+        await a_pod(world, "p1", "2", of=job)
+        await a_queued_job(world, "u2", 2)
+        await world.settle()
+        world.recorder.latency = 0.5
+        await world.user.delete(QUEUE_UNITS, "default", "u1")
+        await world.settle(5)
+        assert await world.admitted() == set()
+        assert used(world) == 2000
+
+    in_world(story)
+
+
 def test_pods_of_a_job_that_was_there_first_are_taken_over_by_its_unit() -> None:
     async def story(world: World) -> None:
         await a_world(world, cpu=9)
