@@ -24,7 +24,8 @@ from kube_queue.controller.jobs.records import (
     job_record,
     pod_record,
 )
-from kube_queue.jobframework.extension import JobExtension
+from kube_queue.controller.jobs.versions import served
+from kube_queue.jobframework.extension import JobExtension, Versioned
 from kube_queue.jobframework.plan import Scene
 from kube_queue.jobframework.unit_status import Pods
 from kube_queue.jobframework.unit_view import UnitView, view_unit
@@ -112,12 +113,19 @@ class JobSide:
                 await self._around.settled()
                 # Jobs come last: when one is seen free, the unit that freed it has been seen.
                 for name, informer in self._jobs.items():
-                    group.create_task(informer.run())
+                    group.create_task(self._watch(name, informer))
                     group.create_task(self._announce(name, informer))
                 self.synced.set()
                 group.create_task(run_workers(self._queue, self._reconcile, self._workers))
         finally:
             self._reconciler.stop()
+
+    async def _watch(self, name: str, informer: Informer[JobRecord]) -> None:
+        extension = self._kinds.by_name[name]
+        if isinstance(extension, Versioned):
+            informer.resource = await served(self._client, extension.versions)
+            self._kinds.resources[name] = informer.resource
+        await informer.run()
 
     async def _announce(self, name: str, informer: Informer[JobRecord]) -> None:
         """Once the kind is listed, units whose job is not there are looked at as well."""

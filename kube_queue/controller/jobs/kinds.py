@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kube_queue.api.types import ResourceType
 from kube_queue.api.units import unit_name
 from kube_queue.controller.jobs.records import JobKey, PodOwner
 from kube_queue.jobframework.extension import JobExtension
@@ -17,6 +18,8 @@ class Kinds:
 
     by_name: Mapping[str, JobExtension]
     by_kind: Mapping[tuple[str, str], JobExtension]
+    resources: dict[str, ResourceType]
+    """By name: the version that is watched; the preferred one until that is known."""
 
     @classmethod
     def of(cls, extensions: Iterable[JobExtension]) -> Kinds:
@@ -25,6 +28,7 @@ class Kinds:
         return cls(
             {each.name: each for each in known},
             {(each.resource.group, each.resource.kind): each for each in known},
+            {each.name: each.resource for each in known},
         )
 
     def job_of_unit(self, view: UnitView) -> JobKey | None:

@@ -200,7 +200,7 @@ class Reconciler:
 
     async def _read(self, client: Client, key: JobKey) -> Present:
         """Both objects as the server has them now, not as the watch told."""
-        resource = self._kinds.by_name[key.extension].resource
+        resource = self._kinds.resources[key.extension]
         job: JobRecord | None = None
         unit: UnitView | None = None
         # The unit first: a job released in between is then seen, not taken for released by hand.
@@ -246,7 +246,7 @@ class Reconciler:
     async def _carry_out(self, client: Client, key: JobKey, write: Write, present: Present) -> None:
         if isinstance(write, JobWrite):
             assert present.job is not None
-            resource = self._kinds.by_name[key.extension].resource
+            resource = self._kinds.resources[key.extension]
             answer = await write_job(client, resource, write, present.job)
             self.jobs.keep(key, job_record(answer))
             return
@@ -259,7 +259,7 @@ class Reconciler:
     def _say(self, key: JobKey, emit: Emit) -> None:
         present = self._present(key)
         kind: EventType = "Warning" if emit.warning else "Normal"
-        resource = self._kinds.by_name[key.extension].resource
+        resource = self._kinds.resources[key.extension]
         refs: list[ObjectRef] = []
         if present.job is not None:
             job = present.job
