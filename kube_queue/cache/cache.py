@@ -112,7 +112,9 @@ class Cache(Answers):
         known = self._known.get(unit.uid)
         if known is None:
             known = self._known[unit.uid] = Known(unit)
-        known.unit = unit
+        before, known.unit = known.unit, unit
+        if unit.phase is Phase.SUCCEED and before.started and unit.ended:
+            self.run_times.ended(unit, (unit.ended - before.started) / 1_000_000)
         assumed = known.assumed
         if assumed is not None:
             waits = unit.phase not in HOLDS_QUOTA and unit.phase not in FINISHED

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from kube_queue.admission.runtimes import KINDS_KEPT, RUNS_KEPT, Interval, RunTimes, without_run
+from kube_queue.api.lifecycle import Phase
 from kube_queue.api.units import JobRef, Unit
-from tests.builders import a_unit, vector
+from tests.builders import UnitBuilder, World, a_unit, one_quota, vector
 
 
 def job(name: str, *, kind: str = "TFJob", cpu: str = "1", **fields: int | str) -> Unit:
@@ -110,3 +111,16 @@ def test_units_without_a_job_go_by_their_own_name() -> None:
 )
 def test_the_run_of_a_name_is_its_trailing_numbers_or_random_letters(name: str, stem: str) -> None:
     assert without_run(name) == stem
+
+
+@pytest.mark.parametrize(
+    ("end", "learned"), [(Phase.SUCCEED, Interval(90.0, 90.0)), (Phase.FAILED, None)]
+)
+def test_a_run_that_is_seen_to_end_well_teaches_how_long_it_took(
+    end: Phase, learned: Interval | None
+) -> None:
+    world = World(one_quota(cpu="4"))
+    runs = replace(job("train-1"), phase=Phase.RUNNING, started=10_000_000)
+    ended = replace(runs, phase=end, started=0, ended=100_000_000)
+    world.sees(UnitBuilder(runs), UnitBuilder(ended), UnitBuilder(ended))
+    assert world.cache.run_times.expected(job("train-2")) == learned
