@@ -112,6 +112,8 @@ class _Search:
         self._lenders: dict[tuple[str, str], _Lenders] = {}
         self._picks: list[Held] = []
         self._short = short(self._chain, self._demand)
+        wanted = dict(self._asked)
+        self._lacked = [(one, wanted.get(one.resource, 0)) for one in self._short]
         for one in self._short:
             # Counted before anybody is tried out as gone.
             reclaim.borrowers.evictable(one.node, one.resource)
@@ -200,6 +202,8 @@ class _Search:
 
     def _give_back(self) -> None:
         for held in tuple(reversed(self._picks)):
+            if self._is_needed(held):
+                continue
             self._after.put_back(held)
             takes_from_others = any(
                 one is not held and one.leaf != self.own_leaf for one in self._picks
@@ -208,6 +212,17 @@ class _Search:
                 self._after.take(held)
             else:
                 self._picks.remove(held)
+
+    def _is_needed(self, held: Held) -> bool:
+        """Whether it is plain that the unit does not fit without this one's room."""
+        chain = self._reclaim.ledger.chain(held.leaf or "")
+        return any(
+            one.node in chain
+            and not one.node.unlent
+            and one.node.free[one.bound][one.resource] - _amount(held, one.resource) < needed
+            for one, needed in self._lacked
+            if one.bound == MAX
+        )
 
 
 class _Lenders:
