@@ -206,7 +206,9 @@ def _free(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
     if phase is Phase.TIMEOUT_BACKOFF or unit.unit.evicted:
         extension = view.extension
         if isinstance(extension, Suspendable) and evictable(extension, view.manifest):
-            return (SuspendJob(extension.suspend(view.manifest)),)
+            # Taken for what it was a moment ago, a unit that came back would lose its job again.
+            certain = phase is Phase.TIMEOUT_BACKOFF
+            return (SuspendJob(extension.suspend(view.manifest), certain=certain),)
         return (_REFUSAL, *waits, *_free_and_kept(view, unit, scene))
     return (*waits, *_free_and_kept(view, unit, scene))
 
