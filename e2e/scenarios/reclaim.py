@@ -59,12 +59,12 @@ async def takes_back(world: World) -> None:
     message = await see_waiting(world, "alpha-mid", "ReclaimPending")
     assert message, "a unit that waits says for what"
     # What leaves is kept for it: a small one that came later does not slip in.
-    await world.apply(job("thief", "1", namespace="gamma", priority=HIGH))
+    await world.apply(job("thief", "1", namespace="beta", priority=LOW))
     await see_waiting(world, "thief", "InsufficientQuota", "ReclaimPending")
     await keep_pods(world, "alpha-low", kept=False)
     await see_requeued(world, "alpha-low", "Preempted")
     assert not admitted(await world.objects(QUEUE_UNITS), "alpha-mid")
-    await world.delete(JOBS, "thief", "gamma")
+    await world.delete(JOBS, "thief", "beta")
     await keep_pods(world, "beta-mid", kept=False)
     await see_requeued(world, "beta-mid", "Reclaimed")
     await see_admitted(world, "alpha-mid")
