@@ -18,7 +18,9 @@ from kube_queue.serving.visibility import Visibility
 async def rebuilt_answer(client: Client, what: str, query: Mapping[str, str]) -> tuple[int, bytes]:
     """HTTP status and JSON, as a controller with default settings would answer now."""
     log_only_errors()
-    side = QueueSide(client, Settings(), clock=time.time, rng=random.Random(0), meters=Meters())
+    # Nobody carries evictions out here: those under way are seen, and no new one is told of.
+    settings = Settings().replaced(controller={"reclaim_policy": "Never"})
+    side = QueueSide(client, settings, clock=time.time, rng=random.Random(0), meters=Meters())
     running = asyncio.create_task(side.run())
     try:
         await side.synced()
