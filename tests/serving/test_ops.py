@@ -27,7 +27,7 @@ async def test_a_running_controller_is_healthy_ready_and_has_metrics() -> None:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = await answer.text()
         assert "kube_queue_leader 1.0" in text
-        assert 'kube_queue_api_requests_total{verb="list"} 3.0' in text
+        assert 'kube_queue_api_requests_total{verb="list"} 4.0' in text
 
 
 async def test_a_controller_that_does_not_know_what_exists_is_healthy_but_not_ready() -> None:
