@@ -61,8 +61,9 @@ class _Cycle:
         for uid in core.promises.due():
             if not self.may_go_on:
                 return
-            charge = core.promises.fulfilled(uid)
+            charge = core.promises.called_in(uid)
             if charge is not None and self._fits(charge):
+                core.promises.kept(uid)
                 self._admit(uid, charge)
                 core.pending.remove(uid)
             else:

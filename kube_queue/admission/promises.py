@@ -92,18 +92,18 @@ class Promises:
         if (promise.charge.leaf or "") in self._ledger:
             self._pending.released(promise.charge)
 
-    def fulfilled(self, uid: str) -> Charge | None:
-        """What was promised to the unit, if it can be admitted; it is kept back no more. KeyError:
-        no promise.
+    def called_in(self, uid: str) -> Charge | None:
+        """What was promised to the unit, None if it cannot be admitted now; it is kept back no
+        more, whatever comes of it. KeyError: no promise.
         """
-        waiter = self._pending.waiter(uid)
-        charge = (
-            self._charge_of(waiter) if waiter is not None and not waiter.cooling_until else None
-        )
-        return charge if self.kept(uid) == charge else None
+        promise, waiter = self._promises[uid], self._pending.waiter(uid)
+        self._ledger.withdraw(uid)
+        if waiter is None or waiter.cooling_until or self._charge_of(waiter) != promise.charge:
+            return None
+        return promise.charge
 
-    def kept(self, uid: str) -> Charge:
-        """Nothing is kept back for the unit any more. KeyError: no promise."""
+    def kept(self, uid: str) -> None:
+        """The unit was admitted, or is not owed anything any more. KeyError: no promise."""
         promise = self._promises.pop(uid)
         self._due.pop(uid, None)
         self._ledger.withdraw(uid)
@@ -111,7 +111,6 @@ class Promises:
             self._leaving[victim].over = True
             self._ledger.leave(victim)
         self._moved(promise.charge.leaf or "")
-        return promise.charge
 
     def due(self) -> list[str]:
         """Units whose victims are all gone, in the order in which they were promised."""

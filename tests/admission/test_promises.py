@@ -1,0 +1,216 @@
+"""What is promised to a unit while its victims leave, and how a promise ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kube_queue.api.lifecycle import Phase
+from kube_queue.api.preemption import ReclaimPolicy
+from kube_queue.api.queues import Policy
+from kube_queue.api.resources import EMPTY
+from tests.admission.storms import Storm, leaf, two, under, unit
+from tests.builders import a_queue
+
+
+def promised(policy: Policy = Policy.PRIORITY) -> Storm:
+    """alpha-1 is to get 3 of the 6 that beta-1 and beta-2 hold; beta-2 leaves for it."""
+    world = two(policy=policy).running(unit("beta-1", 3), unit("beta-2", 3))
+    assert world.sees(unit("alpha-1", 3)).evicts() == ["beta-2"]
+    return world
+
+
+def free(world: Storm) -> int:
+    return world.cache.ledger.chain("root/beta")[-1].free[0]["cpu"]
+
+
+def test_the_preemptor_waits_outside_the_queue_and_says_for_whom() -> None:
+    reason, message = promised().why("alpha-1")
+    assert reason == "ReclaimPending"
+    assert "beta/beta-2 leaves to make room for it" in message
+
+
+def test_nobody_steals_what_the_victims_give_back() -> None:
+    world = Storm(under(6, leaf("alpha", 4), leaf("beta", 0)))
+    world.running(unit("beta-1", 2), unit("beta-2", 2), unit("beta-3", 2))
+    assert world.sees(unit("alpha-1", 4)).evicts() == ["beta-3", "beta-2"]
+    world.leave("beta-3").sees(unit("beta-4", 1, 100))
+    assert world.admits() == []
+    assert free(world) == 0
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
+def test_what_is_really_over_may_be_used_meanwhile() -> None:
+    world = Storm(under(7, leaf("alpha", 3), leaf("beta", 3)))
+    world.running(unit("beta-1", 6))
+    assert world.sees(unit("alpha-1", 3), unit("beta-2", 1)).admits() == ["beta-2"]
+    world.runs("beta-2")
+    assert world.known("alpha-1").phase is Phase.ENQUEUED
+    assert world.decides() == []
+
+
+def test_each_promise_is_kept_by_its_own_victims() -> None:
+    world = Storm(under(9, leaf("alpha", 4), leaf("beta", 0), leaf("gamma", 5)))
+    world.running(unit("beta-1", 5), unit("beta-2", 2), unit("beta-3", 2))
+    assert world.sees(unit("alpha-1", 4)).evicts() == ["beta-3", "beta-2"]
+    assert world.sees(unit("gamma-1", 1)).evicts() == ["beta-1"]
+    world.leave("beta-3").sees(unit("beta-4", 2, 9))
+    assert world.admits() == []
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
+def test_while_enough_leaves_nobody_else_is_evicted() -> None:
+    world = Storm(under(9, leaf("alpha", 3), leaf("gamma", 3), leaf("beta", 0)))
+    world.running(unit("beta-1", 1), unit("beta-2", 8))
+    assert world.sees(unit("alpha-1", 3)).evicts() == ["beta-2"]
+    assert world.sees(unit("gamma-1", 3)).evicts() == []
+    assert sorted(world.leave("beta-2").admits()) == ["alpha-1", "gamma-1"]
+
+
+def test_nobody_is_evicted_twice_for_the_same_unit() -> None:
+    world = two().running(unit("beta-1", 3).not_preemptible(), unit("beta-2", 3))
+    assert world.sees(unit("alpha-1", 3)).evicts() == ["beta-2"]
+    world.leave("beta-2").running(unit("beta-2", 3).at_version(9))
+    assert world.evicts() == []
+    assert world.why("alpha-1")[0] == "InsufficientQuota"
+    assert world.sees(unit("alpha-2", 2)).evicts() == ["beta-2"]
+
+
+@pytest.mark.parametrize("order", [("told", "gone"), ("gone",)])
+def test_a_victim_may_be_gone_before_its_eviction_is_seen(order: tuple[str, ...]) -> None:
+    world = promised()
+    for step in order:
+        getattr(world, step)("beta-2")
+    assert world.admits() == ["alpha-1"]
+
+
+def test_a_victim_that_finishes_or_is_deleted_has_left() -> None:
+    assert promised().ends("beta-2").admits() == ["alpha-1"]
+    world = promised()
+    world.cache.unit_gone("uid-beta-2")
+    assert world.admits() == ["alpha-1"]
+
+
+def test_a_preemptor_that_is_deleted_gives_its_promise_back() -> None:
+    world = promised().told("beta-2")
+    world.cache.unit_gone("uid-alpha-1")
+    world.gone("beta-2")
+    assert world.admits() == ["beta-2"]
+
+
+def test_a_preemptor_that_is_deactivated_gives_its_promise_back() -> None:
+    world = promised().told("beta-2").sees(unit("alpha-1", 3).inactive().at_version(5))
+    assert world.why("alpha-1")[0] == "NotActive"
+    assert world.gone("beta-2").admits() == ["beta-2"]
+
+
+def test_a_preemptor_that_asks_for_something_else_waits_like_anybody() -> None:
+    world = promised().told("beta-2").sees(unit("alpha-1", 2).at_version(5))
+    assert world.why("alpha-1")[0] != "ReclaimPending"
+    assert world.evicts() == []
+    assert world.gone("beta-2").admits() == ["alpha-1"]
+
+
+def test_a_change_of_priority_keeps_the_promise() -> None:
+    world = promised().sees(unit("alpha-1", 3, 7).at_version(5))
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
+def test_a_failed_eviction_ends_the_promise_and_others_are_asked() -> None:
+    world = Storm(under(6, leaf("alpha", 3), leaf("beta", 2)))
+    world.running(unit("beta-1", 3), unit("beta-2", 3)).sees(unit("alpha-1", 3))
+    assert world.evicts() == ["beta-2"]
+    assert world.cache.evicting("uid-beta-2")
+    world.cache.eviction_failed("uid-beta-2")
+    assert not world.cache.evicting("uid-beta-2")
+    assert world.evicts() == ["beta-1"]
+    world.cache.eviction_failed("uid-nobody")
+
+
+@pytest.mark.parametrize("after", ["told", "gone"])
+def test_a_tree_that_changes_while_victims_leave_takes_the_promise_along(after: str) -> None:
+    world = promised()
+    if after == "gone":
+        world.told("beta-2")
+    world.cache.tree_seen(under(7, leaf("alpha", 3), leaf("beta", 3)))
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
+def test_a_promise_without_its_leaf_ends() -> None:
+    world = promised().told("beta-2")
+    world.cache.tree_seen(under(6, leaf("beta", 3)))
+    assert world.why("alpha-1")[0] == "NoQuota"
+    assert world.gone("beta-2").admits() == ["beta-2"]
+
+
+def test_a_promise_that_does_not_fit_when_its_victims_are_gone_is_dropped() -> None:
+    world = promised().told("beta-2").running(unit("beta-3", 3).not_preemptible())
+    world.sees(unit("beta-1", 3).in_phase(Phase.RUNNING).not_preemptible().at_version(9))
+    assert world.gone("beta-2").admits() == []
+    assert world.why("alpha-1")[0] == "InsufficientQuota"
+    assert world.ends("beta-3").admits() == ["alpha-1"]
+
+
+@pytest.mark.parametrize("preemptor_first", [True, False])
+@pytest.mark.parametrize("tree_first", [True, False])
+def test_promises_are_made_anew_from_the_evictions_that_name_them(
+    preemptor_first: bool, tree_first: bool
+) -> None:
+    old = promised().told("beta-2")
+    seen = [old.known("alpha-1"), old.known("beta-1"), old.known("beta-2")]
+    tree = under(6, leaf("alpha", 3), leaf("beta", 3))
+    world = two()
+    if not tree_first:
+        world.cache.tree_seen(None)
+    for one in seen if preemptor_first else reversed(seen):
+        world.cache.unit_seen(one)
+    world.cache.tree_seen(tree)
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.sees(unit("beta-9", 3, 99)).decides()[0].uid == "uid-beta-9"
+    assert world.gone("beta-2").admits() == ["alpha-1"]
+
+
+def test_a_promise_is_made_anew_when_the_queue_is_seen_last() -> None:
+    old = promised().told("beta-2")
+    world = Storm(under(6, leaf("alpha", 3), leaf("beta", 3)))
+    world.cache.queue_gone("kube-queue", "root-alpha")
+    for name in ("alpha-1", "beta-1", "beta-2"):
+        world.cache.unit_seen(old.known(name))
+    assert world.why("alpha-1")[0] == "NoQueue"
+    world.cache.queue_seen(a_queue("root-alpha"))
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+
+
+def test_an_eviction_that_is_taken_back_ends_its_promise() -> None:
+    world = promised().told("beta-2")
+    back = replace(world.known("beta-2"), evicted=False, preemptor="", resource_version="7")
+    world.cache.unit_seen(back)
+    assert world.evicts() == ["beta-1"]
+
+
+def test_a_victim_of_a_promise_that_ended_still_leaves_and_is_no_victim_again() -> None:
+    world = promised().told("beta-2")
+    world.cache.unit_gone("uid-alpha-1")
+    assert world.sees(unit("alpha-2", 3)).evicts() == []
+    assert world.gone("beta-2").admits() == ["alpha-2"]
+
+
+def test_a_victim_that_shrinks_while_it_leaves_gives_its_share_to_the_promise() -> None:
+    world = promised().told("beta-2")
+    smaller = replace(world.known("beta-2"), held=unit("x", 1).unit.request, resource_version="8")
+    world.cache.unit_seen(smaller)
+    assert free(world) == 0
+    world.cache.unit_seen(replace(smaller, phase=Phase.SUCCEED, held=EMPTY, resource_version="9"))
+    assert world.admits() == ["alpha-1"]
+
+
+def test_reclaim_never_still_keeps_promises_of_before() -> None:
+    old = promised().told("beta-2")
+    world = two(reclaim=ReclaimPolicy.NEVER)
+    for name in ("alpha-1", "beta-1", "beta-2"):
+        world.cache.unit_seen(old.known(name))
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.gone("beta-2").admits() == ["alpha-1"]
