@@ -184,7 +184,7 @@ def test_a_selector_of_priority_classes_counts_as_its_operator_says(
     rule: tuple[str, ...], none: bool, high: bool, low: bool
 ) -> None:
     found = [
-        bool(charged(of_class(*rule), plain(**({"priorityClassName": name} if name else {}))))
+        bool(charged(of_class(*rule), plain(priorityClassName=name)))
         for name in ("", "high", "low")
     ]
     assert found == [none, high, low]

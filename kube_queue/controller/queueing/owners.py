@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from sys import intern
 from typing import Any, Final, NamedTuple
@@ -55,10 +56,15 @@ _BETWEEN: Final = {
         ResourceType("ray.io", "v1", "rayjobs", "RayJob"),
         ResourceType("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob"),
         ResourceType("kubeflow.org", "v1", "mpijobs", "MPIJob"),
+        ResourceType("kubeflow.org", "v1", "xgboostjobs", "XGBoostJob"),
+        ResourceType("kubeflow.org", "v1", "paddlejobs", "PaddleJob"),
+        ResourceType("kubeflow.org", "v1", "jaxjobs", "JAXJob"),
+        ResourceType("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
         ResourceType("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication"),
     )
 }
-"""Kinds that may have a controller of their own, by group and kind."""
+"""Kinds that may have a controller of their own, by group and kind; asked for in the version that
+the reference names."""
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
@@ -155,7 +161,8 @@ class Owners:
         if uid not in self._asked:
             return
         namespace, owner = self._asked[uid]
-        resource = _BETWEEN[_group(owner), owner.kind]
+        group, _, version = owner.api_version.rpartition("/")
+        resource = replace(_BETWEEN[group, owner.kind], version=version)
         parent: Owner | None = None
         try:
             answer = await client.raw(

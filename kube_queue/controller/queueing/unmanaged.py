@@ -45,7 +45,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PodRecord(Generic[Takes]):
-    """A pod as its informer keeps it: 100,000 of them are some 50 MB."""
+    """A pod as its informer keeps it: 100,000 of them are some 70 MB."""
 
     namespace: str
     name: str

@@ -353,9 +353,8 @@ def test_many_new_namespaces_do_not_look_at_all_units_again() -> None:
     async def story(world: World) -> None:
         await unit(world, "u0")
         await world.settle()
-        rebuilt = []
-        rebuild = world.side.cache.pending.rebuild
-        world.side.cache.pending.rebuild = lambda place: rebuilt.append(rebuild(place))  # type: ignore[method-assign]
+        rebuilt: list[object] = []
+        world.side.cache.pending.rebuild = rebuilt.append  # type: ignore[method-assign, assignment]
         for number in range(20):
             space = {
                 "apiVersion": "v1",
