@@ -10,6 +10,7 @@ from kube_queue.api.pod_shapes import pod_shape
 from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.templates import lean_template
+from tests.jobframework.builders import batch_world
 
 BY_NAMESPACE = Surroundings(by_namespace=True)
 
