@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kube_queue.api.types import QUEUES
 from kube_queue.app.virtual_time import run_virtual
 from kube_queue.observability.catalogue import METRICS
 from kube_queue.observability.meters import Meters
@@ -55,9 +56,13 @@ async def a_day(world: World) -> None:
     await world.finish("ends")
     await world.create_unit("runs", cpu=3, job="j2")
     await world.settle()
+    checked = {"spec": {"admissionChecks": [{"name": "budget"}]}}
+    await world.user.patch(QUEUES, "kube-queue", "root-default", checked)
     await world.create_unit("reserved", cpu="500m")
     held = [{"name": "main", "replicas": 1, "resources": {"cpu": "500m"}}]
-    await world.set_status("reserved", {"phase": "Reserved", "admissions": held})
+    pending = [{"name": "budget", "state": "Pending"}]
+    status = {"phase": "Reserved", "admissions": held, "admissionChecks": pending}
+    await world.set_status("reserved", status)
     await world.create_unit("waits", cpu=3)
     evicted = {"type": "Evicted", "status": "True", "reason": "Reclaimed"}
     await world.set_status("runs", {"reason": "Reclaimed", "conditions": [evicted]})
