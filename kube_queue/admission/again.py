@@ -115,10 +115,9 @@ class Again:
         if self._reclaim.preemption is not PreemptionPolicy.NEVER:
             # Its own leaf may give way as well; no single number says when.
             return [_Bar(node.path, _ANY, "", 0) for node in chain]
-        if group.preemptible:
-            for name, amount in wanted:
-                if is_counted(chain, name) and amount > self._lifted(chain[0], "headroom", name):
-                    return [_Bar(chain[0].path, "headroom", name, amount)]
+        for name, amount in wanted:
+            if is_counted(chain, name) and amount > self._lifted(chain[0], "headroom", name):
+                return [_Bar(chain[0].path, "headroom", name, amount)]
         lacking = short(chain, group.demand)
         for one in lacking:
             need = dict(wanted).get(one.resource, 0)

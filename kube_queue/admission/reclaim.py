@@ -12,7 +12,7 @@ A unit that does not fit looks at two sorts of victims:
 
 A leaf is within min if it is so in everything the unit asks for. What min does not list is
 guaranteed to nobody; jobs, and resources that no max on the way to the root bounds, count only
-where min lists them. Of a unit that is not preemptible only units of its kind count against min.
+where min lists them. A unit that is not preemptible needs room in the min left to its kind besides.
 
 All or nothing: without room for the unit in the end nobody is evicted. Who turned out unnecessary
 is left alone, the last picked first. While enough leaves already, nobody else is evicted. Never
@@ -66,7 +66,7 @@ class Reclaim:
         empty: nobody can help, or nobody has to because enough leaves anyway.
         """
         own = self.preempts(unit, leaf)
-        if not own and not self.may_take_back(unit, leaf, request):
+        if not own and not self.may_take_back(leaf, request):
             return ()
         chain = self.ledger.chain(leaf)
         if enough_leaves(chain, self.ledger.demand(request, unit.preemptible)):
@@ -81,11 +81,11 @@ class Reclaim:
         lowest = next(self.running.victims(leaf), None)
         return lowest is not None and lowest.unit.priority < unit.priority
 
-    def may_take_back(self, unit: Unit, leaf: str, request: ResourceVector) -> bool:
-        """Whether the unit is within its leaf's min with everybody in it."""
+    def may_take_back(self, leaf: str, request: ResourceVector) -> bool:
+        """Whether so much more keeps the leaf within its min with everybody in it."""
         if self.reclaim is ReclaimPolicy.NEVER:
             return False
-        return not unit.preemptible or not over_min(self.ledger.chain(leaf), asked(request))
+        return not over_min(self.ledger.chain(leaf), asked(request))
 
 
 class _Search:
@@ -198,7 +198,7 @@ class _Search:
     # --- rules --------------------------------------------------------------------------------
 
     def _within_min(self) -> bool:
-        return not self._unit.preemptible or not over_min(self._chain, self._asked)
+        return not over_min(self._chain, self._asked)
 
     def _give_back(self) -> None:
         for held in tuple(reversed(self._picks)):

@@ -67,12 +67,13 @@ def test_lower_priority_takes_back_only_from_units_of_lower_priority() -> None:
     assert world.sees(unit("alpha-2", 3, 5)).evicts() == ["beta-2"]
 
 
-def test_a_unit_that_is_not_preemptible_takes_back_by_the_min_left_to_its_kind() -> None:
-    world = two().running(unit("alpha-0", 3), unit("beta-1", 3))
-    assert world.sees(unit("alpha-1", 3)).evicts() == []
+def test_a_unit_that_is_not_preemptible_takes_back_within_min_and_the_min_of_its_kind() -> None:
     world = Storm(under(6, leaf("alpha", 3), leaf("beta", 1)))
-    world.running(unit("alpha-0", 3), unit("beta-1", 3))
+    world.running(unit("alpha-0", 1), unit("beta-1", 5))
     assert world.sees(unit("alpha-1", 2).not_preemptible()).evicts() == ["beta-1"]
+    world = Storm(under(6, leaf("alpha", 3), leaf("beta", 1)))
+    world.running(unit("alpha-0", 2), unit("beta-1", 4))
+    assert world.sees(unit("alpha-1", 2).not_preemptible()).evicts() == []
     world = Storm(under(6, leaf("alpha", 3), leaf("beta", 1)))
     world.running(unit("alpha-0", 2).not_preemptible(), unit("beta-1", 4))
     assert world.sees(unit("alpha-1", 2).not_preemptible()).evicts() == []
