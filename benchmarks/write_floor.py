@@ -20,7 +20,6 @@ from typing import Any
 from benchmarks.cluster import DESCRIBED, Cluster, control_plane_option, started
 from benchmarks.figures import ProcessTimes, show_processes, write_json
 from benchmarks.kueue_load import finish_patch, namespace, places, quota_path, shapes, tree, unit
-from kube_queue.admission.decisions import Admit
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.app.child import run_loop
 from kube_queue.controller.unit_patches import admission_patch
@@ -44,12 +43,7 @@ def work(scale: float) -> Iterator[Work]:
 
 def admit_patch(created: dict[str, Any], quota: str, now: float) -> dict[str, Any]:
     """What the controller would write to admit the unit as it stands."""
-    record = unit_record(created)
-    one = record.unit
-    decision = Admit(
-        one.uid, one.namespace, one.name, one.resource_version, quota, one.queue, one.request
-    )
-    return admission_patch(record, decision, now)
+    return admission_patch(unit_record(created), quota, now)
 
 
 async def measure(control_plane: str, scale: float) -> dict[str, Any]:
