@@ -315,3 +315,56 @@ def test_round_queue_that_becomes_blocking_stops_passing() -> None:
     world.cache.queue_seen(a_queue("root-team", BLOCK))
     world.ends("r1")
     assert world.admits() == []
+
+
+def test_the_same_releases_give_different_orders_under_round_and_priority() -> None:
+    orders = {}
+    for policy in (ROUND, PRIORITY):
+        world = full_of(policy, 4)
+        for priority, name in enumerate(("low", "middle", "high")):
+            arrives(world, a_unit(name).asking(cpu="1").with_priority(priority))
+        orders[policy] = []
+        for name in ("r1", "r2", "r3"):
+            world.ends(name)
+            orders[policy] += world.admits()
+    assert orders == {ROUND: ["middle", "low", "high"], PRIORITY: ["high", "middle", "low"]}
+
+
+FIVE = pytest.mark.parametrize("policy", list(Policy))
+
+
+@FIVE
+def test_a_queue_that_names_no_policy_is_served_by_the_default(policy: Policy) -> None:
+    world = World(one_quota(cpu="1"), policy)
+    status = world.cache.queue_status("kube-queue/root-team")
+    assert status is not None
+    assert (status.policy, status.notice) == (policy, "")
+
+
+@FIVE
+def test_a_queue_that_names_a_policy_is_served_by_it(policy: Policy) -> None:
+    world = World(one_quota(cpu="1"), ROUND, queues=False)
+    world.cache.queue_seen(a_queue("root-team", policy))
+    status = world.cache.queue_status("kube-queue/root-team")
+    assert status is not None
+    assert (status.policy, status.notice) == (policy, "")
+
+
+@FIVE
+@pytest.mark.parametrize("former", list(Policy))
+def test_from_any_policy_to_any_other_nobody_is_lost(former: Policy, policy: Policy) -> None:
+    world = full_of(former, 4)
+    names = [f"w{index:03}" for index in range(60)]
+    for index, name in enumerate(names):
+        unit = a_unit(name).asking(cpu=str(1 + index % 3)).with_priority(index % 7)
+        world.sees(unit.submitted_at(index))
+    world.decides()
+    world.cache.queue_seen(a_queue("root-team", policy))
+    running, taken = ["r1", "r2", "r3", "r4"], list[str]()
+    while running:
+        world.ends(running.pop(0))
+        admitted = world.admits()
+        world.runs(*admitted)
+        running += admitted
+        taken += admitted
+    assert sorted(taken) == names
