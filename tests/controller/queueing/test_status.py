@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from kube_queue.api.types import QUEUES
+from kube_queue.api.types import CRDS, QUEUES
 from kube_queue.app.virtual_time import run_virtual
 from kube_queue.controller.queueing.status import Key, StatusWriter, Wanted
 from kube_queue.kube.client import Client
@@ -107,11 +107,15 @@ def test_a_status_that_stands_is_not_written_again_after_a_restart() -> None:
 def test_an_unknown_policy_is_shown_and_treated_as_round() -> None:
     async def story(world: World) -> None:
         await world.create_tree(a_root(a_leaf("default", cpu=1)))
+        # Our definition refuses the word; one of an older version may not have.
+        field = "/schema/openAPIV3Schema/properties/spec/properties/queuePolicy/enum"
+        lenient = [{"op": "remove", "path": f"/spec/versions/0{field}"}]
+        await world.user.patch(CRDS, "", "queues.scheduling.x-k8s.io", lenient, kind="json")
         queue: Object = {
             "apiVersion": QUEUES.api_version,
             "kind": "Queue",
             "metadata": {"name": "mine", "namespace": "kube-queue"},
-            "spec": {"queuePolicy": "Backfill"},
+            "spec": {"queuePolicy": "Lottery"},
         }
         await world.user.create(QUEUES, queue)
         await world.create_unit("u1", queue="mine")
