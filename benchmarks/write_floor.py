@@ -22,8 +22,8 @@ from benchmarks.figures import ProcessTimes, show_processes, write_json
 from benchmarks.kueue_load import finish_patch, namespace, places, quota_path, shapes, tree, unit
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.app.child import run_loop
-from kube_queue.controller.unit_patches import admission_patch
 from kube_queue.controller.records import unit_record
+from kube_queue.controller.unit_patches import admission_patch
 from kube_queue.kube.client import Client
 
 IN_FLIGHT = 32
