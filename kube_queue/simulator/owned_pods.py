@@ -70,13 +70,19 @@ class OwnedPods:
         self._clock = clock
 
     async def create(
-        self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted
+        self,
+        job_metadata: Mapping[str, Any],
+        template: Mapping[str, Any],
+        wanted: Wanted,
+        above: PodView | None = None,
     ) -> bool:
-        """The pod exists and belongs to the job; False when the name is taken by another pod.
+        """The pod exists and belongs to the job, or to the pod `above` it.
+
+        False when the name is taken by another pod.
 
         Raises ApiError when the server refuses the pod; an Event of the job says why.
         """
-        pod = self._pod(job_metadata, template, wanted)
+        pod = self._pod(job_metadata, template, wanted, above)
         namespace = pod["metadata"]["namespace"]
         try:
             answer = await self._client.create(PODS, pod)
@@ -90,7 +96,8 @@ class OwnedPods:
             raise
         view = pod_view(answer)
         self._pods.wrote(view)
-        return view.owner == job_metadata["uid"] and not view.deletion
+        owner = job_metadata["uid"] if above is None else above.uid
+        return view.owner == owner and not view.deletion
 
     async def delete(self, pod: PodView) -> None:
         """The pod is gone or going."""
@@ -136,7 +143,11 @@ class OwnedPods:
             await self._client.create(EVENTS, event)
 
     def _pod(
-        self, job_metadata: Mapping[str, Any], template: Mapping[str, Any], wanted: Wanted
+        self,
+        job_metadata: Mapping[str, Any],
+        template: Mapping[str, Any],
+        wanted: Wanted,
+        above: PodView | None,
     ) -> dict[str, Any]:
         given = mapping(template.get("metadata"))
         spec: dict[str, Any] = {**copy.deepcopy(dict(mapping(template.get("spec")))), **wanted.spec}
@@ -144,11 +155,12 @@ class OwnedPods:
         for container in mappings(spec.get("containers")) if env else ():
             if isinstance(container, dict):
                 container["env"] = [*(container.get("env") or []), *env]
+        kind = self._kind if above is None else PODS
         owner = {
-            "apiVersion": self._kind.api_version,
-            "kind": self._kind.kind,
-            "name": job_metadata["name"],
-            "uid": job_metadata["uid"],
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "name": job_metadata["name"] if above is None else above.name,
+            "uid": job_metadata["uid"] if above is None else above.uid,
             "controller": True,
             "blockOwnerDeletion": True,
         }

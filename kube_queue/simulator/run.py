@@ -6,19 +6,19 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from kube_queue.api.types import JOBS, NODES, PODS, TFJOBS
+from kube_queue.api.types import JOBS, NODES, PODS
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 from kube_queue.simulator.job_controller import JobController
 from kube_queue.simulator.kubelet import Kubelet
 from kube_queue.simulator.node import Nodes
+from kube_queue.simulator.operators import OPERATORS, Operators
 from kube_queue.simulator.profile import Profile
 from kube_queue.simulator.scheduler import Scheduler
 from kube_queue.simulator.table import Table
-from kube_queue.simulator.tfjob_operator import TFJobOperator
-from kube_queue.simulator.views import JobDocument, job_document, node_view, pod_view
+from kube_queue.simulator.views import job_document, node_view, pod_view
 
-EVERY_PART = frozenset({"nodes", "scheduler", "job", "tfjob"})
+EVERY_PART = frozenset({"nodes", "scheduler", "job", *OPERATORS})
 """What can be played. A real control plane has a scheduler and a Job controller of its own."""
 
 
@@ -41,21 +41,19 @@ async def run_simulator(
     nodes = Table(node_informer)
     running = [pod_informer.run(), node_informer.run()]
 
-    def jobs_of(informer: Informer[JobDocument]) -> Table[JobDocument]:
-        running.append(informer.run())
-        return Table(informer, lambda job: job.uid)
-
     if "nodes" in parts:
         running.append(Nodes(client, profile, nodes, clock).run())
         running.append(Kubelet(client, pods, nodes, clock).run())
     if "scheduler" in parts:
         running.append(Scheduler(client, pods, nodes, clock).run())
     if "job" in parts:
-        jobs = jobs_of(Informer(client, JOBS, job_document, rng=rng))
+        job_informer = Informer(client, JOBS, job_document, rng=rng)
+        jobs = Table(job_informer, lambda job: job.uid)
+        running.append(job_informer.run())
         running.append(JobController(client, jobs, pods, clock=clock, rng=rng).run())
-    if "tfjob" in parts:
-        tfjobs = jobs_of(Informer(client, TFJOBS, job_document, rng=rng))
-        running.append(TFJobOperator(client, tfjobs, pods, clock=clock).run())
+    operators = parts & OPERATORS.keys()
+    if operators:
+        running.append(Operators(client, pods, operators, clock=clock, rng=rng).run())
     async with asyncio.TaskGroup() as group:
         for work in running:
             group.create_task(work)

@@ -31,6 +31,7 @@ class Table(Generic[T]):
         self._group = group
         self._objects: dict[tuple[str, str], T] = {}
         self._groups: dict[str, dict[str, T]] = {}
+        self._by_uid: dict[str, T] = {}
         self._handlers: list[Handler[T]] = []
         self._unconfirmed: dict[str, asyncio.TimerHandle] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
@@ -40,6 +41,14 @@ class Table(Generic[T]):
     def subscribe(self, handler: Handler[T]) -> None:
         """From now on `handler(old, new)` hears each change: (None, x), (a, b), (a, None)."""
         self._handlers.append(handler)
+
+    def unsubscribe(self, handler: Handler[T]) -> None:
+        """`handler` hears of nothing any more."""
+        self._handlers.remove(handler)
+
+    def with_uid(self, uid: str) -> T | None:
+        """The object with this uid, or None."""
+        return self._by_uid.get(uid)
 
     def get(self, namespace: str, name: str) -> T | None:
         """The object, or None."""
@@ -87,6 +96,7 @@ class Table(Generic[T]):
         if held is not None:
             self._ungroup(held)
         self._objects[key] = obj
+        self._by_uid[obj.uid] = obj
         if self._group is not None:
             self._groups.setdefault(self._group(obj), {})[obj.uid] = obj
         self._tell(held, obj)
@@ -102,6 +112,7 @@ class Table(Generic[T]):
         if held is None or held.uid != obj.uid:
             return
         del self._objects[(obj.namespace, obj.name)]
+        self._by_uid.pop(obj.uid, None)
         self._ungroup(held)
         self._tell(held, None)
 
@@ -119,7 +130,7 @@ class Table(Generic[T]):
             self._groups.pop(group, None)
 
     def _tell(self, old: T | None, new: T | None) -> None:
-        for handler in self._handlers:
+        for handler in tuple(self._handlers):
             handler(old, new)
 
 

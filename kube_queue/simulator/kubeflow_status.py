@@ -1,4 +1,4 @@
-"""The status of a TFJob as Kubeflow's training operator writes it.
+"""The status of a Kubeflow job as the training operator writes it.
 
 Source of the rules: github.com/kubeflow/training-operator v1.8.1 (condition types, reasons,
 messages, and that a condition whose status or reason changes moves to the end of the list, so the
@@ -15,19 +15,19 @@ from typing import Any, Final
 from kube_queue.api.conditions import rfc3339
 from kube_queue.api.names import SUSPEND_ANNOTATION
 from kube_queue.simulator.fields import condition_status, mapping, mappings, moment, number, text
+from kube_queue.simulator.kubeflow_kinds import KubeflowKind
 from kube_queue.simulator.views import PodView
 
-REPLICA_TYPES: Final = ("Chief", "Evaluator", "Master", "PS", "Worker")
+OPERATOR: Final = "kubeflow.org/training-operator"
 TOGETHER_SECONDS: Final = 2.0
 """A worker that still runs this long after its job succeeded did not end together with the rest."""
-_CHIEFS: Final = ("Chief", "Master")
 _RETRYABLE_EXIT_CODE: Final = 128
 _MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """One replica type of a TFJob: how many, from which template, and what failure means."""
+    """One replica type of a job: how many, from which template, and what failure means."""
 
     kind: str
     count: int
@@ -40,15 +40,17 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
-class TFJobSpec:
-    """What a TFJob asks for, with defaults: cleanPodPolicy Running as in arena's operator."""
+class KubeflowSpec:
+    """What a job asks for, with defaults: cleanPodPolicy Running as in arena's operator."""
 
+    kind: KubeflowKind
     name: str
     namespace: str
     replicas: tuple[Replicas, ...]
     suspended: bool
     clean_pod_policy: str
     all_workers: bool
+    any_worker: bool
     backoff_limit: int | None
     deadline_seconds: int | None
     ttl_seconds: int | None
@@ -56,7 +58,25 @@ class TFJobSpec:
     @property
     def chiefs(self) -> bool:
         """It has a chief or master, whose end is the job's."""
-        return any(replicas.kind in _CHIEFS for replicas in self.replicas)
+        return any(replicas.kind in self.kind.chiefs for replicas in self.replicas)
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The types whose end is the job's."""
+        if self.chiefs:
+            return self.kind.chiefs
+        workers = sum(each.count for each in self.replicas if each.kind == "Worker")
+        servers = any(each.kind in self.kind.servers for each in self.replicas)
+        alone = self.kind.lone_worker_decides and workers == 1 and not servers
+        return ("Worker",) if self.kind.workers_decide or alone else ()
+
+    def say(self, words: str, **facts: object) -> str:
+        """A message of the kind, filled in."""
+        return words.format(kind=self.kind.name, namespace=self.namespace, name=self.name, **facts)
+
+    def reason(self, suffix: str) -> str:
+        """A reason as the operator spells it: TFJobRunning."""
+        return f"{self.kind.name}{suffix}"
 
 
 @dataclass(slots=True)
@@ -99,7 +119,7 @@ class Conditions:
 
 
 @dataclass(slots=True)
-class Outcome:
+class KubeflowOutcome:
     """What is to be done: status to write, pods to delete, places to fill, when to look again."""
 
     status: dict[str, Any]
@@ -109,39 +129,54 @@ class Outcome:
     expired: bool = False
 
 
-def tfjob_spec(job: Mapping[str, Any]) -> TFJobSpec:
+def kubeflow_spec(kind: KubeflowKind, job: Mapping[str, Any]) -> KubeflowSpec:
     """What the manifest asks; replica types are known in any case of letters."""
     metadata, spec = mapping(job.get("metadata")), mapping(job.get("spec"))
     policy = mapping(spec.get("runPolicy"))
-    given = {str(key).lower(): value for key, value in mapping(spec.get("tfReplicaSpecs")).items()}
+    given = {
+        str(key).lower(): value for key, value in mapping(spec.get(kind.replica_specs)).items()
+    }
     marked = mapping(metadata.get("annotations")).get(SUSPEND_ANNOTATION) == "true"
-    return TFJobSpec(
+    clean = text(policy.get("cleanPodPolicy")) or text(spec.get("cleanPodPolicy"))
+    return KubeflowSpec(
+        kind=kind,
         name=text(metadata.get("name")),
         namespace=text(metadata.get("namespace")),
         replicas=tuple(
-            _replicas(kind, mapping(given[kind.lower()]))
-            for kind in REPLICA_TYPES
-            if kind.lower() in given
+            _replicas(kind, each, mapping(given[each.lower()]))
+            for each in kind.types
+            if each.lower() in given
         ),
         suspended=marked or policy.get("suspend") is True,
-        clean_pod_policy=text(policy.get("cleanPodPolicy")) or "Running",
+        clean_pod_policy=clean or "Running",
         all_workers=spec.get("successPolicy") == "AllWorkers",
+        any_worker=isinstance(spec.get("elasticPolicy"), dict),
         backoff_limit=_optional(policy.get("backoffLimit")),
         deadline_seconds=_optional(policy.get("activeDeadlineSeconds")),
         ttl_seconds=_optional(policy.get("ttlSecondsAfterFinished")),
     )
 
 
-def plan(job: Mapping[str, Any], pods: Sequence[PodView], now: float) -> Outcome:
-    """What the operator does about a TFJob with these pods at this moment (seconds)."""
-    spec = tfjob_spec(job)
+def plan(
+    kind: KubeflowKind, job: Mapping[str, Any], pods: Sequence[PodView], now: float
+) -> KubeflowOutcome:
+    """What the operator does about a job with these pods at this moment (seconds).
+
+    It leaves a job alone that runPolicy.managedBy gives to somebody else.
+    """
+    spec = kubeflow_spec(kind, job)
     status = dict(mapping(job.get("status")))
     conditions = Conditions(
         [dict(each) for each in mappings(status.get("conditions"))], rfc3339(now)
     )
-    outcome = Outcome(status)
+    outcome = KubeflowOutcome(status)
+    manager = mapping(mapping(job.get("spec")).get("runPolicy")).get("managedBy")
+    if manager not in (None, "", OPERATOR):
+        return outcome
     if not conditions.items or conditions.status("Created") == "":
-        conditions.say("Created", True, "TFJobCreated", f"TFJob {spec.name} is created.")
+        conditions.say(
+            "Created", True, spec.reason("Created"), spec.say("{kind} {name} is created.")
+        )
     if "True" in (conditions.status("Succeeded"), conditions.status("Failed")):
         _clean_up(spec, conditions, outcome, pods, now)
     elif spec.suspended:
@@ -153,11 +188,15 @@ def plan(job: Mapping[str, Any], pods: Sequence[PodView], now: float) -> Outcome
 
 
 def _clean_up(
-    spec: TFJobSpec, conditions: Conditions, outcome: Outcome, pods: Sequence[PodView], now: float
+    spec: KubeflowSpec,
+    conditions: Conditions,
+    outcome: KubeflowOutcome,
+    pods: Sequence[PodView],
+    now: float,
 ) -> None:
     """After its end: pods go by cleanPodPolicy, the job itself by its time to live.
 
-    Policy Running takes the parameter servers in any phase: they serve until they are stopped, and
+    Policy Running takes (parameter) servers in any phase: they serve until they are stopped, and
     a stand-in that sleeps exactly as long as its workers must not be left over by a race with them.
     """
     status = outcome.status
@@ -165,7 +204,7 @@ def _clean_up(
     if spec.clean_pod_policy == "All":
         outcome.delete = list(pods)
     elif spec.clean_pod_policy != "None":
-        _clean_running(conditions, outcome, pods, now - ended)
+        _clean_running(spec, conditions, outcome, pods, now - ended)
     if conditions.status("Succeeded") == "True":
         status["replicaStatuses"] = {
             kind: _settled(mapping(counts))
@@ -178,7 +217,11 @@ def _clean_up(
 
 
 def _clean_running(
-    conditions: Conditions, outcome: Outcome, pods: Sequence[PodView], since: float
+    spec: KubeflowSpec,
+    conditions: Conditions,
+    outcome: KubeflowOutcome,
+    pods: Sequence[PodView],
+    since: float,
 ) -> None:
     """What still runs `since` seconds after the end is taken away, but not what is just ending.
 
@@ -187,8 +230,9 @@ def _clean_running(
     told at once, so the time between is waited for.
     """
     left = TOGETHER_SECONDS - since if conditions.status("Succeeded") == "True" else 0.0
+    servers = tuple(f"{each.lower()}-" for each in spec.kind.servers)
     for pod in pods:
-        if pod.slot.startswith("ps-"):
+        if pod.slot.startswith(servers):
             outcome.delete.append(pod)
         elif pod.phase == "Running" and left > 0:
             outcome.again = left
@@ -204,24 +248,29 @@ def _settled(counts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _suspend(
-    spec: TFJobSpec, conditions: Conditions, outcome: Outcome, pods: Sequence[PodView]
+    spec: KubeflowSpec, conditions: Conditions, outcome: KubeflowOutcome, pods: Sequence[PodView]
 ) -> None:
-    message = f"TFJob {spec.name} is suspended."
+    message, reason = spec.say("{kind} {name} is suspended."), spec.reason("Suspended")
     outcome.delete = list(pods)
     for counts in mapping(outcome.status.get("replicaStatuses")).values():
         if isinstance(counts, dict):
             counts.pop("active", None)
     if conditions.status("Running") == "True":
-        conditions.say("Running", False, "TFJobSuspended", message)
-    conditions.say("Suspended", True, "TFJobSuspended", message)
+        conditions.say("Running", False, reason, message)
+    conditions.say("Suspended", True, reason, message)
 
 
 def _work(
-    spec: TFJobSpec, conditions: Conditions, outcome: Outcome, pods: Sequence[PodView], now: float
+    spec: KubeflowSpec,
+    conditions: Conditions,
+    outcome: KubeflowOutcome,
+    pods: Sequence[PodView],
+    now: float,
 ) -> None:
     status = outcome.status
     if conditions.status("Suspended") == "True":
-        conditions.say("Suspended", False, "TFJobResumed", f"TFJob {spec.name} is resumed.")
+        message = spec.say("{kind} {name} is resumed.")
+        conditions.say("Suspended", False, spec.reason("Resumed"), message)
         status["startTime"] = rfc3339(now)
     status.setdefault("startTime", rfc3339(now))
     started = moment(status["startTime"]) / _MICROSECONDS
@@ -231,7 +280,8 @@ def _work(
     if over:
         status.setdefault("completionTime", rfc3339(now))
         outcome.delete = list(pods)
-        conditions.say("Failed", True, "TFJobFailed", f"Job {spec.name} has failed because {over}")
+        message = f"Job {spec.name} has failed because {over}"
+        conditions.say("Failed", True, spec.reason("Failed"), message)
         return
     for replicas in spec.replicas:
         counts = _place(replicas, spec, conditions, outcome, pods)
@@ -242,7 +292,7 @@ def _work(
     _judge(spec, conditions, outcome, pods)
 
 
-def _exceeded(spec: TFJobSpec, pods: Sequence[PodView], deadline_left: float) -> str:
+def _exceeded(spec: KubeflowSpec, pods: Sequence[PodView], deadline_left: float) -> str:
     """Why the job is given up, as its message ends; empty when it goes on."""
     if spec.backoff_limit is not None:
         counted = {
@@ -261,9 +311,9 @@ def _exceeded(spec: TFJobSpec, pods: Sequence[PodView], deadline_left: float) ->
 
 def _place(
     replicas: Replicas,
-    spec: TFJobSpec,
+    spec: KubeflowSpec,
     conditions: Conditions,
-    outcome: Outcome,
+    outcome: KubeflowOutcome,
     pods: Sequence[PodView],
 ) -> dict[str, int]:
     """Every place of the replica type has one pod, or will; the pods are counted.
@@ -286,7 +336,7 @@ def _place(
             conditions.say(
                 "Restarting",
                 True,
-                "TFJobRestarting",
+                spec.reason("Restarting"),
                 f"job {spec.name} is restarting because {replicas.kind} replica(s) failed.",
             )
         elif pod.phase in ("Running", "Succeeded", "Failed"):
@@ -295,29 +345,34 @@ def _place(
 
 
 def _judge(
-    spec: TFJobSpec, conditions: Conditions, outcome: Outcome, pods: Sequence[PodView]
+    spec: KubeflowSpec, conditions: Conditions, outcome: KubeflowOutcome, pods: Sequence[PodView]
 ) -> None:
     """The job has succeeded, failed, or runs, by what its deciding replicas did."""
-    named = f"TFJob {spec.namespace}/{spec.name}"
     tallies = mapping(outcome.status.get("replicaStatuses"))
-    first = next((pod for pod in pods if pod.slot == "worker-0"), None)
-    worker_0_done = first is not None and first.phase == "Succeeded" and not spec.all_workers
-    deciding = _CHIEFS if spec.chiefs else ("Worker",)
+    deciding = spec.deciding
+    words = spec.kind.chief_words if spec.chiefs else spec.kind.worker_words
     for replicas in spec.replicas:
         tally = mapping(tallies.get(replicas.kind))
         active, done, failed = (number(tally.get(n)) for n in ("active", "succeeded", "failed"))
         if replicas.kind in deciding:
-            if done >= replicas.count or (worker_0_done and not spec.chiefs):
+            if done >= replicas.count or (not spec.chiefs and _enough(spec, done, pods)):
                 outcome.status.setdefault("completionTime", conditions.now)
-                conditions.say(
-                    "Succeeded", True, "TFJobSucceeded", f"{named} successfully completed."
-                )
+                message = spec.say(words.succeeded)
+                conditions.say("Succeeded", True, spec.reason("Succeeded"), message)
             elif active:
-                conditions.say("Running", True, "TFJobRunning", f"{named} is running.")
+                conditions.say("Running", True, spec.reason("Running"), spec.say(words.running))
         if failed:
             outcome.status.setdefault("completionTime", conditions.now)
-            message = f"{named} has failed because {failed} {replicas.kind} replica(s) failed."
-            conditions.say("Failed", True, "TFJobFailed", message)
+            message = spec.say(spec.kind.failed, count=failed, type=replicas.kind)
+            conditions.say("Failed", True, spec.reason("Failed"), message)
+
+
+def _enough(spec: KubeflowSpec, done: int, pods: Sequence[PodView]) -> bool:
+    """Some workers have ended, and that is enough for the job."""
+    if spec.kind.first_worker_decides and not spec.all_workers:
+        first = next((pod for pod in pods if pod.slot == "worker-0"), None)
+        return first is not None and first.phase == "Succeeded"
+    return spec.any_worker and done > 0
 
 
 def _is_replaced(replicas: Replicas, pod: PodView) -> bool:
@@ -326,11 +381,11 @@ def _is_replaced(replicas: Replicas, pod: PodView) -> bool:
     return replicas.restart_policy in ("OnFailure", "Always")
 
 
-def _replicas(kind: str, spec: Mapping[str, Any]) -> Replicas:
+def _replicas(kind: KubeflowKind, type_: str, spec: Mapping[str, Any]) -> Replicas:
     return Replicas(
-        kind=kind,
-        count=number(spec.get("replicas"), 1),
-        restart_policy=text(spec.get("restartPolicy")) or "Never",
+        kind=type_,
+        count=number(spec.get("replicas"), kind.absent.get(type_, 1)),
+        restart_policy=text(spec.get("restartPolicy")) or kind.restart_policy,
         template=mapping(spec.get("template")),
     )
 

@@ -1,8 +1,12 @@
-"""Pure rules of a TFJob's status."""
+"""Pure rules of a Kubeflow job's status."""
 
+from functools import partial
 from typing import Any
 
-from kube_queue.simulator.tfjob_status import plan
+from kube_queue.simulator import kubeflow_status
+from kube_queue.simulator.kubeflow_kinds import TFJOB
+
+plan = partial(kubeflow_status.plan, TFJOB)
 
 NOW = 1_767_225_600.0
 
