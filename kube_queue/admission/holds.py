@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kube_queue.api.conditions import rfc3339
 from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.queues import StopPolicy
 from kube_queue.api.reasons import Reason
 
 
@@ -40,4 +41,13 @@ def no_queue(name: str) -> Hold:
         Reason.NO_QUEUE,
         f"Queue {name} does not exist in namespace {QUEUE_NAMESPACE}",
         f"waits until Queue {name} exists",
+    )
+
+
+def queue_stopped(name: str, stop: StopPolicy) -> Hold:
+    """Its Queue admits nothing."""
+    return Hold(
+        Reason.QUEUE_STOPPED,
+        f"Queue {name} is stopped (spec.stopPolicy: {stop})",
+        f"waits until Queue {name} is started",
     )

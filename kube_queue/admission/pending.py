@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from kube_queue.admission.ends import Ends
-from kube_queue.admission.holds import Hold, cooling, no_queue, too_early
+from kube_queue.admission.holds import Hold, cooling, no_queue, queue_stopped, too_early
 from kube_queue.admission.lanes import (
     NO_CURSOR,
     Choice,
@@ -163,6 +163,8 @@ class PendingQueues:
         state = self._queues.get(place.queue)
         if state is None:
             waiter.hold = no_queue(place.queue)
+        elif state.stopped:
+            waiter.hold = queue_stopped(place.queue, state.queue.stop)
         elif waiter.kept is not None and not state.scan(waiter.unit.priority).keeps_held_in_lane:
             waiter.hold = waiter.kept
         elif waiter.due_at:

@@ -234,7 +234,8 @@ class Promises:
         if waiter is None or waiter.due_at or waiter.place.hold is not None:
             return None
         place, preemptible = waiter.place, waiter.unit.preemptible
-        if place.leaf is None or self._pending.queue(place.queue) is None:
+        queue = self._pending.queue(place.queue)
+        if place.leaf is None or queue is None or queue.stopped:
             return None
         if self._ledger.never_fits(place.leaf, place.request, preemptible) is not None:
             return None

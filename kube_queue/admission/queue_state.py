@@ -8,7 +8,7 @@ from typing import Final
 from kube_queue.admission.lanes import Lane, Line, Position, QueueFace, Scan, Waiter
 from kube_queue.admission.order import SortedKeys
 from kube_queue.admission.policies import Scans
-from kube_queue.api.queues import Policy, Queue
+from kube_queue.api.queues import Policy, Queue, StopPolicy
 
 _WHOLE_QUEUE: Final = ""
 
@@ -35,9 +35,15 @@ class QueueState:
     def serves_alike(self, queue: Queue, policy: Policy) -> bool:
         """Whether nothing changes for any unit if the Queue is this one, served by this policy."""
         same_threshold = self.queue.threshold == queue.threshold
-        return (self.policy, self.queue.priority) == (policy, queue.priority) and (
+        served = self.policy, self.queue.priority, self.queue.stop
+        return served == (policy, queue.priority, queue.stop) and (
             same_threshold or policy is not Policy.INTELLIGENT
         )
+
+    @property
+    def stopped(self) -> bool:
+        """Whether none of its units has a turn."""
+        return self.queue.stop is not StopPolicy.NONE
 
     def scan(self, priority: int) -> Scan:
         """The scan that serves units of this priority."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from kube_queue.api.queues import Policy
+from kube_queue.api.queues import Policy, StopPolicy
 from kube_queue.api.wire import (
     SERVER_DEFAULT,
     Conditions,
@@ -65,6 +65,8 @@ class QueueSpec(WireModel):
         list[QueueAdmissionCheck], Field(max_length=32, json_schema_extra=keyed_list("name"))
     ] = Field(default_factory=list)
     """Checks between reservation and admission."""
+    stop_policy: StopPolicy | None = None
+    """Hold admits nothing more; HoldAndDrain also evicts what was admitted. Absent means None."""
 
 
 class QueueItem(WireModel):

@@ -32,11 +32,23 @@ class Policy(StrEnum):
     """As Block, but a unit that cannot delay the head may pass it."""
 
 
+class StopPolicy(StrEnum):
+    """Whether a queue is stopped; the values are the ones on the wire."""
+
+    NONE = "None"
+    """It is not."""
+    HOLD = "Hold"
+    """It admits nothing; what was admitted goes on."""
+    HOLD_AND_DRAIN = "HoldAndDrain"
+    """It admits nothing, and what was admitted is evicted and waits again."""
+
+
 DEFAULT_THRESHOLD: Final = 4
 """From this priority on units of an Intelligent queue block, where it names no other."""
 
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,10}")
 _POLICIES: Final = {policy.value: policy for policy in Policy}
+_STOPS: Final = {stop.value: stop for stop in StopPolicy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ class Queue:
     """Under Intelligent: units of at least this priority block the others."""
     threshold_unread: str = ""
     """What the annotation for the threshold says, quoted, if that is no integer; else empty."""
+    stop: StopPolicy = StopPolicy.NONE
+    """A word nobody knows holds the queue: somebody wanted it stopped."""
 
     @property
     def key(self) -> str:
@@ -94,7 +108,14 @@ def project_queue(obj: Mapping[str, Any]) -> Queue:
         created_by_us=mapping_of(metadata.get("labels")).get(CREATED_BY_LABEL) == "true",
         threshold=threshold,
         threshold_unread=threshold_unread,
+        stop=_stop(spec.get("stopPolicy")),
     )
+
+
+def _stop(written: object) -> StopPolicy:
+    if written is None or written == "":
+        return StopPolicy.NONE
+    return _STOPS.get(written, StopPolicy.HOLD) if isinstance(written, str) else StopPolicy.HOLD
 
 
 def _threshold(written: object) -> tuple[int, str]:

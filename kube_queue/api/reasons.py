@@ -53,6 +53,10 @@ class Reason(StrEnum):
     BACKOFF = "Backoff", "The unit failed before and waits for its next turn."
     NO_QUOTA = "NoQuota", "Neither a label nor the namespace leads to an elastic quota."
     NO_QUEUE = "NoQueue", "The queue the unit names does not exist yet."
+    QUEUE_STOPPED = (
+        "QueueStopped",
+        "The unit's queue is stopped by spec.stopPolicy; it waits there until it is started.",
+    )
     NO_TREE = "NoTree", "There is no usable ElasticQuotaTree in namespace kube-system."
     NOT_ACTIVE = "NotActive", "The unit is held by spec.active=false."
     INVALID_REQUEST = "InvalidRequest", "The unit cannot be read; the message names the field."

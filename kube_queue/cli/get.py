@@ -16,6 +16,7 @@ Item = dict[str, Any]
 Row = tuple[str, ...]
 SETTLE_SECONDS = 0.2
 WAIT = "WAIT"
+STOPPED = {"Hold": ", stopped", "HoldAndDrain": ", drained"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _unit_row(unit: Item, wide: bool) -> Row:
 def _queue_row(queue: Item, wide: bool) -> Row:
     row = (
         queue["name"],
-        queue["policy"] or "-",
+        _policy(queue),
         str(queue["priority"]),
         str(queue["pending"]),
         str(queue["reserved"]),
@@ -195,6 +196,11 @@ def _queue_row(queue: Item, wide: bool) -> Row:
         queue["head"] or "-",
     )
     return (*row, queue["quotaPath"] or "-", queue["notice"] or "") if wide else row
+
+
+def _policy(queue: Item) -> str:
+    stopped = STOPPED.get(queue.get("stopPolicy", ""), "")
+    return (queue["policy"] or "-") + stopped
 
 
 def _quota_row(quota: Item, wide: bool) -> Row:

@@ -14,8 +14,9 @@
            position (1-based among the waiting of its queue, 0 when it does not wait),
            submitted (RFC 3339), waitedSeconds (so far; null when it does not wait), reason, message
     QUEUE  namespace, name, policy (it is served by), notice (what it asks for and does not get;
-           the policy is empty for a Queue that is not served), priority, quotaPath, createdByUs,
-           pending, reserved, admitted, head ("namespace/name")
+           the policy is empty for a Queue that is not served), priority, stopPolicy (None, Hold
+           or HoldAndDrain), quotaPath, createdByUs, pending, reserved, admitted,
+           head ("namespace/name")
     QUOTA  path, name, parent (path | null), leaf, namespaces, and used, request, min, max
            {resource: quantity}, the bounds as they apply: times the oversell rate; parents before
            their children
@@ -145,6 +146,7 @@ class Visibility:
                     "policy": "" if counts is None else str(counts.policy),
                     "notice": "" if counts is None else counts.notice,
                     "priority": queue.priority,
+                    "stopPolicy": str(queue.stop),
                     "quotaPath": queue.quota_path,
                     "createdByUs": queue.created_by_us,
                     "pending": 0 if counts is None else counts.pending,

@@ -68,6 +68,7 @@ async def test_queues_show_their_counts(busy: Cluster) -> None:
             "policy": "Priority",
             "notice": "",
             "priority": 0,
+            "stopPolicy": "None",
             "quotaPath": "root/default",
             "createdByUs": True,
             "pending": 2,

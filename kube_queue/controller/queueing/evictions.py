@@ -8,6 +8,9 @@
                            of a kind that cannot stop  refused: said on the unit, which goes on
     true again           before its pods are gone      what is begun is carried through
                          after a refusal               the refusal is no longer said
+
+A stopped Queue takes the same way: under Hold its reserved units go back, under HoldAndDrain also
+those that were admitted.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Final
 
 from kube_queue.api.admission_checks import CheckState, Verdict, verdict
 from kube_queue.api.lifecycle import Phase
+from kube_queue.api.queues import StopPolicy
 from kube_queue.api.reasons import Reason
 from kube_queue.controller.evicting import NotEvictable, eviction
 from kube_queue.controller.records import UnitRecord
@@ -28,29 +32,43 @@ REFUSED: Final = (
     "spec.active is false, but jobs of this kind cannot be stopped once they run: it goes on and "
     "keeps its quota"
 )
+STAYS: Final = (
+    "its Queue is drained, but jobs of this kind cannot be stopped once they run: it goes on and "
+    "keeps its quota"
+)
+_REFUSALS: Final = frozenset({REFUSED, STAYS})
 _ADMITTED: Final = frozenset({Phase.DEQUEUED, Phase.RUNNING})
 
 
-def leaving(record: UnitRecord, now: float) -> Step | None:
-    """What follows from spec.active, or from an eviction of a unit that has no job yet."""
+def leaving(record: UnitRecord, now: float, stop: StopPolicy = StopPolicy.NONE) -> Step | None:
+    """What follows from spec.active, from a stopped Queue, or from an eviction of a unit that has
+    no job yet.
+    """
     unit = record.unit
     if unit.phase is Phase.RESERVED:
-        if unit.active and not unit.evicted:
+        if unit.active and not unit.evicted and stop is StopPolicy.NONE:
             return None
         return eviction(record, *_why_reserved(record), now)
     if unit.phase not in _ADMITTED or unit.evicted:
         return None
-    refused = unit.reason == Reason.NOT_EVICTABLE and unit.message == REFUSED
+    refused = unit.message if unit.reason == Reason.NOT_EVICTABLE else ""
+    if unit.active and stop is not StopPolicy.HOLD_AND_DRAIN:
+        return _goes_on(record, now) if refused in _REFUSALS else None
+    reason, message, refusal = Reason.DEACTIVATED, DEACTIVATED, REFUSED
     if unit.active:
-        return _goes_on(record, now) if refused else None
+        reason, message, refusal = Reason.QUEUE_STOPPED, _stopped(unit.queue), STAYS
     try:
-        return eviction(record, Reason.DEACTIVATED, DEACTIVATED, now)
+        return eviction(record, reason, message, now)
     except NotEvictable:
-        if refused:
+        if refused == refusal:
             return None
-        said = Said("Warning", Reason.NOT_EVICTABLE, REFUSED)
-        patch = words_patch(record, Reason.NOT_EVICTABLE, REFUSED, now)
+        said = Said("Warning", Reason.NOT_EVICTABLE, refusal)
+        patch = words_patch(record, Reason.NOT_EVICTABLE, refusal, now)
         return Step(patch, Lane.PROGRESS, said)
+
+
+def _stopped(queue: str) -> str:
+    return f"Queue {queue} is stopped: it waits until the Queue is started"
 
 
 def _goes_on(record: UnitRecord, now: float) -> Step:
@@ -63,8 +81,10 @@ def _goes_on(record: UnitRecord, now: float) -> Step:
 
 def _why_reserved(record: UnitRecord) -> tuple[Reason, str]:
     unit = record.unit
-    if unit.active:
+    if unit.active and unit.evicted:
         return Reason.EVICTED, unit.message or Reason.EVICTED.meaning
+    if unit.active:
+        return Reason.QUEUE_STOPPED, _stopped(unit.queue)
     if verdict(unit.checks) is not Verdict.REJECTED:
         return Reason.DEACTIVATED, "spec.active is false: it waits until it is true again"
     answers = record.standing.answers if record.standing is not None else ()

@@ -17,6 +17,7 @@ from kube_queue.api.admission_checks import Check
 from kube_queue.api.errors import NotFound
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.queues import StopPolicy
 from kube_queue.controller.effects import measure_admission
 from kube_queue.controller.queueing.backoff import Backoff
 from kube_queue.controller.queueing.checks import checked
@@ -51,16 +52,20 @@ class Limits:
 
 
 def due(
-    record: UnitRecord, checks: tuple[Check, ...] | None, limits: Limits, now: float
+    record: UnitRecord,
+    checks: tuple[Check, ...] | None,
+    limits: Limits,
+    now: float,
+    stop: StopPolicy = StopPolicy.NONE,
 ) -> Step | float | None:
     """The step that is due, else the seconds until one may be, else None.
 
-    `checks` are those of the unit's Queue; None: there is no such Queue.
+    `checks` and `stop` are those of the unit's Queue; no checks: there is no such Queue.
     """
     phase = record.unit.phase
     if phase is Phase.TIMEOUT_BACKOFF:
         return back_in_queue(record, now)
-    step = leaving(record, now)
+    step = leaving(record, now, stop)
     if step is not None:
         return step
     if phase is Phase.RESERVED:
@@ -101,12 +106,22 @@ class Moves:
             self._work.add(key)
 
     def queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
-        """An informer handler: other checks are another question to the Queue's reserved units."""
-        if new is None or (old is not None and old.checks == new.checks):
+        """An informer handler: other checks are another question to the Queue's reserved units, and
+        whether it is stopped is one to all that hold quota.
+        """
+        if new is None:
+            return
+        stopped = StopPolicy.NONE if old is None else old.queue.stop
+        if new.queue.stop is not stopped:
+            for record in self._units.values():
+                if record.unit.queue == new.name and record.standing is not None:
+                    self._work.add((record.namespace, record.name))
+            return
+        if old is not None and old.checks == new.checks:
             return
         for key in self._reserved:
-            record = self._units.get(*key)
-            if record is not None and record.unit.queue == new.name:
+            reserved = self._units.get(*key)
+            if reserved is not None and reserved.unit.queue == new.name:
                 self._work.add(key)
 
     def checks(self, queue: str) -> tuple[Check, ...] | None:
@@ -123,7 +138,11 @@ class Moves:
         await run_workers(self._work, reconcile, WORKERS)
 
     def _next(self, record: UnitRecord) -> Step | float | None:
-        return due(record, self.checks(record.unit.queue), self._limits, self._clock())
+        queue = self._queues.get(QUEUE_NAMESPACE, record.unit.queue)
+        checks, stop = (
+            (None, StopPolicy.NONE) if queue is None else (queue.checks, queue.queue.stop)
+        )
+        return due(record, checks, self._limits, self._clock(), stop)
 
     async def _reconcile(
         self, key: Key, writes: WriteScheduler, events: EventRecorder
