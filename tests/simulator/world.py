@@ -65,9 +65,9 @@ class World:
             for pod in await self.pods(owner)
         }
 
-    async def states(self, name: str) -> list[str]:
-        """Condition types of a TFJob in order, those that are not True marked with a minus."""
-        job = await self.get(TFJOBS, name)
+    async def states(self, name: str, kind: ResourceType = TFJOBS) -> list[str]:
+        """Condition types of a Kubeflow job in order, those not True marked with a minus."""
+        job = await self.get(kind, name)
         return [
             each["type"] if each["status"] == "True" else f"-{each['type']}"
             for each in job.get("status", {}).get("conditions", [])
