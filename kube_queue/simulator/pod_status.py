@@ -15,7 +15,7 @@ Status = dict[str, Any]
 def running(pod: PodView, now: float) -> Status:
     """It has started and is ready."""
     started = rfc3339(now)
-    address = _pod_address(pod.uid)
+    address = pod_address(pod.uid)
     host = node_address(pod.node)
     return {
         "phase": "Running",
@@ -137,7 +137,7 @@ def _container_id(pod: PodView, container: str) -> str:
     return f"simulator://{pod.uid}/{container}/{pod.restarts}"
 
 
-def _pod_address(uid: str) -> str:
+def pod_address(uid: str) -> str:
     """An address out of 10.0.0.0/8 that belongs to this pod."""
     digest = zlib.crc32(uid.encode())
     return f"10.{digest >> 16 & 255}.{digest >> 8 & 255}.{1 + digest % 254}"
