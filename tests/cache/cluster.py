@@ -34,8 +34,29 @@ class Write:
         return not self.version and not self.refused
 
 
+ARRIVALS = st.fixed_dictionaries(
+    {
+        "namespace": st.sampled_from("aabbbccx"),
+        "request": st.builds(
+            lambda cpu, memory: vector(cpu=cpu, memory=memory),
+            st.sampled_from([0, 1, 1, 1, 2, 2, 3, 4]),
+            st.sampled_from([0, 0, 0, 0, 1, 3]),
+        ),
+        "priority": st.sampled_from([0, 0, 1, 2, 5]),
+        "queue": st.sampled_from(["", "", "", "", "shared", "root-c"]),
+        "preemptible": st.sampled_from([True, True, True, True, False]),
+        "expected_seconds": st.sampled_from([0, 5, 40]),
+        "later": st.sampled_from([0, 0, 0, 0, 0, 5]),
+    }
+)
+"""The fields of a unit that arrives; ``later``: seconds until it may be tried."""
+
+
 class ClusterMachine(RuleBasedStateMachine):
     """What happens outside the controller."""
+
+    wild = True
+    """Whether quota also comes and goes without a decision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,59 +87,46 @@ class ClusterMachine(RuleBasedStateMachine):
 
     # --- units that wait ---
 
-    @rule(
-        namespace=st.sampled_from("aabbccx"),
-        cpu=st.integers(0, 4),
-        memory=st.sampled_from([0, 0, 0, 1, 3]),
-        priority=st.sampled_from([0, 0, 1, 2, 5]),
-        queue=st.sampled_from(["", "", "", "shared", "root-c"]),
-        preemptible=st.sampled_from([True, True, True, False]),
-        seconds=st.sampled_from([0, 5, 40]),
-        later=st.sampled_from([0, 0, 0, 0, 5]),
-        many=st.integers(1, 3),
-    )
+    @rule(data=st.data(), many=st.integers(1, 4), told=st.sampled_from([True, True, False]))
     def units_arrive(
-        self,
-        namespace: str,
-        cpu: int,
-        memory: int,
-        priority: int,
-        queue: str,
-        preemptible: bool,
-        seconds: int,
-        later: int,
-        many: int,
+        self, data: st.DataObject, many: int, told: bool, namespaces: str = ""
     ) -> None:
         for _ in range(many):
             self.names += 1
+            fields = data.draw(ARRIVALS)
+            if namespaces:
+                fields["namespace"] = data.draw(st.sampled_from(namespaces))
+            later = fields.pop("later")
             unit = replace(
                 a_unit(f"u{self.names}").unit,
-                namespace=namespace,
-                request=vector(cpu=cpu, memory=memory),
-                priority=priority,
-                queue=queue,
-                preemptible=preemptible,
+                **fields,
                 evictable=self.names % 7 != 0,
-                expected_seconds=seconds,
                 submitted=self.micros() - self.names % 2,
                 requeue_at=int((self.now + later) * 1e6) if later else 0,
             )
             self.write(unit)
+        self.tell(told)
 
-    @rule(data=st.data(), priority=st.integers(0, 5))
-    def a_priority_is_edited(self, data: st.DataObject, priority: int) -> None:
-        if unit := self.pick(data, Phase.ENQUEUED):
-            self.write(unit, priority=priority)
+    def tell(self, now: bool) -> None:
+        """What the watch holds is told at once, or later."""
 
-    @rule(data=st.data(), cpu=st.integers(0, 4))
-    def a_request_is_edited(self, data: st.DataObject, cpu: int) -> None:
-        if unit := self.pick(data, Phase.ENQUEUED):
-            self.write(unit, request=vector(cpu=cpu))
-
-    @rule(data=st.data(), quota=st.sampled_from(["", "a", "c", "nobody"]))
-    def a_quota_is_edited(self, data: st.DataObject, quota: str) -> None:
-        if unit := self.pick(data):
-            self.write(unit, quota=quota)
+    @rule(
+        data=st.data(),
+        edit=st.sampled_from(["priority", "priority", "request", "quota", "message"]),
+        told=st.booleans(),
+    )
+    def a_waiting_unit_is_edited(self, data: st.DataObject, edit: str, told: bool) -> None:
+        unit = self.pick(data, Phase.ENQUEUED)
+        if unit is None:
+            return
+        values: dict[str, st.SearchStrategy[object]] = {
+            "priority": st.integers(0, 5),
+            "request": st.integers(0, 4).map(lambda cpu: vector(cpu=cpu)),
+            "quota": st.sampled_from(["", "a", "c", "nobody"]),
+            "message": st.just("waits"),
+        }
+        self.write(unit, **{edit: data.draw(values[edit])})
+        self.tell(told)
 
     @rule(data=st.data())
     def a_unit_is_switched_off_or_on(self, data: st.DataObject) -> None:
@@ -136,14 +144,19 @@ class ClusterMachine(RuleBasedStateMachine):
 
     # --- units that hold quota ---
 
-    @rule(data=st.data())
-    def a_job_is_released_by_hand(self, data: st.DataObject) -> None:
-        if unit := self.pick(data, Phase.ENQUEUED):
-            self.write(unit, phase=Phase.DEQUEUED, held=unit.request, allocated=self.micros())
-
-    @rule(data=st.data(), cpu=st.integers(0, 4))
-    def a_running_job_changes_its_size(self, data: st.DataObject, cpu: int) -> None:
-        if unit := self.pick(data, Phase.RUNNING):
+    @precondition(lambda self: self.wild)
+    @rule(data=st.data(), cpu=st.integers(-1, 4))
+    def a_job_is_released_by_hand_or_resized(self, data: st.DataObject, cpu: int) -> None:
+        if cpu < 0 and (unit := self.pick(data, Phase.ENQUEUED)):
+            self.write(
+                unit,
+                phase=Phase.DEQUEUED,
+                held=unit.request,
+                allocated=self.micros(),
+                evicted=False,
+                preemptor="",
+            )
+        elif cpu >= 0 and (unit := self.pick(data, Phase.RUNNING)):
             self.write(unit, held=vector(cpu=cpu))
 
     @rule(data=st.data())
@@ -153,15 +166,19 @@ class ClusterMachine(RuleBasedStateMachine):
             phase = starts[unit.phase]
             self.write(unit, phase=phase, started=self.micros() * (phase is Phase.RUNNING))
 
-    @rule(data=st.data(), well=st.booleans())
-    def a_job_ends(self, data: st.DataObject, well: bool) -> None:
+    @rule(data=st.data(), well=st.booleans(), told=st.sampled_from([True, True, False]))
+    def a_job_ends(self, data: st.DataObject, well: bool, told: bool) -> None:
         if unit := self.pick(data, Phase.DEQUEUED, Phase.RUNNING):
             self._leaves(unit, Phase.SUCCEED if well else Phase.FAILED)
+        self.tell(told)
 
-    @rule(data=st.data(), later=st.sampled_from([0, 0, 7]))
-    def an_evicted_job_is_gone(self, data: st.DataObject, later: int) -> None:
-        if unit := self.pick(data, *HELD, evicted=True):
-            self._leaves(unit, Phase.ENQUEUED, later)
+    @precondition(lambda self: any(unit.evicted for unit in self.objects.values()))
+    @rule(data=st.data(), later=st.sampled_from([0, 0, 0, 7]), many=st.integers(1, 3))
+    def evicted_jobs_are_gone(self, data: st.DataObject, later: int, many: int) -> None:
+        for _ in range(many):
+            if unit := self.pick(data, *HELD, evicted=True):
+                self._leaves(unit, Phase.ENQUEUED, later)
+        self.tell(later == 0)
 
     @rule(data=st.data(), phase=st.sampled_from([Phase.ENQUEUED, Phase.TIMEOUT_BACKOFF]))
     def a_job_returns_its_quota(self, data: st.DataObject, phase: Phase) -> None:

@@ -146,8 +146,10 @@ class Model:
             aside = (kept or {}).get(path, {})
             found += [(path, name) for name in self._over_max(path, unit, leaf, held, aside)]
             if not unit.preemptible:
-                found += [(path, name) for name in self._over_min(path, unit, held)]
-        if unit.preemptible and self._too_many_preemptible(held):
+                aside = (kept or {}).get(f"{path}#min", {})
+                found += [(path, name) for name in self._over_min(path, unit, held, aside)]
+        jobs = (kept or {}).get("#preemptible", {}).get(MAX_JOBS, 0)
+        if unit.preemptible and self._too_many_preemptible(held, jobs):
             found.append((self.chain(leaf)[-1], MAX_JOBS))
         return found
 
@@ -168,9 +170,11 @@ class Model:
                 over.append(name)
         return over
 
-    def _over_min(self, path: str, unit: Unit, held: list[Held]) -> list[str]:
+    def _over_min(
+        self, path: str, unit: Unit, held: list[Held], aside: Mapping[str, int]
+    ) -> list[str]:
         asked, low = asked_by(unit), self.scaled(self.guarantee(path))
-        hard = self.used(path, held, guaranteed=True)
+        hard = plus(self.used(path, held, guaranteed=True), aside)
         over = []
         for name in {*asked, *low, *hard}:
             if name == MAX_JOBS and name not in low:
@@ -180,10 +184,10 @@ class Model:
                 over.append(name)
         return over
 
-    def _too_many_preemptible(self, held: list[Held]) -> bool:
+    def _too_many_preemptible(self, held: list[Held], aside: int) -> bool:
         most = self.tree.max_preemptible_jobs if self.tree is not None else None
         soft = [one for one in held if one.leaf is not None and one.preemptible and one.jobs]
-        return most is not None and len(soft) + 1 > most
+        return most is not None and len(soft) + aside + 1 > most
 
     # --- order ----------------------------------------------------------------------------------
 

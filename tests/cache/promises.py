@@ -61,6 +61,11 @@ class Promises:
                 rest = plus(asked_by(unit), self.model.used(path, leaving), -1)
                 more = {name: max(0, amount) for name, amount in rest.items()}
                 aside[path] = plus(aside.get(path, {}), more)
+                if not unit.preemptible:
+                    low = f"{path}#min"
+                    aside[low] = plus(aside.get(low, {}), asked_by(unit))
+            if unit.preemptible and not leaving:
+                aside["#preemptible"] = plus(aside.get("#preemptible", {}), {MAX_JOBS: 1})
         return aside
 
     def worlds(self) -> dict[World, bool]:
@@ -94,9 +99,7 @@ class Promises:
             self._judge_victim(unit, self.model.units[uid], home, rules)
         everyone = self.open[unit.uid].leaving
         for uid in victims:
-            fewer = self.model.charged(everyone - {uid})
-            kept = self.kept(but=unit.uid)
-            assert not self.model.fits(unit, fewer, kept), f"{uid} was evicted for nothing"
+            assert not self._enough(unit, everyone - {uid}), f"{uid} was evicted for nothing"
         foreign = [uid for uid in victims if held[uid].leaf != home]
         if foreign:
             assert home is not None
@@ -109,6 +112,15 @@ class Promises:
         for uid in victims:
             better = self._better(unit, uid, rules)
             assert not better, f"{better} goes before {uid}"
+
+    def _enough(self, unit: Unit, victims: set[str]) -> bool:
+        """Whether so few would do, and could be taken: others' only if it is within min then."""
+        home, held = self.model.leaf(unit), self.model.holders()
+        assert home is not None
+        own = [uid for uid in victims if held[uid].leaf == home]
+        if len(own) < len(victims) and not self._within_min(unit, home, own):
+            return False
+        return self.model.fits(unit, self.model.charged(victims), self.kept(but=unit.uid))
 
     def _judge_victim(
         self, unit: Unit, victim: Unit, home: str | None, rules: tuple[str, str]

@@ -7,13 +7,12 @@ restarts. After every step everything is held against what the model says by loo
 
 from __future__ import annotations
 
-import inspect
 from fractions import Fraction
 from itertools import groupby
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kube_queue.admission import Admit, Decision
 from kube_queue.admission.decisions import Evict
@@ -29,16 +28,15 @@ from tests.cache.model import Held, Model, Run, earliest_start
 from tests.cache.promises import Promise, Promises
 from tests.cache.trees import POLICIES, QUEUES, TREES
 
-RECLAIMS = "reclaim" in inspect.signature(Cache.__init__).parameters
-SERVED = tuple(policy for policy in POLICIES if policy is not Policy.BACKFILL)
-
 
 class CacheMachine(ClusterMachine):
     """The cluster, the cache, the model."""
 
-    policies: tuple[Policy, ...] = SERVED
+    policies: tuple[Policy, ...] = POLICIES
     reclaims: tuple[ReclaimPolicy, ...] = tuple(ReclaimPolicy)
     preempts: tuple[PreemptionPolicy, ...] = tuple(PreemptionPolicy)
+    crowds: tuple[tuple[str, ...], ...] = ((), ("abcx",), ("bc", "bc"))
+    """Namespaces of the units that are there at first, by cycle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,8 +51,6 @@ class CacheMachine(ClusterMachine):
         self.promises = Promises(self.model)
 
     def _cache(self, policy: Policy) -> Cache:
-        if not RECLAIMS:
-            return Cache(default_policy=policy, oversell_rate=self.rate)
         return Cache(
             default_policy=policy,
             oversell_rate=self.rate,
@@ -62,7 +58,11 @@ class CacheMachine(ClusterMachine):
             preemption=PreemptionPolicy(self.switches[1]),
         )
 
-    @initialize(data=st.data(), rate=st.sampled_from([1.0, 1.0, 1.25, 0.7]), queues=st.booleans())
+    @initialize(
+        data=st.data(),
+        rate=st.sampled_from([1.0, 1.0, 1.25, 0.7]),
+        queues=st.sampled_from([True, True, True, False]),
+    )
     def start(self, data: st.DataObject, rate: float, queues: bool) -> None:
         self.rate = rate
         rules = (
@@ -73,9 +73,13 @@ class CacheMachine(ClusterMachine):
         self.sees_tree(data.draw(st.sampled_from([0, 3, 3, 4])))
         for name in QUEUES if queues else ():
             self.sees_queue(name, None, 0)
+        for namespaces in data.draw(st.sampled_from(self.crowds)):
+            self.units_arrive(data, 4, True, namespaces)
+            self.a_cycle_runs(0, True)
 
     # --- what the cache is told ---
 
+    @precondition(lambda self: self.wild)
     @rule(which=st.sampled_from([*range(len(TREES)), 3, 3, 4]))
     def sees_tree(self, which: int) -> None:
         if TREES[which] is not self.model.tree:
@@ -92,20 +96,20 @@ class CacheMachine(ClusterMachine):
         self.model.queues[name] = queue
         self.cache.queue_seen(queue)
 
+    @precondition(lambda self: self.wild)
     @rule(name=st.sampled_from(QUEUES))
     def a_queue_is_deleted(self, name: str) -> None:
         self.model.queues.pop(name, None)
         self.cache.queue_gone("kube-queue", name)
         self.promises.disturb()
 
+    @precondition(lambda self: self.wild)
     @rule(
         quota=st.sampled_from(["", "", "a", "nobody"]),
         namespace=st.sampled_from("abc"),
         cpu=st.sampled_from([0, 0, 1, 3]),
     )
     def pods_of_no_unit_come_and_go(self, quota: str, namespace: str, cpu: int) -> None:
-        if not hasattr(self.cache, "unmanaged_seen"):
-            return
         held = vector(cpu=cpu)
         self.model.unmanaged[quota, namespace] = held
         self.cache.unmanaged_seen(quota, namespace, held)
@@ -239,8 +243,21 @@ class CacheMachine(ClusterMachine):
     def _cooling(self) -> set[str]:
         return {uid for uid, until in self.cooling.items() if until > self.now}
 
-    @rule(limit=st.sampled_from([0, 0, 0, 1]))
-    def a_cycle_runs(self, limit: int) -> None:
+    @rule()
+    def everything_settles(self) -> None:
+        """Every write arrives, is heard of and is seen."""
+        for write in self.writes:
+            if write.open:
+                self.arrives(write)
+        self.outcomes_are_heard()
+        self.tell(True)
+
+    def tell(self, now: bool) -> None:
+        if now:
+            self.the_watch_delivers(len(self.watch))
+
+    @rule(limit=st.sampled_from([0, 0, 0, 1]), settles=st.sampled_from([True, True, False]))
+    def a_cycle_runs(self, limit: int, settles: bool) -> None:
         decisions = self.cache.cycle(self.now, limit)
         for preemptor, several in groupby(decisions, key=_preemptor):
             if preemptor:
@@ -252,6 +269,8 @@ class CacheMachine(ClusterMachine):
         self._mark_promised()
         if not limit:
             self._check_nobody_left()
+        if settles:
+            self.everything_settles()
 
     def _mark_promised(self) -> None:
         for uid in tuple(self.promises.open):
@@ -429,7 +448,14 @@ class CacheMachine(ClusterMachine):
             before = self.cache.quota_status()
             self.the_controller_restarts()
             assert self.cache.quota_status() == before
-            self.a_cycle_runs(0)
+            self.a_cycle_runs(0, False)
+
+
+class BorrowersMachine(CacheMachine):
+    """Leaves that borrow from each other, and nothing that takes room without a decision."""
+
+    wild = False
+    crowds = (("bc", "bc"), ("ab", "bc"), ("b", "b"), ("bbbca", "abc"))
 
 
 def _preemptor(decision: Decision) -> str:
@@ -437,4 +463,6 @@ def _preemptor(decision: Decision) -> str:
 
 
 TestCache = CacheMachine.TestCase
-TestCache.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestCache.settings = settings(max_examples=100, stateful_step_count=40)
+TestBorrowers = BorrowersMachine.TestCase
+TestBorrowers.settings = settings(max_examples=100, stateful_step_count=40)

@@ -1,0 +1,21 @@
+"""The rules of order between queues and inside them."""
+
+from __future__ import annotations
+
+from tests.builders import World, a_queue, a_quota, a_tree, a_unit
+
+
+def test_a_share_that_rose_counts_for_every_queue_of_its_leaf() -> None:
+    tree = a_tree(
+        a_quota("root").over(
+            a_quota("a").min(cpu=2).serving("a"), a_quota("b").min(cpu=2).serving("b")
+        )
+    )
+    world = World(tree)
+    world.cache.queue_seen(a_queue("shared"))
+    world.sees(
+        a_unit("first").asking(cpu=1).of_namespace("a"),
+        a_unit("second").of_namespace("a").in_queue("shared").submitted_at(1),
+        a_unit("third").of_namespace("b").submitted_at(2),
+    )
+    assert world.admits() == ["first", "third", "second"]
