@@ -93,6 +93,16 @@ class RayJobExtension:
         """See Suspendable. KubeRay fails a job that is suspended without the second field."""
         return {"spec": {"suspend": True, "shutdownAfterJobFinishes": True}}
 
+    def hold(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """See HeldAtFirst."""
+        if section(manifest, "spec", "deletionStrategy").get("deletionRules"):
+            raise InvalidManifest(
+                "excludes spec.shutdownAfterJobFinishes, without which KubeRay suspends no job",
+                "spec.deletionStrategy.deletionRules",
+                "leave it out, or do not queue the job",
+            )
+        return self.suspend(manifest)
+
     def evictable(self, manifest: Mapping[str, Any]) -> bool:
         """See SometimesEvictable."""
         spec = section(manifest, "spec")

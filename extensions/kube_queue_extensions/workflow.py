@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, WORKFLOW_SUSPEND_TEMPLATE
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import EMPTY
@@ -65,6 +66,28 @@ class WorkflowExtension:
     def resume(self, manifest: Mapping[str, Any]) -> JobPatch:
         """See JobExtension."""
         return {"spec": {"suspend": False}}
+
+    def hold(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """See HeldAtFirst. Argo allows no templates beside a reference to a WorkflowTemplate."""
+        if section(manifest, "spec", "workflowTemplateRef"):
+            raise InvalidManifest(
+                f"leaves no room for the template {WORKFLOW_SUSPEND_TEMPLATE}, without which a "
+                "Workflow is not queued",
+                "spec.workflowTemplateRef",
+                "write the templates into the Workflow",
+            )
+        if _queueable(manifest):
+            return {"spec": {"suspend": True}}
+        written = section(manifest, "spec").get("templates")
+        if written is not None and not isinstance(written, list):
+            raise InvalidManifest("is not a list", "spec.templates", "list templates")
+        others = [
+            one
+            for one in written or ()
+            if not isinstance(one, Mapping) or one.get("name") != WORKFLOW_SUSPEND_TEMPLATE
+        ]
+        mark = {"name": WORKFLOW_SUSPEND_TEMPLATE, "suspend": {}}
+        return {"spec": {"suspend": True, "templates": [*others, mark]}}
 
     def stop(self, manifest: Mapping[str, Any]) -> JobPatch:
         """See Stoppable."""

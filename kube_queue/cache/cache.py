@@ -25,8 +25,12 @@ unit. A ``forget`` that comes after any of these does nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Final
+
 from kube_queue.admission.cycle import cycle
 from kube_queue.admission.decisions import Admit, Decision
+from kube_queue.admission.explain import Explanation
 from kube_queue.admission.ledger import Charge
 from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.admission.policies import backoff
@@ -35,10 +39,26 @@ from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy, Queue
 from kube_queue.api.quota import QuotaTree
+from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit
 from kube_queue.cache.answers import Answers
 from kube_queue.cache.known import Assumption, Known
+
+TRIED: Final = frozenset(
+    {Reason.ENQUEUED, Reason.INSUFFICIENT_QUOTA, Reason.INSUFFICIENT_MIN, Reason.MAX_JOBS_REACHED}
+)
+"""Reasons of a unit that only room keeps waiting, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would become of a unit."""
+
+    explained: Explanation
+    runs_now: bool
+    evicts: tuple[Unit, ...]
+    """Units that would be evicted for it; empty where it runs now or nobody helps."""
 
 
 class Cache(Answers):
@@ -186,6 +206,39 @@ class Cache(Answers):
     def evicting(self, uid: str) -> bool:
         """Whether the unit's eviction was decided, was not seen yet, and is still of use."""
         return self.core.promises.evicting(uid)
+
+    def trial(self, unit: Unit, now: float) -> Trial:
+        """What would become of this unit if it came to wait now; it does not, and nothing changes.
+
+        Its uid must be nobody's. ``now``: seconds since the epoch.
+        """
+        known = self._known[unit.uid] = Known(unit)
+        try:
+            self.pending.put(unit, self._places.place(unit))
+            explained = self.explain(unit.uid, now)
+            waiter = self.pending.waiter(unit.uid)
+            assert explained is not None
+            assert waiter is not None
+            may = waiter.has_turns and explained.head is None and explained.reason in TRIED
+            evicts: tuple[Held, ...] = ()
+            if may and explained.shortages and waiter.place.leaf is not None:
+                request = self._asked(known)
+                evicts = self.core.reclaim.victims(unit, waiter.place.leaf, request)
+            if may and explained.shortages:
+                # Nobody has tried it, so the verdict is ours to give.
+                short = explained.shortages[0]
+                explained = replace(
+                    explained,
+                    reason=short.reason,
+                    message=short.message,
+                    waits_for=short.waits_for,
+                )
+            return Trial(
+                explained, may and not explained.shortages, tuple(held.unit for held in evicts)
+            )
+        finally:
+            self.pending.remove(unit.uid)
+            del self._known[unit.uid]
 
     def next_wake(self) -> float | None:
         """When a backoff ends, in seconds since the epoch; None: only an event changes anything."""

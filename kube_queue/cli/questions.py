@@ -33,6 +33,7 @@ SECOND_PATIENCE_SECONDS = 0.3
 LISTING_SECONDS = 30.0
 """The same for lists, which a controller that answers at all may need for many units."""
 REBUILD_SECONDS = 30.0
+LISTS = frozenset({"units", "queues", "quotas"})
 Answer = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ class Questions:
         self._noted = False
 
     def ask(self, what: str, **query: str) -> Answer:
-        """The JSON of this question: units, queues, quotas or explain."""
+        """The JSON of this question: units, queues, quotas, explain or try."""
         wanted = {name: value for name, value in query.items() if value}
         patience = PATIENCE_SECONDS
         if self.credentials.visibility:
@@ -99,7 +100,7 @@ async def _ask_through(
     """
     get = client.transport.request
     try:
-        if what != "explain":
+        if what in LISTS:
             # A list may take its time, so whether anybody is there is asked first.
             async with asyncio.timeout(patience):
                 alive = await get("GET", f"{SERVICE}/healthz", timeout=LISTING_SECONDS)
@@ -122,7 +123,7 @@ def ask_directly(visibility: str, what: str, query: Mapping[str, str]) -> Answer
     address = f"{base}{PREFIX}/{what}" + (f"?{urlencode(query)}" if query else "")
     patience = PATIENCE_SECONDS
     try:
-        if what != "explain":
+        if what in LISTS:
             # A list may take its time, so whether anybody is there is asked first.
             with opener.open(f"{base}/healthz", timeout=patience):
                 patience = LISTING_SECONDS

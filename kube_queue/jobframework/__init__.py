@@ -12,6 +12,7 @@ table), decisions (what comes out), unit_manifest and unit_status (what is writt
 from kube_queue.jobframework.decisions import Decision
 from kube_queue.jobframework.extension import (
     Endless,
+    HeldAtFirst,
     Hold,
     JobExtension,
     JobPatch,
@@ -26,8 +27,9 @@ from kube_queue.jobframework.extension import (
     Warns,
     evictable,
 )
+from kube_queue.jobframework.holding import held_from_creation
 from kube_queue.jobframework.plan import Scene, plan
-from kube_queue.jobframework.registry import load_extensions
+from kube_queue.jobframework.registry import every_extension, load_extensions
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import UnitView, view_unit
 from kube_queue.jobframework.view import JobView, view_job
@@ -35,6 +37,7 @@ from kube_queue.jobframework.view import JobView, view_job
 __all__ = [
     "Decision",
     "Endless",
+    "HeldAtFirst",
     "Hold",
     "JobExtension",
     "JobPatch",
@@ -51,7 +54,9 @@ __all__ = [
     "UnitView",
     "Versioned",
     "Warns",
+    "every_extension",
     "evictable",
+    "held_from_creation",
     "load_extensions",
     "plan",
     "view_job",

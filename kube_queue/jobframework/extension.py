@@ -108,6 +108,17 @@ class Suspendable(Protocol):
 
 
 @runtime_checkable
+class HeldAtFirst(Protocol):
+    """A kind whose new jobs are held in another way than running ones are suspended, if at all."""
+
+    def hold(self, manifest: Mapping[str, Any]) -> JobPatch:
+        """The patch after which a job that was never created is held from its creation on.
+
+        Raises InvalidManifest where the job could not be held, or its operator would refuse it.
+        """
+
+
+@runtime_checkable
 class SometimesEvictable(Protocol):
     """A Suspendable kind of whose jobs some go on whatever their spec says."""
 

@@ -36,6 +36,12 @@ def load_extensions(names: str) -> tuple[JobExtension, ...]:
     return extensions
 
 
+def every_extension() -> tuple[JobExtension, ...]:
+    """Every extension that is registered, by name. Raises InvalidSetting as load_extensions."""
+    registered = _registered()
+    return tuple(_load(registered[name]) for name in sorted(registered))
+
+
 def _registered() -> dict[str, EntryPoint]:
     """Entry points by lower-case name; the same one seen through two paths counts once."""
     registered: dict[str, EntryPoint] = {}

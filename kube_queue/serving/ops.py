@@ -33,6 +33,10 @@ def ops_routes(meters: Meters, ready: Callable[[], bool]) -> list[web.RouteDef]:
     ]
 
 
+LONGEST_LINE = 65_536
+"""Characters of a request's first line: a question may carry a whole unit."""
+
+
 class OpsServer:
     """An HTTP server on one address; `url` says where once it is open."""
 
@@ -42,7 +46,7 @@ class OpsServer:
         self._port = port
         app = web.Application()
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
 
     async def open(self) -> None:
         """The server answers. Raises InvalidSetting when the address cannot be had."""

@@ -8,6 +8,10 @@
                                                            "quotas": [QUOTA...]}
     GET /visibility/v1/explain?namespace=&name=[&kind=]   UNIT and more; 404, and 409 where several
                                                           have the name: {"error": "..."}
+    GET /visibility/v1/try?unit=JSON                      what explain would say of a QueueUnit that
+                                                          does not exist, runsNow, and evicts:
+                                                          [{namespace, name, job}] that would have
+                                                          to leave first
 
     UNIT   namespace, name, uid, job {apiVersion, kind, namespace, name, uid} | null, queue, quota
            (path, "" when none), phase, active, priority, preemptible, request {cpu: "3", ...},
@@ -44,11 +48,11 @@ from kube_queue.cache import Cache
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.controller.records import UnitRecord
 from kube_queue.serving.explaining import amounts_words, explained_words, job_words
+from kube_queue.serving.naming import several, units_named
 
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
 """Units put into words before others have a turn."""
-UNIT_WORDS: Final = frozenset({"queueunit", "queueunits", "qu", "qus"})
 FITS_NOW: Final = "it fits now; nobody admits it while no controller answers"
 Words = dict[str, Any]
 
@@ -96,12 +100,13 @@ class Visibility:
         return [web.get(f"{PREFIX}/{{what}}", reply)]
 
     async def answer(self, what: str, query: Mapping[str, str]) -> tuple[int, bytes]:
-        """HTTP status and JSON of one question: units, queues, quotas or explain."""
+        """HTTP status and JSON of one question: units, queues, quotas, explain or try."""
         questions: Mapping[str, Callable[[Mapping[str, str]], Awaitable[Words]]] = {
             "units": self._units,
             "queues": self._queues,
             "quotas": self._quotas,
             "explain": self._explain,
+            "try": self._try,
         }
         ask = questions.get(what)
         if ask is None:
@@ -166,33 +171,31 @@ class Visibility:
         kind = query.get("kind", "")
         if not namespace or not name:
             raise _Refused(400, "namespace and name: both are needed")
-        found = self._find(namespace, name, kind.lower())
+        units = (record.unit for record in self._side.units.values())
+        found = units_named(units, namespace, name, kind.lower())
         if len(found) > 1:
-            raise _Refused(409, _several(namespace, name, found))
+            raise _Refused(409, several(namespace, name, found))
         explained = self._cache.explain(found[0].uid, self._clock()) if found else None
         if explained is None:
             what = f"{kind or 'job or unit'} {namespace}/{name}"
             raise _Refused(404, f"the queue knows no {what}")
         return {**self._words(found[0], explained), **explained_words(explained)}
 
-    def _find(self, namespace: str, name: str, kind: str) -> list[Unit]:
-        """The units of this name, and those of jobs of this name."""
-        found: list[Unit] = []
-        if not kind or kind in UNIT_WORDS:
-            record = self._side.units.get(namespace, name)
-            if record is not None:
-                found.append(record.unit)
-        for record in self._side.units.values():
-            job = record.unit.job
-            if (
-                job is not None
-                and record.namespace == namespace
-                and job.name == name
-                and (not kind or kind in (job.kind.lower(), f"{job.kind.lower()}s"))
-                and record.unit not in found
-            ):
-                found.append(record.unit)
-        return found
+    async def _try(self, query: Mapping[str, str]) -> Words:
+        try:
+            unit = self._side.imagined(orjson.loads(query.get("unit", "")))
+        except (orjson.JSONDecodeError, TypeError):
+            raise _Refused(400, "unit: is not the JSON of a QueueUnit") from None
+        trial = self._cache.trial(unit, self._clock())
+        return {
+            **self._words(unit, trial.explained),
+            **explained_words(trial.explained),
+            "runsNow": trial.runs_now,
+            "evicts": [
+                {"namespace": one.namespace, "name": one.name, "job": job_words(one.job)}
+                for one in trial.evicts
+            ],
+        }
 
     def _words(self, unit: Unit, told: Summary) -> Words:
         phase, reason, message = told.phase, told.reason, told.message
@@ -250,21 +253,6 @@ class Visibility:
             }
             for path, node in tree.nodes.items()
         ]
-
-
-def _several(namespace: str, name: str, found: list[Unit]) -> str:
-    """That the name is not enough, and by which ones they can be told apart."""
-    kinds = [
-        unit.job.kind if unit.job is not None and unit.job.name == name else "" for unit in found
-    ]
-    ways = [
-        f"{kind}/{name}" if kind and kinds.count(kind) == 1 else f"QueueUnit/{unit.name}"
-        for kind, unit in zip(kinds, found, strict=True)
-    ]
-    return (
-        f"{len(found)} jobs or units of namespace {namespace} are called {name}; "
-        f"ask for one of them: {', '.join(sorted(ways))}"
-    )
 
 
 def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from kube_queue.admission.place import Places
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
@@ -49,6 +51,9 @@ from kube_queue.kube.informer import Informer
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
 
+IMAGINED = "imagined"
+"""The uid of a unit that somebody only asks about."""
+
 
 class QueueSide:
     """Everything of the queue side that one process holds.
@@ -79,8 +84,9 @@ class QueueSide:
         self._clock = clock
         self._rng = rng
         size = settings.client.page_size
+        self._project = unit_projection(settings)
         self.units: Informer[UnitRecord] = Informer(
-            client, QUEUE_UNITS, unit_projection(settings), rng=rng, page_size=size
+            client, QUEUE_UNITS, self._project, rng=rng, page_size=size
         )
         self.queues: Informer[QueueRecord] = Informer(
             client, QUEUES, queue_record, rng=rng, page_size=size
@@ -152,6 +158,11 @@ class QueueSide:
     def ready(self) -> bool:
         """Whether what exists is in memory."""
         return self.quotas.ready and self.queues.synced.is_set() and self.units.synced.is_set()
+
+    def imagined(self, manifest: Mapping[str, Any]) -> Unit:
+        """The unit that this QueueUnit would be if it were created and waited."""
+        whole = {**manifest, "status": {}}
+        return replace(self._project(whole).unit, uid=IMAGINED, resource_version="")
 
     async def lead(self, writes: WriteScheduler) -> None:
         """Decide and write until cancelled."""
