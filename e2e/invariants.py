@@ -128,7 +128,11 @@ class Ledger:
         if not is_preemptible(unit["metadata"].get("labels") or {}):
             self.broken.append(f"{name} was evicted and is not preemptible")
         if any((one.uid, one.preemptor) == (uid, preemptor) for one in self.evictions):
-            self.broken.append(f"{name} was evicted twice for the same unit")
+            back = self._admitted_at.get(uid, 0) > max(
+                one.at for one in self.evictions if (one.uid, one.preemptor) == (uid, preemptor)
+            )
+            how = "and admitted in between" if back else "while it was leaving"
+            self.broken.append(f"{name} was evicted twice for the same unit, {how}")
         self.evictions.append(Eviction(name, uid, preemptor, self._events))
 
     def _charge(self, uid: str, unit: Object | None) -> None:
