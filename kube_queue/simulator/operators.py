@@ -21,6 +21,7 @@ from kube_queue.simulator.kubeflow_operator import operated
 from kube_queue.simulator.operator import Operator
 from kube_queue.simulator.outcome import OperatedKind
 from kube_queue.simulator.rayjob_operator import RAYJOB
+from kube_queue.simulator.spark_operator import SPARK_APPLICATION
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import PodView, job_document
 
@@ -30,6 +31,7 @@ OUR_OPERATOR: Final = "simulator.kube-queue/operator"
 OPERATORS: Final[Mapping[str, OperatedKind]] = {
     **{kind.name.lower(): operated(kind) for kind in KUBEFLOW_KINDS},
     "rayjob": RAYJOB,
+    "sparkapp": SPARK_APPLICATION,
 }
 """By the name of the part they play."""
 
