@@ -24,6 +24,7 @@ from kube_queue.simulator.rayjob_operator import RAYJOB
 from kube_queue.simulator.spark_operator import SPARK_APPLICATION
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import PodView, job_document
+from kube_queue.simulator.workflow_operator import WORKFLOW
 
 OUR_OPERATOR: Final = "simulator.kube-queue/operator"
 """Label, "true" on definitions whose kind the simulator plays."""
@@ -32,6 +33,7 @@ OPERATORS: Final[Mapping[str, OperatedKind]] = {
     **{kind.name.lower(): operated(kind) for kind in KUBEFLOW_KINDS},
     "rayjob": RAYJOB,
     "sparkapp": SPARK_APPLICATION,
+    "workflow": WORKFLOW,
 }
 """By the name of the part they play."""
 
