@@ -66,6 +66,7 @@ class _Cycle:
                 core.promises.kept(uid)
                 self._admit(uid, charge)
                 core.pending.remove(uid)
+                core.pending.reshared(charge.leaf or "")
             else:
                 core.promises.end(uid)
 
@@ -94,7 +95,10 @@ class _Cycle:
 
     def victims(self, line: Line, choice: Choice) -> tuple[Held, ...]:
         """Who would have to go for the choice; units alike of no higher priority have no others."""
-        core, group, alike = self._core, choice.group, _alike(choice)
+        core = self._core
+        if not core.reclaim.evicts:
+            return ()
+        group, alike = choice.group, _alike(choice)
         unit = line.waiters[choice.uid].unit
         failed = self._helpless.get(alike)
         if failed is None or (core.again.depends_on_priority and failed < unit.priority):
