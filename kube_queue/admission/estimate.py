@@ -336,15 +336,18 @@ class _Outlook:
             if (known := self._facts.run_times.expected(held.unit)) and self._ran(held) > known.most
         )
         if holding and holding == overdue:
-            what = f"of the {_units(len(holds))} that hold {self._where} ran longer than expected"
-            return f"{holding} {what}"
+            return f"{self._who_hold(holding, len(holds))} ran longer than expected"
         if holding:
-            what = f"{_have(holding)} no known run time"
-            return f"{holding} of the {_units(len(holds))} that hold {self._where} {what}"
+            who = self._who_hold(holding, len(holds))
+            return f"{who} {_have(holding)} no known run time"
         if waiting:
-            what = f"that may start before it {_have(waiting)} no known run time"
-            return f"{waiting} of the {_units(len(rivals))} {what}"
+            who = f"{_some(waiting, len(rivals))} that may start before it"
+            return f"{who} {_have(waiting)} no known run time"
         return f"pods outside the queue hold a part of {self._where}"
+
+    def _who_hold(self, count: int, total: int) -> str:
+        hold = "holds" if total == 1 else "hold"
+        return f"{_some(count, total)} that {hold} {self._where}"
 
     @property
     def _where(self) -> str:
@@ -356,8 +359,8 @@ def _same_lane(one: Waiter, other: Waiter) -> bool:
     return (one.place.queue, one.place.leaf) == (other.place.queue, other.place.leaf)
 
 
-def _units(count: int) -> str:
-    return "1 unit" if count == 1 else f"{count} units"
+def _some(count: int, total: int) -> str:
+    return "the one unit" if total == 1 else f"{count} of the {total} units"
 
 
 def _have(count: int) -> str:

@@ -266,14 +266,14 @@ def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]
     # A port chosen once: a restarted controller answers where the kubeconfig says.
     queue: tuple[str, ...] = ("controller", "--kubeconfig", str(configs[CONTROLLER_COMPONENT]))
     queue += ("--port", str(free_port()), "--leader-elect-identity", "local-controller")
-    queue += options.config_flags + options.controller_flags
+    queue += options.common_flags + options.controller_flags
     jobs: tuple[str, ...] = (
         "job-extensions",
         "--kubeconfig",
         str(configs[JOB_EXTENSIONS_COMPONENT]),
     )
     jobs += ("--port", "0", "--leader-elect-identity", "local-job-extensions")
-    jobs += ("--enabled-extensions", options.enabled_extensions, *options.config_flags)
+    jobs += ("--enabled-extensions", options.enabled_extensions, *options.common_flags)
     return [
         Child(
             words[0],

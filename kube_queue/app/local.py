@@ -40,6 +40,8 @@ class LocalOptions:
     profile: str = "default"
     controller_flags: tuple[str, ...] = ()
     """Passed on to `kube-queue controller` as they are."""
+    shared_flags: tuple[str, ...] = ()
+    """Passed on to the controller and to the job side."""
     enabled_extensions: str = LOCAL_EXTENSIONS
     split: bool = False
     """True: the job side is a process of its own, as in production."""
@@ -48,9 +50,10 @@ class LocalOptions:
     """A settings file that both processes of ours read."""
 
     @property
-    def config_flags(self) -> Words:
-        """How a process of ours is told of it."""
-        return () if self.config is None else ("--config", str(self.config.absolute()))
+    def common_flags(self) -> Words:
+        """What both processes of ours are told."""
+        config = () if self.config is None else ("--config", str(self.config.absolute()))
+        return (*config, *self.shared_flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     finally:
         await client.close()
     visibility = ""
-    for child in _controllers(options, str(private)):
+    for child in controllers(options, str(private)):
         facts = await supervisor.start(child)
         visibility = facts.get("visibility", visibility)
     write_kubeconfig(
@@ -127,18 +130,19 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
 
 
-def _controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
+def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
+    """The simulator and the processes of ours, in the order they are started."""
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue: Words = ("controller", *common, *options.config_flags, "--port", str(_free_port()))
+    queue: Words = ("controller", *common, *options.common_flags, "--port", str(_free_port()))
     queue += ("--leader-elect-identity", "local-controller")
     simulator: Words = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
         simulator += ("--nodes", str(options.nodes))
     children = [_child(options, "simulator", simulator)]
     if options.split:
-        side: Words = ("job-extensions", *common, *options.config_flags, "--port", "0", *jobs)
+        side: Words = ("job-extensions", *common, *options.common_flags, "--port", "0", *jobs)
         side += ("--leader-elect-identity", "local-job-extensions")
         children.append(_child(options, "controller", (*queue, *options.controller_flags)))
         children.append(_child(options, "job-extensions", side))

@@ -10,8 +10,6 @@ from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
 
 NONE = "-"
-OF_QUOTA = ":"
-"""Between a ResourceQuota and its key, where those are what bounds a job."""
 
 
 def explain_verb(
@@ -45,10 +43,7 @@ def explained(answer: Answer) -> str:
     """The text for people: what it is, why it waits, its quota path, who holds what it needs."""
     facts = [
         ("Queue", _queue(answer)),
-        (
-            "Priority",
-            f"{answer['priority']}" + ("" if answer["preemptible"] else ", uses min only"),
-        ),
+        ("Priority", f"{answer['priority']}" + (", uses min only" if _fixed(answer) else "")),
         ("Waited", "" if answer["waitedSeconds"] is None else duration(answer["waitedSeconds"])),
         ("Waits", answer["waitsFor"].removeprefix("waits ")),
         ("Next try", answer["nextTry"]),
@@ -78,34 +73,36 @@ def start(estimate: dict[str, Any] | None) -> str:
     return f"in {duration(earliest)} to {duration(latest)}"
 
 
+def _fixed(answer: Answer) -> bool:
+    """Whether it may use min only; a ResourceQuota has none."""
+    by_quota = any(level["resourceQuota"] for level in answer["levels"])
+    return not answer["preemptible"] and not by_quota
+
+
 def _levels(answer: Answer) -> list[str]:
-    short = {(one["path"], one["resource"], one["bound"]): one for one in answer["shortages"]}
-    fixed = not answer["preemptible"]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for one in answer["shortages"]:
+        missing.setdefault((_quota(one), one["resource"]), []).append(one["missing"])
+    columns_of = ["requested", "used", "min", "max", "available"]
     header = ["QUOTA", "RESOURCE", "REQUESTED", "USED", "MIN", "MAX", "FREE"]
-    if fixed:
+    if any(level["resourceQuota"] for level in answer["levels"]):
+        columns_of = ["requested", "used", "max", "available"]
+        header = ["QUOTA", "RESOURCE", "REQUESTED", "USED", "HARD", "FREE"]
+    elif _fixed(answer):
+        columns_of += ["minUsed", "minAvailable"]
         header += ["USED OF MIN", "FREE OF MIN"]
     rows = []
     for level in answer["levels"]:
         for one in level["resources"]:
-            quota, _, resource = one["resource"].rpartition(OF_QUOTA)
-            row = [
-                f"{level['path']}/{quota}" if quota else level["path"],
-                resource,
-                one["requested"],
-                one["used"],
-                _limit(one["min"]),
-                _limit(one["max"]),
-                _limit(one["available"]),
-            ]
-            if fixed:
-                row += [_limit(one["minUsed"]), _limit(one["minAvailable"])]
-            missing = [
-                short[level["path"], one["resource"], bound]["missing"]
-                for bound in ("max", "min")
-                if (level["path"], one["resource"], bound) in short
-            ]
-            rows.append((*row, " and ".join(dict.fromkeys(missing))))
+            amounts = [_limit(one[name]) for name in columns_of]
+            short = dict.fromkeys(missing.get((_quota(level), one["resource"]), []))
+            rows.append((_quota(level), one["resource"], *amounts, " and ".join(short)))
     return columns((*header, "SHORT BY"), rows).splitlines() if rows else []
+
+
+def _quota(one: dict[str, Any]) -> str:
+    quota = one["resourceQuota"]
+    return f"ResourceQuota {quota}" if quota else str(one["path"])
 
 
 def _head(answer: Answer) -> list[str]:
@@ -126,24 +123,29 @@ def _holders(answer: Answer) -> list[str]:
     holders = answer["holders"]
     if holders is None:
         return []
+    resource = holders["resource"]
+    rows, header = [], ["HOLDER", "QUOTA", resource.upper(), "SINCE"]
     borrows = any(one["borrowed"] != "0" for one in holders["top"])
-    header = ["HOLDER", "QUOTA", holders["resource"].rpartition(OF_QUOTA)[2].upper(), "SINCE"]
-    rows = [
-        [_named(one), one["quota"], one["amount"], one["since"]]
-        + ([f"{one['borrowed']} above min" if one["borrowed"] != "0" else NONE] if borrows else [])
-        for one in holders["top"]
-    ]
-    lines = columns(header + (["ITS QUOTA"] if borrows else []), rows).splitlines() if rows else []
+    for one in holders["top"]:
+        more = f"{one['borrowed']} above min" if one["borrowed"] != "0" else NONE
+        row = [_named(one), one["quota"], one["amount"], one["since"], *([more] if borrows else [])]
+        rows.append(row)
+    header += ["ITS QUOTA"] if borrows else []
+    if holders["resourceQuota"]:
+        # All of them are of this one quota.
+        header, rows = [header[0], *header[2:]], [[row[0], *row[2:]] for row in rows]
+    lines = columns(header, rows).splitlines() if rows else []
     if holders["more"]:
         units = "unit" if holders["more"] == 1 else "units"
         lines.append(f"and {holders['more']} more {units} with {holders['moreAmount']} in all")
     if holders["unmanaged"] != "0":
         lines.append(f"and pods that no unit stands for with {holders['unmanaged']}")
-    resource = holders["resource"].rpartition(OF_QUOTA)[2]
-    bound = "" if holders["bound"] == "max" else " as units that are not preemptible"
-    if holders["bound"] == "preemptible_jobs":
-        bound = " as preemptible units"
-    return [f"Who holds {resource} in {holders['path']}{bound}:", *lines]
+    bounds = {
+        "min": " as units that are not preemptible",
+        "preemptible_jobs": " as preemptible units",
+    }
+    whose = "" if holders["resourceQuota"] else bounds.get(holders["bound"], "")
+    return [f"Who holds {resource} in {_quota(holders)}{whose}:", *lines]
 
 
 def _named(one: dict[str, Any]) -> str:

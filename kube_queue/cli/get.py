@@ -57,7 +57,7 @@ def get_verb(wanted: Wanted, kubeconfig: str | None, context: str | None) -> Non
     if wanted.watch:
         asyncio.run(_watch(questions, kind, wanted, kubeconfig, context))
     elif wanted.output in DOCUMENTS:
-        document = items[0] if wanted.name else {kind.question: items}
+        document = items[0] if wanted.name and len(items) == 1 else {kind.question: items}
         print_document(document, wanted.output)
     elif not items:
         print(f"No {kind.question} found" + _where(questions, kind, wanted) + ".")
@@ -204,10 +204,13 @@ def _policy(queue: Item) -> str:
 
 
 def _quota_row(quota: Item, wide: bool) -> Row:
-    depth = quota["path"].count("/")
+    path: str = quota["path"]
+    name = "  " * path.count("/") + str(quota["name"])
+    if quota["resourceQuota"]:
+        name = f"ResourceQuota {path}"
     resources = sorted({*quota["used"], *quota["request"], *quota["max"], *quota["min"]})
     cells = (
-        "  " * depth + quota["name"],
+        name,
         _amounts(quota["used"], resources),
         _amounts(quota["min"], resources),
         _amounts(quota["max"], resources),

@@ -26,6 +26,9 @@ from kube_queue.config import load_settings
 from kube_queue.jobframework import load_extensions
 from kube_queue.simulator.profile import profile_named
 
+SHARED_FLAGS = ("--queue-group-plugin",)
+"""Settings that both processes have to agree on."""
+
 
 def default_kubeconfig() -> Path:
     """Where `local up` writes the kubeconfig when nothing else is said."""
@@ -47,9 +50,12 @@ def up_verb(
     start = _starter(control_plane)
     flags = dict(flags)
     config = flags.pop("--config", None)
+    shared = {name: flags.pop(name) for name in SHARED_FLAGS if name in flags}
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
-    settings = load_settings(config, os.environ, {**flags, "--enabled-extensions": extensions})
+    settings = load_settings(
+        config, os.environ, {**flags, **shared, "--enabled-extensions": extensions}
+    )
     for sentence in settings.warnings():
         _say(f"Warning: {sentence}")
     load_extensions(extensions)
@@ -62,6 +68,7 @@ def up_verb(
         nodes=nodes,
         profile=profile,
         controller_flags=tuple(word for pair in flags.items() for word in pair),
+        shared_flags=tuple(word for pair in shared.items() for word in pair),
         enabled_extensions=extensions,
         split=split,
         config=None if config is None else Path(config),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kube_queue.cli import roles
+from kube_queue.cli import changing, roles
 from kube_queue.cli.errors import run
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ local = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(local, name="local")
+changing.register(app)
 roles.register(app)
 
 Kubeconfig = Annotated[
@@ -76,6 +78,7 @@ def up(
         str | None,
         typer.Option("--enabled-extensions", help="Job types to queue; default: all there are."),
     ] = None,
+    queue_group_plugin: roles.QueueGroupPlugin = None,
     oversellrate: Annotated[
         str | None, typer.Option("--oversellrate", help="Multiplies the quotas' limits.")
     ] = None,
@@ -100,6 +103,7 @@ def up(
 
         flags = {
             "--config": config,
+            "--queue-group-plugin": queue_group_plugin,
             "--oversellrate": oversellrate,
             "--tree-validation": tree_validation,
         }
@@ -178,7 +182,7 @@ def get(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Show waiting and running units in order, queues, or the quota tree."""
+    """Show waiting and running units in order, queues, or quotas."""
 
     def verb() -> None:
         from kube_queue.cli.get import Wanted, get_verb
@@ -217,5 +221,5 @@ def version() -> None:
 
 def main() -> int:
     """Run the command line; the exit code is returned, usage errors exit with 2."""
-    app(prog_name="kube-queue")
+    app(changing.spelled_out(sys.argv[1:]), prog_name="kube-queue")
     return 0

@@ -128,6 +128,7 @@ def controller(
 
 def job_extensions(
     config: Config = None,
+    queue_group_plugin: QueueGroupPlugin = None,
     enabled_extensions: EnabledExtensions = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,

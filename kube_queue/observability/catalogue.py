@@ -67,8 +67,8 @@ QUOTA_USED: Final = Metric(
     "kube_queue_quota_used",
     "gauge",
     ("quota", "resource"),
-    "Quota held by the units in a node of the tree. Units of measure: cores for cpu, "
-    "else the resource's own.",
+    "Quota held by the units in a node of the tree, or in a ResourceQuota (`namespace/name`). "
+    "Units of measure: cores for cpu, else the resource's own.",
 )
 QUOTA_MIN: Final = Metric(
     "kube_queue_quota_min",
@@ -80,13 +80,13 @@ QUOTA_MAX: Final = Metric(
     "kube_queue_quota_max",
     "gauge",
     ("quota", "resource"),
-    "The max of a node of the tree, times the oversell rate.",
+    "The max of a node of the tree, times the oversell rate; the hard of a ResourceQuota.",
 )
 QUOTA_REQUEST: Final = Metric(
     "kube_queue_quota_request",
     "gauge",
     ("quota", "resource"),
-    "What the units in a node of the tree hold and wait for together.",
+    "What the units in a node of the tree or a ResourceQuota hold and wait for together.",
 )
 EVICTIONS: Final = Metric(
     "kube_queue_evictions_total",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kube_queue.api.resources import MILLI_RESOURCES
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.kube.client import Client
+from kube_queue.kube.informer import Informer
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.catalogue import (
     ADMITTED_UNITS,
@@ -25,6 +27,7 @@ from kube_queue.observability.catalogue import (
     Metric,
 )
 from kube_queue.observability.meters import Reading
+from kube_queue.serving.quotas import quota_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def readings(sources: Sources) -> Iterator[Reading]:
     side = sources.side()
     if side.events is not None:
         yield EVENTS_DROPPED, (), side.events.dropped
-    for informer in (side.units, side.queues, side.trees):
+    informers: tuple[Informer[Any], ...] = (side.units, side.queues, *side.quotas.informers)
+    for informer in informers:
         yield INFORMER_OBJECTS, (informer.resource.plural,), len(informer)
     yield from _of_queues(side)
     yield from _of_quotas(side)
@@ -68,11 +72,11 @@ def _of_queues(side: QueueSide) -> Iterator[Reading]:
 
 
 def _of_quotas(side: QueueSide) -> Iterator[Reading]:
-    for path, sums in side.cache.quota_status().items():
-        yield from _of_resources(QUOTA_USED, path, sums.used)
-        yield from _of_resources(QUOTA_REQUEST, path, sums.request)
-        yield from _of_resources(QUOTA_MIN, path, sums.min)
-        yield from _of_resources(QUOTA_MAX, path, sums.max)
+    for row in quota_rows(side):
+        yield from _of_resources(QUOTA_USED, row.path, row.used)
+        yield from _of_resources(QUOTA_REQUEST, row.path, row.request)
+        yield from _of_resources(QUOTA_MIN, row.path, row.min)
+        yield from _of_resources(QUOTA_MAX, row.path, row.max)
 
 
 def _of_resources(metric: Metric, path: str, amounts: Mapping[str, int]) -> Iterator[Reading]:

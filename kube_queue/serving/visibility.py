@@ -4,7 +4,8 @@
 
     GET /visibility/v1/units[?namespace=&queue=&limit=]   {"units": [UNIT...], "total": 12}
     GET /visibility/v1/queues                             {"queues": [QUEUE...]}
-    GET /visibility/v1/quotas                             {"tree": TREE | null,
+    GET /visibility/v1/quotas                             {"system": elasticquota or resourcequota,
+                                                           "tree": TREE | null,
                                                            "quotas": [QUOTA...]}
     GET /visibility/v1/explain?namespace=&name=[&kind=]   UNIT and more; 404, and 409 where several
                                                           have the name: {"error": "..."}
@@ -21,7 +22,8 @@
            the policy is empty for a Queue that is not served), priority, stopPolicy (None, Hold
            or HoldAndDrain), quotaPath, createdByUs, pending, reserved, admitted,
            head ("namespace/name")
-    QUOTA  path, name, parent (path | null), leaf, namespaces, and used, request, min, max
+    QUOTA  path, name, parent (path | null), leaf, namespaces, resourceQuota (whether it is one:
+           the path is then namespace/name, and max is its hard), and used, request, min, max
            {resource: quantity}, the bounds as they apply: times the oversell rate; parents before
            their children
     TREE   namespace, name, valid, reason, message
@@ -45,10 +47,12 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.api.units import Unit, order_key
 from kube_queue.cache import Cache
+from kube_queue.config.settings import QuotaSystem
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.controller.records import UnitRecord
 from kube_queue.serving.explaining import amounts_words, explained_words, job_words
 from kube_queue.serving.naming import several, units_named
+from kube_queue.serving.quotas import quota_rows
 
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
@@ -163,7 +167,9 @@ class Visibility:
         return {"queues": words}
 
     async def _quotas(self, _: Mapping[str, str]) -> Words:
-        return {"tree": self._tree_words(), "quotas": self._quota_words()}
+        by_namespace = self._side.quotas.by_namespace
+        system = QuotaSystem.RESOURCE_QUOTA if by_namespace else QuotaSystem.ELASTIC_QUOTA
+        return {"system": system.value, "tree": self._tree_words(), "quotas": self._quota_words()}
 
     async def _explain(self, query: Mapping[str, str]) -> Words:
         namespace = query.get("namespace", "")
@@ -235,23 +241,20 @@ class Visibility:
         }
 
     def _quota_words(self) -> list[dict[str, Any]]:
-        tree = self._side.keeper.in_force
-        if tree is None:
-            return []
-        usage = self._cache.quota_status()
         return [
             {
-                "path": path,
-                "name": node.name,
-                "parent": node.parent,
-                "leaf": node.leaf,
-                "namespaces": list(node.namespaces),
-                "used": amounts_words(usage[path].used),
-                "request": amounts_words(usage[path].request),
-                "min": amounts_words(usage[path].min),
-                "max": amounts_words(usage[path].max),
+                "path": row.path,
+                "name": row.name,
+                "parent": row.parent,
+                "leaf": row.leaf,
+                "namespaces": list(row.namespaces),
+                "resourceQuota": row.resource_quota,
+                "used": amounts_words(row.used),
+                "request": amounts_words(row.request),
+                "min": amounts_words(row.min),
+                "max": amounts_words(row.max),
             }
-            for path, node in tree.nodes.items()
+            for row in quota_rows(self._side)
         ]
 
 

@@ -94,7 +94,7 @@ def test_a_job_that_runs_longer_than_expected_may_run_for_ever() -> None:
     world = World(one_quota(cpu="4"), Policy.BLOCK)
     world.sees(ran(lasting(a_unit("r").asking(cpu="4"), 100), 200), a_unit("w").asking(cpu="1"))
     assert estimated(world, "w") == Estimate(
-        0.0, None, "1 of the 1 unit that hold quota root/team ran longer than expected"
+        0.0, None, "the one unit that holds quota root/team ran longer than expected"
     )
 
 
@@ -109,7 +109,7 @@ def test_a_unit_ahead_of_unknown_length_leaves_the_latest_start_open() -> None:
     world.sees(ran(lasting(a_unit("r").asking(cpu="4"), 100), 40))
     world.sees(a_unit("ahead").asking(cpu="4"), a_unit("w").asking(cpu="4").submitted_at(1))
     assert estimated(world, "w") == Estimate(
-        60.0, None, "1 of the 1 unit that may start before it has no known run time"
+        60.0, None, "the one unit that may start before it has no known run time"
     )
 
 

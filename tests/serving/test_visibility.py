@@ -95,7 +95,7 @@ async def test_quotas_show_the_tree_with_sums_and_bounds(busy: Cluster) -> None:
 async def test_a_cluster_without_a_tree_has_no_quotas() -> None:
     async with cluster() as made:
         _, answer = await made.get("/visibility/v1/quotas")
-        assert answer == {"tree": None, "quotas": []}
+        assert answer == {"system": "elasticquota", "tree": None, "quotas": []}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_a_waiting_job_is_explained_by_its_name_or_its_units(
     assert answer["estimate"] == {
         "earliestSeconds": 0.0,
         "latestSeconds": None,
-        "unknown": "1 of the 1 unit that hold quota root/default has no known run time",
+        "unknown": "the one unit that holds quota root/default has no known run time",
     }
     assert (answer["head"], answer["leaving"]) == (None, [])
 

@@ -1,0 +1,53 @@
+"""What the processes of a local cluster are told on their command lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kube_queue.app.local import LocalCluster, LocalOptions, controllers
+from kube_queue.cli import local
+
+PLUGIN = ("--queue-group-plugin", "resourcequota")
+
+
+def ours(options: LocalOptions) -> dict[str, tuple[str, ...]]:
+    """The command lines of the controller and the job side by name."""
+    children = {child.name: child.command for child in controllers(options, "/kubeconfig")}
+    return {name: command for name, command in children.items() if name != "simulator"}
+
+
+@pytest.mark.parametrize(("split", "processes"), [(False, 1), (True, 2)])
+def test_every_process_of_ours_is_told_where_quotas_come_from(split: bool, processes: int) -> None:
+    options = LocalOptions(Path("/k"), shared_flags=PLUGIN, split=split)
+    commands = ours(options)
+    assert len(commands) == processes
+    for command in commands.values():
+        at = command.index(PLUGIN[0])
+        assert command[at : at + 2] == PLUGIN
+
+
+def test_the_flag_of_local_up_reaches_both_and_the_controllers_own_only_the_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[LocalOptions] = []
+
+    async def start(options: LocalOptions, **_: object) -> LocalCluster | None:
+        asked.append(options)
+        return None
+
+    monkeypatch.setattr(local, "_starter", lambda control_plane: start)
+    local.up_verb(
+        kubeconfig=tmp_path / "kubeconfig",
+        port=0,
+        nodes=None,
+        profile="default",
+        enabled_extensions=None,
+        flags={"--queue-group-plugin": "resourcequota", "--tree-validation": "strict"},
+        split=True,
+        control_plane="embedded",
+    )
+    (options,) = asked
+    assert options.shared_flags == PLUGIN
+    assert options.controller_flags == ("--tree-validation", "strict")
