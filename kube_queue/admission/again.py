@@ -1,42 +1,64 @@
 """When a unit that found no victims looks for them again.
 
-A group of units whose search failed waits at one *bar*: the first thing that made success
-impossible. It is looked at again when something moved that may have lifted the bar:
+A group of units whose search failed waits at *bars*, of which one at least has to be lifted before
+a search can succeed:
 
-======== ========================================== ==========================================
-bar      lifted when                                moved by
-======== ========================================== ==========================================
-headroom the leaf has so much left up to its min    the leaf's usage, promises and candidates
-room     so much is free or could be taken back     any leaf below the node that had no room
-any      anything could be the reason               any leaf below the node that had no room
-======== ========================================== ==========================================
+======== ==================================================================== ==================
+bar      lifted when                                                          moved by
+======== ==================================================================== ==================
+headroom the leaf has so much left up to its min                              its own leaf
+own      units of lower priority of its own leaf hold so much                 its own leaf
+soon     less than it asks for will be free once all who leave have gone      any leaf below
+free     so much is free                                                      any leaf below
+room     so much is free or held by those whom other leaves could give up     any leaf below
+any      anything could be the reason                                         any leaf below
+======== ==================================================================== ==================
 
-What is given back wakes sleeping lanes besides, without this.
+A sum of two of them that is not enough waits at both, and each has to make up for half of what is
+missing: until one of them does, the sum is still not enough.
+
+What is given back wakes sleeping lanes besides, without this. Where nobody may ever be evicted,
+and for units over their leaf's min that have nobody of lower priority beside them, next to nothing
+is done.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from kube_queue.admission.borrowers import lower
 from kube_queue.admission.lanes import Group
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.needs import NeedIndex
-from kube_queue.admission.outlook import short
-from kube_queue.admission.quota_node import MAX, MIN
-from kube_queue.admission.reclaim import Reclaim, asked, is_counted
+from kube_queue.admission.outlook import Short, enough_leaves, short
+from kube_queue.admission.quota_node import MAX
+from kube_queue.admission.reclaim import Reclaim, headroom, is_counted
+from kube_queue.admission.running import asked
+from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 
-_ANY: Final = ""
 _TIDY_FROM: Final = 1024
 
 
-class _Bar(NamedTuple):
-    """Where one group waits."""
+class _Sort(NamedTuple):
+    """What a bar is about."""
 
-    path: str
-    sort: str
-    resource: str
+    name: str
+    bound: int = MAX
+    resource: str = ""
+    priority: int = 0
+    """Whose priority decides who could be evicted; 0 where that is no matter."""
+
+
+class _Bar(NamedTuple):
+    """Where one group waits: until the node has ``need`` of that sort."""
+
+    node: LedgerNode
+    sort: _Sort
     need: int
+
+
+_ANY: Final = _Sort("any")
 
 
 class Again:
@@ -45,7 +67,13 @@ class Again:
     def __init__(self, ledger: QuotaLedger, reclaim: Reclaim) -> None:
         self._ledger = ledger
         self._reclaim = reclaim
-        self._bars: dict[str, dict[tuple[str, str], NeedIndex[Group]]] = {}
+        self._takes_back = reclaim.reclaim is not ReclaimPolicy.NEVER
+        self._preempts = reclaim.preemption is not PreemptionPolicy.NEVER
+        lower_only = reclaim.reclaim is ReclaimPolicy.LOWER_PRIORITY
+        self._lower_only = lower_only
+        self.depends_on_priority: Final = lower_only or self._preempts
+        """Whether a unit of higher priority may have victims that others have not."""
+        self._bars: dict[LedgerNode, dict[_Sort, NeedIndex[Group]]] = {}
         self._waits: dict[Group, tuple[_Bar, ...]] = {}
         self._priority: dict[Group, int] = {}
         self._moved: dict[str, None] = {}
@@ -78,72 +106,130 @@ class Again:
         self._drop(group)
         self._tidy()
         self._priority[group] = priority
-        bars = self._waits[group] = tuple(self._lacking(group))
-        for bar in bars:
-            sorts = self._bars.setdefault(bar.path, {})
-            index = sorts.get((bar.sort, bar.resource))
+        bars = self._waits[group] = tuple(dict.fromkeys(self._lacking(group, priority)))
+        for node, sort, need in bars:
+            sorts = self._bars.setdefault(node, {})
+            index = sorts.get(sort)
             if index is None:
-                index = sorts[bar.sort, bar.resource] = NeedIndex()
-            index.add(group, bar.need)
+                index = sorts[sort] = NeedIndex()
+            index.add(group, need)
 
     def ready(self) -> list[Group]:
         """The groups to look at again; they wait no more."""
+        if not self.waiting:
+            return []
         found = self._called
         self._called = {}
         moved, self._moved = self._moved, {}
-        nodes: dict[LedgerNode, None] = {}
-        for leaf in moved:
-            nodes.update(dict.fromkeys(self._ledger.chain(leaf)))
+        nodes = {node: None for leaf in moved for node in self._ledger.chain(leaf)}
         for node in nodes:
-            for (sort, resource), index in self._bars.get(node.path, {}).items():
-                found.update(dict.fromkeys(index.fitting(self._lifted(node, sort, resource))))
+            for sort, index in self._bars.get(node, {}).items():
+                found.update(dict.fromkeys(index.fitting(self._present(node, sort))))
         for group in found:
             self._drop(group)
         return [group for group in found if group.units and group.watched is not None]
 
-    @property
-    def depends_on_priority(self) -> bool:
-        """Whether a unit of higher priority may have victims that others have not."""
-        reclaim = self._reclaim
-        lower = reclaim.reclaim is ReclaimPolicy.LOWER_PRIORITY
-        return lower or reclaim.preemption is PreemptionPolicy.LOWER_PRIORITY
+    # --- what is lacking ------------------------------------------------------------------------
 
-    # --- inside ---------------------------------------------------------------------------------
-
-    def _lacking(self, group: Group) -> list[_Bar]:
-        chain, wanted = group.lane.chain, asked(group.request)
-        if self._reclaim.preemption is not PreemptionPolicy.NEVER:
-            # Its own leaf may give way as well; no single number says when.
-            return [_Bar(node.path, _ANY, "", 0) for node in chain]
-        for name, amount in wanted:
-            if is_counted(chain, name) and amount > self._lifted(chain[0], "headroom", name):
-                return [_Bar(chain[0].path, "headroom", name, amount)]
+    def _lacking(self, group: Group, priority: int) -> list[_Bar]:
+        chain, own = group.lane.chain, self._own(group.lane.leaf, MAX_JOBS, priority)
+        over = self._over_min(group, priority) if self._takes_back else None
+        others = self._takes_back and over is None
+        if not own and not others:
+            first = [_Bar(chain[0], _Sort("own", MAX, MAX_JOBS, priority), 1)]
+            return [*(first if self._preempts else ()), *((over,) if over is not None else ())]
         lacking = short(chain, group.demand)
+        if enough_leaves(chain, group.demand):
+            return [
+                _Bar(one.node, _Sort("soon", one.bound, one.resource), -_amount(group, one))
+                for one in lacking
+            ]
+        bars: list[_Bar] = []
+        if over is not None:
+            others = self._missing(group, over, priority) <= 0
+            bars = self._both(group, over, priority) if not others else []
         for one in lacking:
-            need = dict(wanted).get(one.resource, 0)
-            if one.bound == MAX and need > self._lifted(one.node, "room", one.resource):
-                return [_Bar(one.node.path, "room", one.resource, need)]
-        return [_Bar(path, _ANY, "", 0) for path in dict.fromkeys(one.node.path for one in lacking)]
+            bar = self._bar(group, one, priority, others=others)
+            if self._missing(group, bar, priority) > 0:
+                return [*bars, *self._both(group, bar, priority)]
+        nodes = dict.fromkeys(one.node for one in lacking)
+        if self._preempts:
+            nodes[chain[0]] = None
+        return [_Bar(node, _ANY, 0) for node in nodes]
 
-    def _lifted(self, node: LedgerNode, sort: str, resource: str) -> int:
-        if sort == "headroom":
-            return node.limits[MIN].get(resource, 0) - node.taken(resource)
-        if sort == "room":
-            # As if everybody had what one of them keeps from others: too early is no harm.
-            free = node.free[MAX][resource] + node.unlent.get(resource, 0)
-            return free + self._reclaim.borrowers.evictable(node, resource)
-        return 0
+    def _over_min(self, group: Group, priority: int) -> _Bar | None:
+        """The resource in which the leaf's min has too little left; of several the one that its
+        own units of lower priority can do least about.
+        """
+        chain = group.lane.chain
+        bars = [
+            _Bar(chain[0], _Sort("headroom", MAX, name), amount)
+            for name, amount in asked(group.request)
+            if amount > headroom(chain[0], name) and is_counted(chain, name)
+        ]
+        return max(bars, key=lambda bar: self._missing(group, bar, priority), default=None)
+
+    def _missing(self, group: Group, bar: _Bar, priority: int) -> int:
+        """How much more it takes to lift the bar with all that the leaf's own units could give."""
+        own = self._own(group.lane.leaf, bar.sort.resource, priority)
+        return bar.need - own - self._present(bar.node, bar.sort)
+
+    def _bar(self, group: Group, lacking: Short, priority: int, *, others: bool) -> _Bar:
+        node, bound, resource, _ = lacking
+        leaf = group.lane.chain[0]
+        guaranteed = resource != MAX_JOBS or resource in leaf.quota.min
+        name, whose = "free", 0
+        if others and bound == MAX and node is not leaf and guaranteed:
+            name, whose = "room", priority if self._lower_only else 0
+        return _Bar(node, _Sort(name, bound, resource, whose), _amount(group, lacking))
+
+    def _both(self, group: Group, bar: _Bar, priority: int) -> list[_Bar]:
+        """The bar, and what its own leaf's units could add, each for half of what is missing."""
+        if not self._preempts:
+            return [bar]
+        node, sort, need = bar
+        own = self._own(group.lane.leaf, sort.resource, priority)
+        half = self._missing(group, bar, priority) // 2
+        return [
+            _Bar(node, sort, need - own - half),
+            _Bar(group.lane.chain[0], _Sort("own", MAX, sort.resource, priority), own + half + 1),
+        ]
+
+    def _own(self, leaf: str, resource: str, priority: int) -> int:
+        """What units of lower priority in the leaf hold that could be evicted."""
+        if not self._preempts:
+            return 0
+        return lower(self._reclaim.running.evictable(leaf, resource), priority)
+
+    def _present(self, node: LedgerNode, sort: _Sort) -> int:
+        """What there is now of what a bar waits for."""
+        name, bound, resource, priority = sort
+        if name == "headroom":
+            return headroom(node, resource)
+        if name == "own":
+            return self._own(node.path, resource, priority)
+        if name == "soon":
+            return -node.soon(bound, resource) - 1
+        if name == "any":
+            return 0
+        # As if everybody had what one of them keeps from others: too early is no harm.
+        free = node.free[bound][resource] + (node.unlent.get(resource, 0) if bound == MAX else 0)
+        if name == "room":
+            free += self._reclaim.borrowers.evictable(node, resource, priority)
+        return free
+
+    # --- bookkeeping ----------------------------------------------------------------------------
 
     def _drop(self, group: Group) -> None:
         self._priority.pop(group, None)
-        for bar in self._waits.pop(group, ()):
-            sorts = self._bars[bar.path]
-            index = sorts[bar.sort, bar.resource]
-            index.discard(group, bar.need)
+        for node, sort, need in self._waits.pop(group, ()):
+            sorts = self._bars[node]
+            index = sorts[sort]
+            index.discard(group, need)
             if not index:
-                del sorts[bar.sort, bar.resource]
+                del sorts[sort]
                 if not sorts:
-                    del self._bars[bar.path]
+                    del self._bars[node]
 
     def _tidy(self) -> None:
         # Groups come to an end without a word to us.
@@ -152,3 +238,8 @@ class Again:
         for group in [group for group in self._waits if not group.units]:
             self._drop(group)
         self._tidy_at = max(_TIDY_FROM, 2 * len(self._waits))
+
+
+def _amount(group: Group, lacking: Short) -> int:
+    """What the group asks for where it does not fit; nothing where others are over the bound."""
+    return dict(asked(group.request)).get(lacking.resource, 0)

@@ -7,13 +7,17 @@ every leaf that moved, so that asking again costs what changed and not what is t
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.quota_node import MIN
 from kube_queue.admission.running import Running
 from kube_queue.api.names import MAX_JOBS
+from kube_queue.api.preemption import ReclaimPolicy
 
+_ANYBODY: Final = 0
+"""Stands for every priority where none is spared."""
 _Entry = tuple[int, str]
 """(-borrowed, leaf)."""
 
@@ -24,26 +28,40 @@ class _Borrowed:
     __slots__ = ("evictable", "leaves", "order")
 
     def __init__(self) -> None:
-        self.leaves: dict[str, tuple[int, int]] = {}
-        """(borrowed, held by units that could be evicted) by leaf."""
+        self.leaves: dict[str, tuple[int, dict[int, int]]] = {}
+        """(borrowed, held by units that could be evicted by priority) by leaf."""
         self.order: list[_Entry] = []
-        self.evictable = 0
+        self.evictable: dict[int, int] = {}
+        """What the leaves hold together, by priority."""
 
-    def set(self, leaf: str, borrowed: int, evictable: int) -> None:
-        former = self.leaves.pop(leaf, None)
+    def set(self, leaf: str, borrowed: int, evictable: dict[int, int]) -> None:
+        former = self.leaves.get(leaf)
+        fresh = (borrowed, evictable) if borrowed > 0 and evictable else None
+        if former == fresh:
+            return
         if former is not None:
+            del self.leaves[leaf]
             del self.order[bisect_left(self.order, (-former[0], leaf))]
-            self.evictable -= former[1]
-        if borrowed > 0 and evictable > 0:
-            self.leaves[leaf] = borrowed, evictable
+            self._add(former[1], -1)
+        if fresh is not None:
+            self.leaves[leaf] = fresh
             insort(self.order, (-borrowed, leaf))
-            self.evictable += evictable
+            self._add(evictable, 1)
+
+    def _add(self, amounts: dict[int, int], sign: int) -> None:
+        for priority, amount in amounts.items():
+            total = self.evictable.get(priority, 0) + sign * amount
+            if total:
+                self.evictable[priority] = total
+            else:
+                del self.evictable[priority]
 
 
 class Borrowers:
     """The leaves that borrowed, by node and resource, most first."""
 
-    def __init__(self, ledger: QuotaLedger, running: Running) -> None:
+    def __init__(self, ledger: QuotaLedger, running: Running, reclaim: ReclaimPolicy) -> None:
+        self._by_priority = reclaim is ReclaimPolicy.LOWER_PRIORITY
         self._ledger = ledger
         self._running = running
         self._known: dict[str, dict[str, _Borrowed]] = {}
@@ -66,9 +84,12 @@ class Borrowers:
         found = self._borrowed(node, resource)
         return ((leaf, -borrowed) for borrowed, leaf in found.order)
 
-    def evictable(self, node: LedgerNode, resource: str) -> int:
-        """What all units hold that could be evicted from leaves below the node that borrowed."""
-        return self._borrowed(node, resource).evictable
+    def evictable(self, node: LedgerNode, resource: str, priority: int) -> int:
+        """What all units hold that could be evicted, for one of this priority, from leaves below
+        the node that borrowed.
+        """
+        amounts = self._borrowed(node, resource).evictable
+        return lower(amounts, priority) if self._by_priority else amounts.get(_ANYBODY, 0)
 
     def _borrowed(self, node: LedgerNode, resource: str) -> _Borrowed:
         self._follow()
@@ -92,7 +113,12 @@ class Borrowers:
         more = leaf.staying(resource) - leaf.limits[MIN].get(resource, 0)
         if resource == MAX_JOBS and MAX_JOBS not in leaf.quota.min:
             more = 0  # Jobs are neither guaranteed nor borrowed where min does not list them.
-        borrowed.set(leaf.path, more, self._running.evictable(leaf.path, resource))
+        evictable = self._running.evictable(leaf.path, resource)
+        if self._by_priority:
+            held = dict(evictable)
+        else:
+            held = {_ANYBODY: sum(evictable.values())} if evictable else {}
+        borrowed.set(leaf.path, more, held)
 
     def _leaves(self, node: LedgerNode) -> Iterator[LedgerNode]:
         below = [node]
@@ -102,3 +128,8 @@ class Borrowers:
                 below += [self._ledger.chain(path)[0] for path in one.quota.children]
             else:
                 yield one
+
+
+def lower(amounts: Mapping[int, int], priority: int) -> int:
+    """The sum of what is there by priorities lower than this one."""
+    return sum(amount for each, amount in amounts.items() if each < priority)

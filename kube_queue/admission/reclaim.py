@@ -30,14 +30,11 @@ from kube_queue.admission.borrowers import Borrowers
 from kube_queue.admission.ledger import Demand, LedgerNode, QuotaLedger
 from kube_queue.admission.outlook import Outlook, Short, enough_leaves, short
 from kube_queue.admission.quota_node import MAX, MIN
-from kube_queue.admission.running import Held, Running
+from kube_queue.admission.running import Held, Running, Wanted, asked
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
-
-Wanted = tuple[tuple[str, int], ...]
-"""(resource, amount) pairs."""
 
 EQUALS_COMPARED: Final = 64
 """Of so many units of one priority the newest that leaves its leaf at or above min is found."""
@@ -55,7 +52,7 @@ class Reclaim:
     ) -> None:
         self.ledger = ledger
         self.running = running
-        self.borrowers = Borrowers(ledger, running)
+        self.borrowers = Borrowers(ledger, running, reclaim)
         self.reclaim = reclaim
         self.preemption = preemption
 
@@ -74,6 +71,13 @@ class Reclaim:
         with Outlook(self.ledger) as after:
             return _Search(self, after, unit, leaf, request, spared).run(own)
 
+    @property
+    def evicts(self) -> bool:
+        """Whether anybody may ever be evicted for anybody."""
+        return (
+            self.reclaim is not ReclaimPolicy.NEVER or self.preemption is not PreemptionPolicy.NEVER
+        )
+
     def preempts(self, unit: Unit, leaf: str) -> bool:
         """Whether units of its own leaf may be evicted for the unit."""
         if self.preemption is PreemptionPolicy.NEVER:
@@ -85,7 +89,11 @@ class Reclaim:
         """Whether so much more keeps the leaf within its min with everybody in it."""
         if self.reclaim is ReclaimPolicy.NEVER:
             return False
-        return not over_min(self.ledger.chain(leaf), asked(request))
+        chain = self.ledger.chain(leaf)
+        return not any(
+            amount > headroom(chain[0], name) and is_counted(chain, name)
+            for name, amount in asked(request)
+        )
 
 
 class _Search:
@@ -116,7 +124,7 @@ class _Search:
         self._lacked = [(one, wanted.get(one.resource, 0)) for one in self._short]
         for one in self._short:
             # Counted before anybody is tried out as gone.
-            reclaim.borrowers.evictable(one.node, one.resource)
+            reclaim.borrowers.under(one.node, one.resource)
 
     def run(self, own: bool) -> tuple[Held, ...]:
         if not self._short or any(one.bound == MIN for one in self._short):
@@ -311,12 +319,16 @@ class _Stock:
 
 def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> set[str]:
     """The resources in which so much more takes the leaf above its min."""
-    leaf = chain[0]
     return {
         name
         for name, amount in wanted
-        if is_counted(chain, name) and leaf.taken(name) + amount > leaf.limits[MIN].get(name, 0)
+        if amount > headroom(chain[0], name) and is_counted(chain, name)
     }
+
+
+def headroom(leaf: LedgerNode, resource: str) -> int:
+    """What is left of the leaf's min with everything that was promised in it."""
+    return leaf.limits[MIN].get(resource, 0) - leaf.taken(resource)
 
 
 def is_counted(chain: tuple[LedgerNode, ...], resource: str) -> bool:
@@ -324,11 +336,6 @@ def is_counted(chain: tuple[LedgerNode, ...], resource: str) -> bool:
     if resource in chain[0].quota.min:
         return True
     return resource != MAX_JOBS and any(resource in node.quota.max for node in chain)
-
-
-def asked(request: ResourceVector) -> Wanted:
-    """What a unit of this request takes, its place among the jobs included."""
-    return (*((name, amount) for name, amount in request.items if name != MAX_JOBS), (MAX_JOBS, 1))
 
 
 def _amount(held: Held, resource: str) -> int:

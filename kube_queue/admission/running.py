@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kube_queue.admission.order import Key, SortedKeys
@@ -10,6 +10,9 @@ from kube_queue.api.lifecycle import HOLDS_QUOTA
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
+
+Wanted = tuple[tuple[str, int], ...]
+"""(resource, amount) pairs."""
 
 
 class Held(NamedTuple):
@@ -35,6 +38,11 @@ def may_leave(unit: Unit) -> bool:
         and not unit.evicted
         and unit.phase in HOLDS_QUOTA
     )
+
+
+def asked(request: ResourceVector) -> Wanted:
+    """What a unit of this request takes, its place among the jobs included."""
+    return (*((name, amount) for name, amount in request.items if name != MAX_JOBS), (MAX_JOBS, 1))
 
 
 class Running:
@@ -105,12 +113,12 @@ class Running:
         known = self._leaves.get(leaf)
         return (self._held[key[3]] for key in known.victims) if known is not None else iter(())
 
-    def evictable(self, leaf: str, resource: str) -> int:
-        """How much of a resource those hold who could be evicted; max-jobs: how many they are."""
+    def evictable(self, leaf: str, resource: str) -> Mapping[int, int]:
+        """By priority how much of a resource those hold who could be evicted; max-jobs: how many
+        they are.
+        """
         known = self._leaves.get(leaf)
-        if known is None:
-            return 0
-        return len(known.victims) if resource == MAX_JOBS else known.sums.get(resource, 0)
+        return known.sums.get(resource, {}) if known is not None else {}
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self._held.values())
@@ -144,12 +152,18 @@ class _Leaf:
     def __init__(self) -> None:
         self.uids: dict[str, None] = {}
         self.victims = SortedKeys()
-        self.sums: dict[str, int] = {}
-        """What the victims hold together."""
+        self.sums: dict[str, dict[int, int]] = {}
+        """What the victims hold together, by resource and priority."""
 
     def count(self, held: Held, sign: int) -> None:
-        for resource, amount in held.request.items:
-            self.sums[resource] = self.sums.get(resource, 0) + sign * amount
+        priority = held.unit.priority
+        for resource, amount in asked(held.request):
+            sums = self.sums.setdefault(resource, {})
+            total = sums.get(priority, 0) + sign * amount
+            if total:
+                sums[priority] = total
+            else:
+                del sums[priority]
 
 
 def _key(held: Held) -> Key:
