@@ -146,10 +146,12 @@ class QuotaLedger(QuotaBounds):
         demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
         for node in chain:
             node.add(demand, sign)
-        if self._lent:
-            self._keep(chain, demand)
+        self._keep_after(chain, demand)
 
-    def _keep(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
+    def _keep_after(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
+        # Most trees declare no lend limit, and pay nothing for it.
+        if not self._lent:
+            return
         lent = self._lent.intersection(name for name, _ in demand[0][1])
         for node, parent in zip(chain, (*chain[1:], None), strict=True):
             node.keep_to_itself(parent, lent)
@@ -166,8 +168,7 @@ class QuotaLedger(QuotaBounds):
             for node in self._chains[leaf]:
                 node.add(demand, sign)
                 self.changed[node.path] = None
-            if self._lent:
-                self._keep(self._chains[leaf], demand)
+            self._keep_after(self._chains[leaf], demand)
 
     def unmanaged(self, leaf: str) -> ResourceVector:
         """What pods that no unit stands for hold in the leaf."""
@@ -189,6 +190,7 @@ class QuotaLedger(QuotaBounds):
             node.note(node.promised, demand, 1)
             for bound, resource, amount in flat(demand):
                 node.reserve((bound, resource), amount)
+        self._keep_after(made.chain, demand)
         for victim in victims:
             self.leave(victim, uid)
 
@@ -202,6 +204,7 @@ class QuotaLedger(QuotaBounds):
             for bound, resource, amount in flat(made.demand):
                 held = made.leaving.get((node.path, bound, resource), 0)
                 node.reserve((bound, resource), -max(0, amount - held))
+        self._keep_after(made.chain, made.demand)
 
     def leave(self, uid: str, preemptor: str = "") -> None:
         """The uid was told to go, for the preemptor or for nobody."""
@@ -226,6 +229,8 @@ class QuotaLedger(QuotaBounds):
             node.note(node.leaving, demand, sign)
             if made is not None and node in made.chain:
                 made.follow(node, demand, sign)
+        if made is not None:
+            self._keep_after(made.chain, made.demand)
 
     # --- waiting requests, for status only -------------------------------------------------------
 

@@ -72,7 +72,7 @@ class LedgerNode:
         self.floor = floor
         """What it counts for in its parent at least; empty without a lend limit."""
         self.slack: dict[str, int] = {}
-        """The part of ``floor`` that nobody uses."""
+        """The part of ``floor`` that nobody uses and nobody was promised."""
         self.unlent: dict[str, int] = {}
         """What its children keep to themselves and do not use."""
         self.slack_if_idle: dict[str, int] = {}
@@ -130,7 +130,8 @@ class LedgerNode:
         for resource in resources:
             unlent = self.unlent.get(resource, 0)
             floor = self.floor.get(resource, 0)
-            slack = max(0, floor - self.used[MAX].get(resource, 0) - unlent)
+            owed = self.reserved.get((MAX, resource), 0)
+            slack = max(0, floor - self.used[MAX].get(resource, 0) - unlent - owed)
             if floor:
                 self.slack[resource] = slack
             change = unlent + slack - self.keeps.get(resource, 0)

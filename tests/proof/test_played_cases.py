@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.queues import Policy
 from kube_queue.api.quota import QuotaTree
@@ -39,7 +37,6 @@ def _unit(name: str, namespace: str, priority: int = 0, **asked: int) -> UnitBui
     return a_unit(name).of_namespace(namespace).with_priority(priority).asking(**asked)
 
 
-@pytest.mark.xfail(strict=True, reason="a promise within what is not lent counts twice above")
 def test_a_promise_within_what_a_leaf_does_not_lend_counts_once() -> None:
     _plays(
         LENDING,
@@ -57,7 +54,6 @@ def test_a_promise_within_what_a_leaf_does_not_lend_counts_once() -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a queue of a larger share is served first")
 def test_the_smallest_share_goes_first_among_sleepers_where_reclaim_is_on() -> None:
     _plays(
         FULL,
