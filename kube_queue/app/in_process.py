@@ -52,16 +52,16 @@ class InProcessTransport:
             raise ConnectionLost(f"{method} {path} got no answer in {timeout:g} s") from error
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = JSON
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See Transport."""
-        return self._stream(path, query, read_timeout)
+        return self._stream(path, query, read_timeout, accept)
 
     @contextlib.asynccontextmanager
     async def _stream(
-        self, path: str, query: Query, read_timeout: float
+        self, path: str, query: Query, read_timeout: float, accept: str
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        headers = {"accept": JSON, "user-agent": self._user_agent}
+        headers = {"accept": accept, "user-agent": self._user_agent}
         request = Request("GET", unquote(path), tuple(query), headers)
         answer = await self._server.handle(request)
         if answer.status >= 400 or isinstance(answer.body, bytes):

@@ -24,6 +24,8 @@ PATCH_TYPES: Mapping[str, str] = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PAGE_SIZE = 500
 LIST_SECONDS = 60.0
 
@@ -38,11 +40,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a list or watch is narrowed to; empty fields narrow nothing."""
+    """What a list or watch is narrowed to; empty fields narrow nothing.
+
+    `metadata_only`: the objects come without spec and status.
+    """
 
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
+    metadata_only: bool = False
 
     def query(self) -> list[tuple[str, str]]:
         """The selectors as query parameters."""
@@ -103,7 +109,14 @@ class Client:
                 query.append(("limit", str(page_size)))
             if token:
                 query.append(("continue", token))
-            body = await self._object("list", "GET", path, query=query, timeout=LIST_SECONDS)
+            body = await self._object(
+                "list",
+                "GET",
+                path,
+                query=query,
+                accept=METADATA_LIST if selection.metadata_only else JSON,
+                timeout=LIST_SECONDS,
+            )
             metadata = body.get("metadata") or {}
             token = metadata.get("continue") or ""
             items = body.get("items") or []
@@ -138,7 +151,8 @@ class Client:
             ("timeoutSeconds", str(seconds)),
         ]
         path = resource.path(selection.namespace, "")
-        return self.transport.stream(path, query=query, read_timeout=read_timeout)
+        accept = METADATA if selection.metadata_only else JSON
+        return self.transport.stream(path, query=query, read_timeout=read_timeout, accept=accept)
 
     async def create(
         self, resource: ResourceType, obj: Mapping[str, Any], namespace: str = ""
@@ -236,6 +250,7 @@ class Client:
         query: Query = (),
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = JSON,
+        accept: str = JSON,
         timeout: float = 30.0,
     ) -> Object:
         self.requests[verb] += 1
@@ -245,6 +260,7 @@ class Client:
             query=query,
             body=None if body is None else orjson.dumps(body),
             content_type=content_type,
+            accept=accept,
             timeout=timeout,
         )
         if response.status >= 400:

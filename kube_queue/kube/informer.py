@@ -82,8 +82,8 @@ class Informer(Generic[T]):
         project: Callable[[dict[str, Any]], T],
         *,
         namespace: str = "",
-        label_selector: str = "",
         field_selector: str = "",
+        metadata_only: bool = False,
         rng: random.Random,
         page_size: int = 500,
     ) -> None:
@@ -96,7 +96,7 @@ class Informer(Generic[T]):
         """Objects the projection could not read, counted each time one came."""
         self._client = client
         self._project = project
-        self._selection = Selection(namespace, label_selector, field_selector)
+        self._selection = Selection(namespace, "", field_selector, metadata_only)
         self._rng = rng
         self._page_size = page_size
         self._objects: dict[Key, T] = {}

@@ -68,10 +68,10 @@ class LimitedTransport:
         )
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = JSON
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See Transport."""
-        return self._transport.stream(path, query=query, read_timeout=read_timeout)
+        return self._transport.stream(path, query=query, read_timeout=read_timeout, accept=accept)
 
     async def close(self) -> None:
         """See Transport."""

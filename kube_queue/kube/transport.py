@@ -59,7 +59,7 @@ class Transport(Protocol):
         ...
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = JSON
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """An open watch: one JSON line for each item, without its newline.
 
@@ -142,19 +142,19 @@ class HttpTransport:
             renewed = True
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = JSON
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See Transport."""
-        return self._stream(path, query, read_timeout)
+        return self._stream(path, query, read_timeout, accept)
 
     @contextlib.asynccontextmanager
     async def _stream(
-        self, path: str, query: Query, read_timeout: float
+        self, path: str, query: Query, read_timeout: float, accept: str
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=read_timeout
         )
-        headers = await self._request_headers(JSON)
+        headers = await self._request_headers(accept)
         try:
             answer = await self._opened().get(
                 self._url(path, query),

@@ -119,7 +119,7 @@ class ScriptedTransport:
         return answer if isinstance(answer, Response) else ok(answer)
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = "application/json"
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._stream(path, query, read_timeout)
 

@@ -6,8 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import structlog
+from functools import partial
 
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import JOB_EXTENSIONS_COMPONENT
@@ -21,11 +20,10 @@ from kube_queue.controller.jobs.records import (
     JobRecord,
     PodOwner,
     PodRecord,
-    job_record,
     pod_record,
 )
-from kube_queue.controller.jobs.versions import served
-from kube_queue.jobframework.extension import JobExtension, Versioned
+from kube_queue.controller.jobs.watches import Definitions, JobHandler, KindWatch
+from kube_queue.jobframework.extension import JobExtension
 from kube_queue.jobframework.plan import Scene
 from kube_queue.jobframework.unit_status import Pods
 from kube_queue.jobframework.unit_view import UnitView, view_unit
@@ -37,8 +35,6 @@ from kube_queue.kube.writes import WriteScheduler
 
 PODS_PAUSE = 1.0
 """Pods of one job come and go together; their number is looked at once a second."""
-
-_log = structlog.get_logger("controller.jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +87,19 @@ class JobSide:
         )
         self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
         self._pods = Informer[PodRecord](client, PODS, pod_record, rng=rng, page_size=size)
-        self._jobs: dict[str, Informer[JobRecord]] = {}
-        for extension in extensions:
-            informer = Informer[JobRecord](
-                client, extension.resource, job_record, rng=rng, page_size=size
+        self._definitions = Definitions(client, rng=rng, page_size=size)
+        self._jobs = {
+            extension.name: KindWatch(
+                client,
+                extension,
+                self._definitions,
+                seen=self._job_handler(extension.name),
+                listed=partial(self._listed, extension.name),
+                rng=rng,
+                page_size=size,
             )
-            informer.add_handler(self._job_handler(extension.name))
-            self._jobs[extension.name] = informer
+            for extension in extensions
+        }
         self._units.add_handler(self._unit_seen)
         self._pods.add_handler(self._pod_counts.seen)
 
@@ -108,34 +110,26 @@ class JobSide:
                 group.create_task(self._around.run())
                 group.create_task(self._units.run())
                 group.create_task(self._pods.run())
+                group.create_task(self._definitions.run())
                 await self._units.synced.wait()
                 await self._pods.synced.wait()
                 await self._around.settled()
                 # Jobs come last: when one is seen free, the unit that freed it has been seen.
-                for name, informer in self._jobs.items():
-                    group.create_task(self._watch(name, informer))
-                    group.create_task(self._announce(name, informer))
+                for watch in self._jobs.values():
+                    group.create_task(watch.run())
                 self.synced.set()
                 group.create_task(run_workers(self._queue, self._reconcile, self._workers))
         finally:
             self._reconciler.stop()
 
-    async def _watch(self, name: str, informer: Informer[JobRecord]) -> None:
-        extension = self._kinds.by_name[name]
-        if isinstance(extension, Versioned):
-            informer.resource = await served(self._client, extension.versions)
-            self._kinds.resources[name] = informer.resource
-        await informer.run()
-
-    async def _announce(self, name: str, informer: Informer[JobRecord]) -> None:
-        """Once the kind is listed, units whose job is not there are looked at as well."""
-        await informer.synced.wait()
-        _log.info("queueing", kind=informer.resource.kind, jobs=len(informer))
+    def _listed(self, name: str) -> None:
+        """All jobs of the kind are known: units whose job is not there are looked at as well."""
+        self._kinds.resources[name] = self._jobs[name].resource
         for unit in list(self._units.values()):
             key = self._kinds.job_of_unit(unit)
             if key is not None and key.extension == name:
                 self._queue.add(key)
-        for job in list(informer.values()):
+        for job in self._jobs[name].jobs():
             self._queue.add(JobKey(name, job.namespace, job.name))
 
     async def _reconcile(self, key: JobKey) -> float | None:
@@ -145,7 +139,7 @@ class JobSide:
 
     def ready(self, key: JobKey) -> bool:
         """See Sight."""
-        return self.synced.is_set() and self._jobs[key.extension].synced.is_set()
+        return self.synced.is_set() and self._jobs[key.extension].ready
 
     def job(self, key: JobKey) -> JobRecord | None:
         """See Sight."""
@@ -166,7 +160,7 @@ class JobSide:
 
     # What the informers tell.
 
-    def _job_handler(self, extension: str) -> Callable[[JobRecord | None, JobRecord | None], None]:
+    def _job_handler(self, extension: str) -> JobHandler:
         def seen(old: JobRecord | None, new: JobRecord | None) -> None:
             job = new or old
             assert job is not None

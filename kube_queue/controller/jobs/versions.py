@@ -1,38 +1,41 @@
-"""Which version of a kind is watched, where clusters serve it in different ones."""
+"""Which version of a kind a cluster serves."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
-from kube_queue.api.errors import ApiError, ConnectionLost
+from kube_queue.api.errors import ApiError, ConnectionLost, NotFound
 from kube_queue.api.types import ResourceType
 from kube_queue.jobframework.fields import entries, text
 from kube_queue.kube.client import Client
 
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 30.0
-"""Seconds between two questions for a kind that is not served yet."""
+
+class Unknown(Exception):
+    """The cluster does not say, or not just now, what it serves."""
 
 
-async def served(client: Client, versions: Sequence[ResourceType]) -> ResourceType:
-    """The first of these versions that the cluster serves; waits until it serves one."""
-    pause = FIRST_PAUSE
-    while True:
-        for version in versions:
-            if await _is_served(client, version):
-                return version
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+async def served(client: Client, versions: Sequence[ResourceType]) -> ResourceType | None:
+    """The first of these versions that the cluster serves; None where it serves none of them.
+
+    Raises Unknown where that cannot be told.
+    """
+    for version in versions:
+        known = await _resources(client, version.api_version)
+        if any(text(each, "name") == version.plural for each in entries(known, "resources")):
+            return version
+    return None
 
 
-async def _is_served(client: Client, resource: ResourceType) -> bool:
+async def _resources(client: Client, api_version: str) -> Mapping[str, Any]:
+    path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     try:
-        answer = await client.raw("GET", f"/apis/{resource.api_version}")
-        known = orjson.loads(answer.body)
-    except (ApiError, ConnectionLost, orjson.JSONDecodeError):
-        # Not served, or not to be had just now: it is asked for again.
-        return False
-    return any(text(each, "name") == resource.plural for each in entries(known, "resources"))
+        answer = await client.raw("GET", path)
+        found: Mapping[str, Any] = orjson.loads(answer.body)
+    except NotFound:
+        return {}
+    except (ApiError, ConnectionLost, orjson.JSONDecodeError) as error:
+        raise Unknown(str(error)) from error
+    return found

@@ -116,9 +116,9 @@ class Recorder:
         return answer
 
     def stream(
-        self, path: str, *, query: Query, read_timeout: float
+        self, path: str, *, query: Query, read_timeout: float, accept: str = "application/json"
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self.transport.stream(path, query=query, read_timeout=read_timeout)
+        return self.transport.stream(path, query=query, read_timeout=read_timeout, accept=accept)
 
     async def close(self) -> None:
         return None
