@@ -192,7 +192,9 @@ class _Search:
         for held in self._reclaim.running.victims(leaf):
             if lower_only and held.unit.priority >= self._unit.priority:
                 return
-            if held.unit.uid not in self._spared:
+            # Who was evicted for this unit by an earlier controller says so himself.
+            told = held.unit.preemptor == self._unit.uid
+            if not told and held.unit.uid not in self._spared:
                 yield held
 
     def taken(self, leaf: str, resource: str) -> int:

@@ -95,7 +95,7 @@ class Unit:
     limit_seconds: int = 0
     """spec.maximumExecutionTimeSeconds; 0 = none."""
     preemptor: str = ""
-    """The uid of the unit its quota is for; empty unless ``evicted`` and the eviction names one."""
+    """The uid of the unit that its last eviction was for; empty where that names none."""
     evictable: bool = True
     """Whether its job can be stopped once it runs."""
     checks: tuple[tuple[str, str], ...] = ()
@@ -171,7 +171,7 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         started=_since(status, UnitCondition.PODS_READY) if phase is Phase.RUNNING else 0,
         expected_seconds=_count(_integer(annotations.get(EXPECTED_RUN_SECONDS_ANNOTATION))),
         limit_seconds=_count(spec.get("maximumExecutionTimeSeconds")),
-        preemptor=_preemptor(status) if evicted else "",
+        preemptor=_preemptor(status),
         evictable=annotations.get(EVICTABLE_ANNOTATION) != "false",
         checks=_checks(status.get("admissionChecks")),
         ended=_since(status, UnitCondition.FINISHED) if phase in FINISHED else 0,

@@ -77,6 +77,15 @@ def test_nobody_is_evicted_twice_for_the_same_unit() -> None:
     assert world.sees(unit("alpha-2", 2)).evicts() == ["beta-2"]
 
 
+def test_nobody_is_evicted_twice_for_the_same_unit_by_another_controller() -> None:
+    old = promised().told("beta-2")
+    told = replace(old.known("beta-2"), evicted=False, resource_version="7")
+    world = two()
+    for one in (old.known("alpha-1"), old.known("beta-1"), told):
+        world.cache.unit_seen(one)
+    assert world.evicts() == ["beta-1"]
+
+
 @pytest.mark.parametrize("order", [("told", "gone"), ("gone",)])
 def test_a_victim_may_be_gone_before_its_eviction_is_seen(order: tuple[str, ...]) -> None:
     world = promised()

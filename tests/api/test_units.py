@@ -271,3 +271,12 @@ def test_a_run_lasts_from_ready_pods_to_the_end_of_its_job(
     status = {"phase": phase, "conditions": written, "lastUpdateTime": moment.format("50")}
     unit = project_unit({"status": status})
     assert (unit.started, unit.ended) == (started * 1_000_000, ended * 1_000_000)
+
+
+@pytest.mark.parametrize("status", ["True", "False"])
+def test_a_unit_names_the_one_its_last_eviction_was_for(status: str) -> None:
+    message = "makes room for QueueUnit team/needs-it (uid 1-2-3)"
+    condition = {"type": "Evicted", "status": status, "message": message}
+    seen = project_unit({"metadata": {"name": "u"}, "status": {"conditions": [condition]}})
+    assert seen.preemptor == "1-2-3"
+    assert seen.evicted is (status == "True")
