@@ -10,6 +10,7 @@ import typer
 
 from kube_queue.cli import changing, roles
 from kube_queue.cli.errors import run
+from kube_queue.cli.options import Context, Kubeconfig, Namespace
 
 app = typer.Typer(
     name="kube-queue",
@@ -25,16 +26,8 @@ local = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(local, name="local")
-changing.register(app)
 roles.register(app)
 
-Kubeconfig = Annotated[
-    str | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: KUBECONFIG.")
-]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
-Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace; default: the context's.")
-]
 Profile = Annotated[str, typer.Option("--profile", help="Named set of simulated nodes.")]
 Nodes = Annotated[
     int | None, typer.Option("--nodes", min=1, max=10_000, help="Nodes; default: the profile's.")
@@ -209,6 +202,9 @@ def explain(
         explain_verb(job, namespace, output, kubeconfig, context)
 
     _finish(run(verb))
+
+
+changing.register(app)
 
 
 @app.command()
