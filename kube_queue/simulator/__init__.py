@@ -1,7 +1,8 @@
 """A cluster's machinery, played: nodes, kubelets, a plain default scheduler, job operators.
 
 Holds: named sets of nodes, how long a pod runs, the kubelet, the scheduler, the Job controller, the
-TFJob operator, and the composition of them all.
+operators of Kubeflow's kinds, RayJobs, SparkApplications and Workflows (each a pure plan that one
+loop carries out; operators lists them), and the composition of them all.
 May import: api, kube.
 Never: anything but the Kubernetes API, so it plays on a real API server as well; the queue's rules.
 

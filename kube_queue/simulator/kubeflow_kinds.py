@@ -153,5 +153,5 @@ KUBEFLOW_KINDS: Final = (
     PADDLEJOB,
     MXJOB,
     JAXJOB,
-    MPIJOB,
 )
+"""Those whose operators differ in nothing else; an MPIJob may have another shape besides."""

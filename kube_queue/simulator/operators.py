@@ -18,6 +18,7 @@ from kube_queue.kube.informer import Informer
 from kube_queue.simulator.fields import condition_status, mapping, mappings, text
 from kube_queue.simulator.kubeflow_kinds import KUBEFLOW_KINDS
 from kube_queue.simulator.kubeflow_operator import operated
+from kube_queue.simulator.mpi_operator import MPI_OPERATOR
 from kube_queue.simulator.operator import Operator
 from kube_queue.simulator.outcome import OperatedKind
 from kube_queue.simulator.rayjob_operator import RAYJOB
@@ -31,6 +32,7 @@ OUR_OPERATOR: Final = "simulator.kube-queue/operator"
 
 OPERATORS: Final[Mapping[str, OperatedKind]] = {
     **{kind.name.lower(): operated(kind) for kind in KUBEFLOW_KINDS},
+    "mpijob": MPI_OPERATOR,
     "rayjob": RAYJOB,
     "sparkapp": SPARK_APPLICATION,
     "workflow": WORKFLOW,
