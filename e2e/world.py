@@ -16,6 +16,7 @@ from typing import Any, Self
 import yaml
 
 from e2e.backends.base import RunningCluster
+from e2e.kinds import JOB_KINDS
 from kube_queue.api import types
 from kube_queue.api.types import ResourceType
 from kube_queue.kube.client import Client
@@ -24,9 +25,8 @@ from kube_queue.kube.informer import Informer
 
 Object = dict[str, Any]
 KINDS = {
-    resource.kind: resource
-    for resource in vars(types).values()
-    if isinstance(resource, ResourceType)
+    **{one.kind: one for one in vars(types).values() if isinstance(one, ResourceType)},
+    **JOB_KINDS,
 }
 BACK_WITHIN = 30.0
 SHOWN = 16
