@@ -16,7 +16,9 @@ from kube_queue.api.errors import InvalidManifest
 STDIN: Final = "-"
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _TIME: Final = "tag:yaml.org,2002:timestamp"
-_NUMBERS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_FLOAT: Final = "tag:yaml.org,2002:float"
+_NUMBERS: Final = frozenset({"tag:yaml.org,2002:int", _FLOAT})
+_NO_NUMBERS: Final = frozenset({"nan", "inf"})
 _PLAIN: Final = _NUMBERS | {f"tag:yaml.org,2002:{one}" for one in ("str", "bool", "null")}
 _DEEPEST: Final = 200
 
@@ -142,8 +144,9 @@ def _check(name: str, node: yaml.Node, depth: int) -> None:
                 # Keys of JSON are text, whatever they look like.
                 key.tag = "tag:yaml.org,2002:str"
             _check(name, value, depth + 1)
-    elif node.tag not in _PLAIN:
-        raise InvalidManifest(f"{node.tag} is nothing JSON can say", place, "write text or numbers")
+    elif node.tag not in _PLAIN or (node.tag == _FLOAT and node.value[-3:].lower() in _NO_NUMBERS):
+        said = node.value if node.tag == _FLOAT else node.tag
+        raise InvalidManifest(f"{said} is nothing JSON can say", place, "write text or numbers")
 
 
 def _unreadable(name: str, error: yaml.YAMLError) -> InvalidManifest:
