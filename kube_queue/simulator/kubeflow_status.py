@@ -21,6 +21,8 @@ from kube_queue.simulator.views import PodView
 OPERATOR: Final = "kubeflow.org/training-operator"
 TOGETHER_SECONDS: Final = 2.0
 """A worker that still runs this long after its job succeeded did not end together with the rest."""
+MOST_REPLICAS: Final = 10_000
+"""More pods of a type than this are not made."""
 _RETRYABLE_EXIT_CODE: Final = 128
 _MICROSECONDS: Final = 1_000_000
 
@@ -101,7 +103,7 @@ class Conditions:
         if held is not None and held.get("status") == str(value):
             since = text(held.get("lastTransitionTime")) or since
         replaced = {kind, {"Restarting": "Running", "Running": "Restarting"}.get(kind, kind)}
-        self.items = [each for each in self.items if each.get("type") not in replaced]
+        self.items = [each for each in self.items if text(each.get("type")) not in replaced]
         if kind in ("Succeeded", "Failed"):
             for each in self.items:
                 if each.get("type") == "Running":
@@ -384,7 +386,7 @@ def _is_replaced(replicas: Replicas, pod: PodView) -> bool:
 def _replicas(kind: KubeflowKind, type_: str, spec: Mapping[str, Any]) -> Replicas:
     return Replicas(
         kind=type_,
-        count=number(spec.get("replicas"), kind.absent.get(type_, 1)),
+        count=min(number(spec.get("replicas"), kind.absent.get(type_, 1)), MOST_REPLICAS),
         restart_policy=text(spec.get("restartPolicy")) or kind.restart_policy,
         template=mapping(spec.get("template")),
     )

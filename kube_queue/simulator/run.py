@@ -18,7 +18,9 @@ from kube_queue.simulator.scheduler import Scheduler
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import job_document, node_view, pod_view
 
-EVERY_PART = frozenset({"nodes", "scheduler", "job", *OPERATORS})
+OPERATOR_PARTS = frozenset(OPERATORS)
+"""The operators of job kinds: what is left to play where the control plane and its nodes are real."""
+EVERY_PART = OPERATOR_PARTS | {"nodes", "scheduler", "job"}
 """What can be played. A real control plane has a scheduler and a Job controller of its own."""
 
 
@@ -51,7 +53,7 @@ async def run_simulator(
         jobs = Table(job_informer, lambda job: job.uid)
         running.append(job_informer.run())
         running.append(JobController(client, jobs, pods, clock=clock, rng=rng).run())
-    operators = parts & OPERATORS.keys()
+    operators = parts & OPERATOR_PARTS
     if operators:
         running.append(Operators(client, pods, operators, clock=clock, rng=rng).run())
     async with asyncio.TaskGroup() as group:

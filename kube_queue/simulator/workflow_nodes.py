@@ -88,7 +88,7 @@ class Walk:
 def run_template(walk: Walk, name: str, template: Mapping[str, Any] | None, depth: int = 0) -> str:
     """The phase of the node of that name, which runs that template."""
     node = walk.node(name)
-    if node is not None and node.get("phase") in ENDED:
+    if node is not None and text(node.get("phase")) in ENDED:
         return text(node["phase"])
     label = text(template.get("name")) if template is not None else ""
     fault = _fault(walk, template, depth)
@@ -109,7 +109,7 @@ def look_at_pods(walk: Walk) -> None:
         pod = walk.pods.get(
             pod_name(walk.name, text(node.get("name")), text(node.get("templateName")))
         )
-        if node.get("type") == "Pod" and node.get("phase") not in ENDED and pod is not None:
+        if node.get("type") == "Pod" and text(node.get("phase")) not in ENDED and pod is not None:
             _follow(walk, node, pod)
 
 

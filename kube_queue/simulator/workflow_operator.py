@@ -31,7 +31,7 @@ def plan(workflow: Mapping[str, Any], pods: Sequence[PodView], now: float) -> Ou
     spec = mapping(workflow.get("spec"))
     outcome = Outcome(copy.deepcopy(dict(mapping(workflow.get("status")))))
     status = outcome.status
-    if status.get("phase") in ENDED:
+    if text(status.get("phase")) in ENDED:
         _expire(spec, outcome, now)
         return outcome
     if not status.get("phase"):

@@ -3,10 +3,26 @@
 import asyncio
 import random
 from collections import Counter
+from typing import Any
 
-from kube_queue.api.types import JOBS, PODS, TFJOBS
+from kube_queue.api.types import JOBS, PODS, TFJOBS, ResourceType
 from kube_queue.kube.informer import Informer
+from kube_queue.simulator.kubeflow_kinds import (
+    JAXJOB,
+    MPIJOB,
+    MXJOB,
+    PADDLEJOB,
+    PYTORCHJOB,
+    XGBOOSTJOB,
+)
+from kube_queue.simulator.rayjob_operator import RAYJOBS
+from kube_queue.simulator.spark_operator import SPARK_APPLICATIONS
 from kube_queue.simulator.views import PodView, pod_view
+from kube_queue.simulator.workflow_operator import WORKFLOWS
+from tests.simulator.test_kubeflow_operator import a_kubeflow_job
+from tests.simulator.test_rayjob_operator import a_rayjob
+from tests.simulator.test_spark_operator import an_application
+from tests.simulator.test_workflow_operator import a_workflow
 from tests.simulator.world import World, a_job, a_tfjob, in_world
 
 JOBS_OF_EACH_KIND = 8
@@ -48,6 +64,41 @@ def test_killed_at_a_hundred_moments_every_job_runs_each_pod_once_and_ends():
         assert len(created) == JOBS_OF_EACH_KIND * 4
         assert all(len(starts) == 1 for starts in ran_with.values())
         watching.cancel()
+
+    in_world(story)
+
+
+def test_killed_at_forty_moments_a_job_of_every_kind_ends_well():
+    async def story(world: World) -> None:
+        chance = random.Random(20260102)
+        jobs: list[tuple[ResourceType, dict[str, Any]]] = [
+            (kind.resource, a_kubeflow_job(kind, dict.fromkeys(kind.types[:1], 1)))
+            for kind in (PYTORCHJOB, XGBOOSTJOB, PADDLEJOB, MXJOB, JAXJOB, MPIJOB)
+        ]
+        jobs += [
+            (RAYJOBS, a_rayjob("ray1", shutdownAfterJobFinishes=True)),
+            (SPARK_APPLICATIONS, an_application()),
+            (WORKFLOWS, a_workflow()),
+        ]
+        for resource, job in jobs:
+            job["metadata"].pop("uid", None)
+            job["metadata"]["name"] = f"{resource.kind.lower()}-1"
+            await world.client.create(resource, job)
+        for _ in range(40):
+            await asyncio.sleep(chance.choice((0.0, 0.0, 0.001, 0.2, 1.7)))
+            await world.kill_simulator()
+            world.start_simulator()
+        await asyncio.sleep(300)
+
+        for resource, job in jobs:
+            status = (await world.get(resource, job["metadata"]["name"]))["status"]
+            ends = {
+                "RayJob": lambda said: said["jobDeploymentStatus"],
+                "SparkApplication": lambda said: said["applicationState"]["state"],
+                "Workflow": lambda said: said["phase"],
+            }.get(resource.kind, lambda said: said["conditions"][-1]["type"])(status)
+            assert ends in ("Succeeded", "Complete", "COMPLETED"), resource.kind
+        assert set((await world.phases()).values()) == {"Succeeded"}
 
     in_world(story)
 
