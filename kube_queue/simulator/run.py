@@ -19,7 +19,7 @@ from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import job_document, node_view, pod_view
 
 OPERATOR_PARTS = frozenset(OPERATORS)
-"""The operators of job kinds: what is left to play where the control plane and its nodes are real."""
+"""The operators of job kinds: what there is to play where control plane and nodes are real."""
 EVERY_PART = OPERATOR_PARTS | {"nodes", "scheduler", "job"}
 """What can be played. A real control plane has a scheduler and a Job controller of its own."""
 
