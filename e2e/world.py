@@ -6,11 +6,13 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Self
 
 import yaml
@@ -167,6 +169,8 @@ class World:
     async def printed(self, kind: str) -> list[list[str]]:
         """The cells `kubectl get KIND` prints in namespace default, without header and AGE.
 
+        Columns are told apart by where their names begin, so an empty cell is one.
+
         Asked of the real kubectl where there is one, else of the server's Table.
         """
         kubectl = os.environ.get("KUBECTL") or shutil.which("kubectl")
@@ -178,22 +182,24 @@ class World:
             str(self.cluster.kubeconfig),
             "get",
             kind,
-            "--no-headers",
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         out, error = await process.communicate()
         if process.returncode != 0:
             raise Unmet(f"kubectl get {kind} failed: {error.decode().strip()}")
-        return [line.split()[:-1] for line in out.decode().splitlines()]
+        return _without_age(out.decode().splitlines())
 
     async def _table(self, kind: str) -> list[list[str]]:
         resource = next(one for one in KINDS.values() if one.kind.lower() == kind)
         answer = await self.client.transport.request(
             "GET", resource.path("default", ""), accept=TABLE
         )
+        table = json.loads(answer.body)
+        shown = [each["name"].upper() != "AGE" for each in table["columnDefinitions"]]
         return [
-            [str(cell) for cell in row["cells"]][:-1] for row in json.loads(answer.body)["rows"]
+            ["" if cell is None else str(cell) for cell in compress(row["cells"], shown)]
+            for row in table["rows"]
         ]
 
     async def _create(self, manifest: Object) -> Object:
@@ -219,6 +225,20 @@ class World:
         task = asyncio.create_task(wake())
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+
+
+def _without_age(lines: Sequence[str]) -> list[list[str]]:
+    """The cells of what kubectl printed; two spaces or more part the names of columns."""
+    if not lines:
+        return []
+    names = list(re.finditer(r"\S+(?: \S+)*", lines[0]))
+    starts = [each.start() for each in names]
+    columns = [
+        slice(start, end)
+        for name, start, end in zip(names, starts, [*starts[1:], None], strict=True)
+        if name[0] != "AGE"
+    ]
+    return [[line[column].strip() for column in columns] for line in lines[1:]]
 
 
 def _brief(whole: Object) -> str:

@@ -23,12 +23,12 @@ import yaml
 
 from e2e.backends.base import BackendFailed, Unavailable
 from e2e.backends.kubernetes import KubernetesCluster, local_options, prepared
+from e2e.kinds import JOB_KINDS
 from kube_queue.api.errors import KubeQueueError, NotFound
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
     EVENTS,
-    JOBS,
     LEASES,
     NAMESPACES,
     NODES,
@@ -36,7 +36,6 @@ from kube_queue.api.types import (
     QUEUE_UNITS,
     QUEUES,
     RESOURCE_QUOTAS,
-    TFJOBS,
     ResourceType,
 )
 from kube_queue.app.kubernetes import GenuineCluster, node_manifests, operator_schemes
@@ -65,8 +64,7 @@ _PLAYED = {"kwok.x-k8s.io/node": "fake"}
 _KEPT_NAMESPACES = frozenset({"default", "kubeflow", "local-path-storage"})
 # Jobs first: what they own goes with them.
 _WIPED = (
-    TFJOBS,
-    JOBS,
+    *JOB_KINDS.values(),
     QUEUE_UNITS,
     ELASTIC_QUOTA_TREES,
     QUEUES,

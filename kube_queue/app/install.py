@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kube_queue import manifests
@@ -19,16 +19,18 @@ POLL_SECONDS = 0.05
 ESTABLISHED_WITHIN = 30.0
 
 
-async def install(client: Client, *, operators: bool) -> None:
+async def install(client: Client, *, operators: bool, others: Collection[str] = ()) -> None:
     """The CRDs are served and the namespace exists; run again, it changes nothing.
 
-    `operators` adds the operator CRDs that the cluster lacks; real ones are left as they are.
+    `operators` adds the operator CRDs that the cluster lacks; real ones are left as they are, and
+    those named in `others` are for somebody else to bring.
     Raises ApiError, ConnectionLost, TimeoutError when a CRD is not Established in 30 s.
     """
     ours = manifests.crds()
     for crd in ours:
         await _apply_crd(client, crd)
     theirs = manifests.operator_crds() if operators else []
+    theirs = [crd for crd in theirs if crd["metadata"]["name"] not in others]
     for crd in theirs:
         await _create(client, crd)
     await _established(client, [crd["metadata"]["name"] for crd in (*ours, *theirs)])

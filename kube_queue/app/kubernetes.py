@@ -1,7 +1,8 @@
 """`kube-queue local up --control-plane kubernetes`: the whole system on a genuine Kubernetes.
 
-Nodes and their pods are played by kwok, TFJobs by Kubeflow's own operator; nothing of our simulator
-takes part. Our two processes run as in production, each under an account of its own.
+Nodes and their pods are played by kwok, TFJobs and their siblings by Kubeflow's own operator; only
+kinds that have no operator here are followed by those of our simulator. Our two processes run as in
+production, each under an account of its own.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from kube_queue.simulator.profile import Profile, profile_named
 
 Say = Callable[[str], None]
 DIRECTORY_PREFIX: Final = "kube-queue-kubernetes-"
+_KUBEFLOW_DEFINITIONS: Final = tuple(f"{scheme}s.kubeflow.org" for scheme in SCHEMES)
+"""Brought by Kubeflow's operator where it is wanted."""
 
 
 async def run_kubernetes(
@@ -116,7 +119,7 @@ class GenuineCluster:
         client = await connect(str(self.plane.kubeconfig()))
         try:
             try:
-                await install(client, operators=False)
+                await install(client, operators=True, others=_KUBEFLOW_DEFINITIONS)
             except TimeoutError:
                 raise ChildFailed("kube-apiserver does not serve our kinds in time") from None
             await install_accounts(client)
@@ -138,7 +141,10 @@ class GenuineCluster:
             await client.close()
 
     async def start_controllers(self, options: LocalOptions) -> None:
-        """Both processes serve, as separate accounts. Raises ChildFailed; `install` comes first."""
+        """Both processes serve, as separate accounts, and the operators of kinds without one.
+
+        Raises ChildFailed; `install` comes first.
+        """
         configs = {account: self.plane.kubeconfig(account) for account in ACCOUNTS}
         for account, path in configs.items():
             write_kubeconfig(
@@ -148,9 +154,8 @@ class GenuineCluster:
                 authority=self.plane.authority,
             )
         supervisor = self._supervisor = Supervisor(self.plane.directory / "logs", self.say)
-        facts = await asyncio.gather(
-            *(supervisor.start(child) for child in _children(options, configs))
-        )
+        children = [*_children(options, configs), _operators(self.plane.kubeconfig())]
+        facts = await asyncio.gather(*(supervisor.start(child) for child in children))
         self.visibility = facts[0].get("visibility", "")
 
     def facts(self, options: LocalOptions) -> LocalCluster:
@@ -259,6 +264,12 @@ _NODE_FACTS: Final = {
     "osImage": "kwok",
     "systemUUID": "",
 }
+
+
+def _operators(kubeconfig: Path) -> Child:
+    """The operators of kinds whose definition is ours, as an administrator."""
+    words = ("local", "simulator", "--kubeconfig", str(kubeconfig), "--operators-only", "--child")
+    return Child("operators", (sys.executable, "-m", "kube_queue", *words))
 
 
 def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]:

@@ -72,18 +72,22 @@ def job_extensions_process(
 
 
 def simulator_process(
-    profile: Profile, kubeconfig: str | None, context: str | None, *, child: bool
+    profile: Profile,
+    kubeconfig: str | None,
+    context: str | None,
+    *,
+    parts: frozenset[str],
+    child: bool,
 ) -> None:
-    """Play nodes, a scheduler and operators until told to stop."""
+    """Play these parts of a cluster until told to stop."""
 
     async def main() -> None:
         client = await connect(kubeconfig, context)
         try:
             if child:
                 announce({})
-            work = run_simulator(
-                client, profile, clock=time.time, rng=random.Random(secrets.randbits(64))
-            )
+            rng = random.Random(secrets.randbits(64))
+            work = run_simulator(client, profile, clock=time.time, rng=rng, parts=parts)
             await until_stopped(work, watch_stdin=child)
         finally:
             await client.close()

@@ -24,7 +24,9 @@ from kube_queue.app.supervisor import ChildFailed
 from kube_queue.cli.errors import USAGE, Stop
 from kube_queue.config import load_settings
 from kube_queue.jobframework import load_extensions
+from kube_queue.simulator.operators import OPERATORS
 from kube_queue.simulator.profile import profile_named
+from kube_queue.simulator.run import EVERY_PART
 
 SHARED_FLAGS = ("--queue-group-plugin",)
 """Settings that both processes have to agree on."""
@@ -123,7 +125,15 @@ def api_server_verb(*, port: int, token_file: Path) -> None:
 
 
 def simulator_verb(
-    kubeconfig: str | None, context: str | None, *, profile: str, nodes: int | None, child: bool
+    kubeconfig: str | None,
+    context: str | None,
+    *,
+    profile: str,
+    nodes: int | None,
+    operators_only: bool,
+    child: bool,
 ) -> None:
-    """Run the simulator until it is told to stop."""
-    simulator_process(profile_named(profile, nodes=nodes), kubeconfig, context, child=child)
+    """Run the simulator, or its operators only, until it is told to stop."""
+    parts = frozenset(OPERATORS) if operators_only else EVERY_PART
+    simulated = profile_named(profile, nodes=nodes)
+    simulator_process(simulated, kubeconfig, context, parts=parts, child=child)

@@ -151,6 +151,9 @@ def simulator(
     context: Context = None,
     profile: Profile = "default",
     nodes: Nodes = None,
+    operators_only: Annotated[
+        bool, typer.Option("--operators-only", help="Nodes, scheduler and Jobs are real.")
+    ] = False,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
 ) -> None:
     """Play nodes, a scheduler and job operators on a cluster."""
@@ -158,7 +161,14 @@ def simulator(
     def verb() -> None:
         from kube_queue.cli.local import simulator_verb
 
-        simulator_verb(kubeconfig, context, profile=profile, nodes=nodes, child=child)
+        simulator_verb(
+            kubeconfig,
+            context,
+            profile=profile,
+            nodes=nodes,
+            operators_only=operators_only,
+            child=child,
+        )
 
     _finish(run(verb))
 
