@@ -63,6 +63,10 @@ class KubeflowJob:
         """See Suspendable."""
         return suspend(manifest)
 
+    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
+        """See Reclaimable."""
+        return finished(manifest, self.replica_specs)
+
     def queuing(self, manifest: Mapping[str, Any], waits: bool, now_text: str) -> JobPatch | None:
         """See ShowsQueuing."""
         return queuing(manifest, waits, now_text)
@@ -116,6 +120,17 @@ def pod_sets(
             raise InvalidManifest(problem, f"{where}.template", "write a pod template")
         found.append(PodSet(str(kind), count, where, template=template))
     return tuple(found)
+
+
+def finished(manifest: Mapping[str, Any], replica_specs: str) -> Mapping[str, int]:
+    """The pods that succeeded, which no restart policy brings back, by replica type.
+
+    The status spells replica types in the operator's way, the spec in the user's.
+    """
+    statuses = section(manifest, "status", "replicaStatuses")
+    done = {str(kind).lower(): number(statuses, kind, "succeeded") for kind in statuses}
+    specs = section(manifest, "spec", replica_specs)
+    return {str(kind): done.get(str(kind).lower(), 0) for kind in specs}
 
 
 def priority_class(manifest: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     JOB_SUCCEEDED = "JobSucceeded", "The job ended well; its quota is free again."
     JOB_FAILED = "JobFailed", "The job ended badly; its quota is free again."
     REQUEUED = "Requeued", "The job is suspended, its pods are gone, and the unit waits again."
+    RESIZED = "Resized", "The running job has other pods than before; its quota follows."
     RELEASED_BY_HAND = (
         "ReleasedByHand",
         "The job was started without the queue; its unit is adopted and charged.",

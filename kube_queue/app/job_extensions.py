@@ -15,6 +15,7 @@ from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
 from kube_queue.controller.jobs.job_side import JobSideOptions
 from kube_queue.jobframework import JobExtension, load_extensions
+from kube_queue.jobframework.ownership import read_claims
 from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
@@ -100,7 +101,14 @@ async def _lead(
         clock=clock,
         rng=rng,
         options=JobSideOptions(
-            settings.jobs.workers, settings.client.page_size, settings.controller.by_namespace
+            settings.jobs.workers,
+            settings.client.page_size,
+            settings.controller.by_namespace,
+            read_claims(
+                settings.jobs.queue_owned_by,
+                settings.jobs.job_selector,
+                settings.jobs.namespace_selector,
+            ),
         ),
     )
 

@@ -49,6 +49,15 @@ RunningTimeout = Annotated[
 EnabledExtensions = Annotated[
     Text, typer.Option("--enabled-extensions", help="Job types to queue, e.g. tfjob,job")
 ]
+QueueOwnedBy = Annotated[
+    Text, typer.Option("--queue-owned-by", help="Kinds whose suspended jobs are queued as well.")
+]
+JobSelector = Annotated[
+    Text, typer.Option("--job-selector", help="Queue only jobs with these labels, as kubectl -l.")
+]
+NamespaceSelector = Annotated[
+    Text, typer.Option("--namespace-selector", help="Queue only in namespaces with these labels.")
+]
 LeaderElect = Annotated[
     bool | None,
     typer.Option("--leader-elect/--no-leader-elect", help="Elect one leader by a Lease."),
@@ -96,6 +105,9 @@ def controller(
         bool, typer.Option("--with-job-extensions", help="Run the job side in this process too.")
     ] = False,
     enabled_extensions: EnabledExtensions = None,
+    queue_owned_by: QueueOwnedBy = None,
+    job_selector: JobSelector = None,
+    namespace_selector: NamespaceSelector = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,
     leader_elect_identity: LeaseIdentity = None,
@@ -130,6 +142,9 @@ def job_extensions(
     config: Config = None,
     queue_group_plugin: QueueGroupPlugin = None,
     enabled_extensions: EnabledExtensions = None,
+    queue_owned_by: QueueOwnedBy = None,
+    job_selector: JobSelector = None,
+    namespace_selector: NamespaceSelector = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,
     leader_elect_identity: LeaseIdentity = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from kube_queue.api.errors import InvalidInput, InvalidSetting
+from kube_queue.api.selectors import parse_selector
 from kube_queue.config.settings import Settings
 from kube_queue.config.switches import Switch, switches
 
@@ -129,7 +130,7 @@ def _validate(
         settings = Settings.model_validate(present)
     except ValidationError as problem:
         return None, [_sentence(error, origin, known) for error in problem.errors()]
-    return settings, _between_fields(settings, origin)
+    return settings, [*_between_fields(settings, origin), *_unreadable(settings, origin)]
 
 
 def _between_fields(settings: Settings, origin: Mapping[str, str]) -> list[InvalidInput]:
@@ -148,6 +149,16 @@ def _between_fields(settings: Settings, origin: Mapping[str, str]) -> list[Inval
                 )
             )
     return violations
+
+
+def _unreadable(settings: Settings, origin: Mapping[str, str]) -> Iterator[InvalidInput]:
+    """Texts that have a syntax of their own."""
+    for name in ("job_selector", "namespace_selector"):
+        path = f"jobs.{name}"
+        try:
+            parse_selector(getattr(settings.jobs, name))
+        except InvalidInput as error:
+            yield InvalidSetting(error.problem, origin.get(path, path), error.hint)
 
 
 def _sentence(

@@ -145,6 +145,18 @@ class JobSettings(SettingsGroup):
     enabled_extensions: Annotated[str, Switchable(flag="--enabled-extensions")] = "tfjob,pytorchjob"
     """Comma-separated names of the job types to queue. Upper and lower case alike."""
 
+    queue_owned_by: Annotated[str, Switchable(flag="--queue-owned-by")] = ""
+    """Comma-separated kinds, as `Kind` or `Kind.group`, whose suspended jobs are queued although
+    they belong to an object of that kind. Without it only those of a CronJob are: other owners
+    decide themselves when their jobs run. Jobs that an owner's own unit counts are not queued."""
+
+    job_selector: Annotated[str, Switchable(flag="--job-selector")] = ""
+    """Label selector, as for `kubectl -l`: suspended jobs it does not select are left alone."""
+
+    namespace_selector: Annotated[str, Switchable(flag="--namespace-selector")] = ""
+    """Label selector, as for `kubectl -l`: suspended jobs in namespaces it does not select are left
+    alone, for example `kubernetes.io/metadata.name!=kube-system`."""
+
     workers: int = Field(default=16, ge=1, le=256)
     """Jobs reconciled at the same time."""
 

@@ -28,6 +28,7 @@ class Topic(Enum):
     JOB_GONE = "the job is gone and its unit is not"
     SUSPEND_IGNORED = "the job is held and has live pods"
     PODS_GONE = "the job is held and has no pods"
+    RESIZE = "some of the job's pods are done, or it was scaled down"
     POD_STATE = "the pods are not as the unit says"
     RUN_LIMIT = "the job may run a while longer"
 

@@ -138,6 +138,17 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class Reclaimable(Protocol):
+    """A kind some of whose pods are done while others go on, and do not come back."""
+
+    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
+        """How many pods of each pod set are done, by its name, unless `pod_sets` leaves them out.
+
+        Asked of jobs that nothing holds.
+        """
+
+
+@runtime_checkable
 class Warns(Protocol):
     """A kind whose jobs may be queued and still be odd."""
 

@@ -10,8 +10,8 @@ whether somebody was killed half-way. A column is the unit's phase, a row is the
                               show that it waits  more, release       once its pods are gone;
                                                                       by its mark only: release
      + pods   create          adopt, charge, warn
-    free      create if ever  adopt, charge       running once its    keep pod state
-              released                            pods run
+    free      create if ever  adopt, charge       running once its    keep pod state and what it
+              released                            pods run            holds up to date
     evicted   -               -                   suspend; once its pods are gone: Enqueued;
                                                   a kind that cannot be stopped: say so, go on
     too long  -               -                   -                   suspend for good, or end it;
@@ -59,6 +59,7 @@ from kube_queue.jobframework.extension import (
     evictable,
 )
 from kube_queue.jobframework.requests import asked
+from kube_queue.jobframework.resizing import resized
 from kube_queue.jobframework.run_time import run_time
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_manifest import create_unit, update_admitted, update_unit
@@ -260,10 +261,26 @@ def _free_and_kept(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decisio
     if not view.released_before:
         mark = {"metadata": {"annotations": {JOB_HAS_ENQUEUED_ANNOTATION: "true"}}}
         return (AnnotateJob(mark),)
-    update = update_admitted(view, unit, scene.surroundings)
-    if update is not None:
-        return (update,)
-    return _pod_state(unit, scene)
+    waits, resize = _resized(view, unit, scene)
+    write = resize or update_admitted(view, unit, scene.surroundings)
+    return (*waits, write) if write is not None else (*waits, *_pod_state(unit, scene))
+
+
+def _resized(
+    view: JobView, unit: UnitView, scene: Scene
+) -> tuple[tuple[Wait, ...], UnitStatus | None]:
+    """What a job has become is charged: more at once, less once a burst of changes is over."""
+    found = resized(view, unit, scene.surroundings)
+    if found is None:
+        return (), None
+    phase = unit.unit.phase
+    status = unit_status.resized(found.sets, scene.now_text)
+    if found.grew:
+        pods = sum(each.count for each in found.sets)
+        news = Emit(Reason.RESIZED, f"the job grew to {pods} pods; its quota is charged for them")
+        return (), UnitStatus(status, phase, (news,))
+    wait, over = _waiting(Topic.RESIZE, POD_STATE_SECONDS, scene)
+    return (wait,), UnitStatus(status, phase) if over else None
 
 
 def _release(view: JobView, scene: Scene) -> tuple[Decision, ...]:

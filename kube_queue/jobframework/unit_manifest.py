@@ -28,9 +28,10 @@ from kube_queue.api.units import (
     unit_name,
 )
 from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
-from kube_queue.jobframework.extension import PodSet, Warns, evictable
+from kube_queue.jobframework.extension import Hold, PodSet, Warns, evictable
 from kube_queue.jobframework.priority import JobPriority, job_priority
 from kube_queue.jobframework.requests import Asked, asked
+from kube_queue.jobframework.resizing import scaled
 from kube_queue.jobframework.run_time import RunTime, run_time
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import UnitView
@@ -134,17 +135,21 @@ def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> Up
 def update_admitted(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
     """The decision that carries over to an admitted unit what may change then; None if nothing did.
 
-    That is its priority, how long it may run, and whether it can be stopped.
+    That is its priority, how long it may run, whether it can be stopped, and, once it is released,
+    how many pods it has.
     """
+    request: dict[str, Any] = {}
     try:
         pod_sets = view.extension.pod_sets(view.manifest)
+        if view.state.hold is Hold.NONE and scaled(unit, pod_sets):
+            request = _request_fields(asked(pod_sets, view.ref.namespace, surroundings))
     except InvalidInput:
         pod_sets = ()
     priority = job_priority(view, pod_sets, surroundings)
     annotations: dict[str, Any] = {}
     times = run_time(view)
     spec = _priority_change(priority, unit, annotations)
-    spec |= _stopping_change(view, times, unit, annotations)
+    spec |= _stopping_change(view, times, unit, annotations) | request
     return _update(spec, annotations, (*priority.warnings, *times.warnings))
 
 

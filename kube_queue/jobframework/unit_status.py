@@ -16,7 +16,7 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.jobframework.extension import Outcome
 from kube_queue.jobframework.requests import AskedSet
-from kube_queue.jobframework.unit_view import UnitView
+from kube_queue.jobframework.unit_view import HeldSet, UnitView
 
 _LONGEST_MESSAGE = 1024
 
@@ -86,6 +86,15 @@ def running(unit: UnitView, pods: Pods, now_text: str) -> dict[str, Any]:
         podState=_pod_state(pods),
         **over,
     )
+
+
+def resized(sets: Sequence[HeldSet], now_text: str) -> dict[str, Any]:
+    """The phase as it was, charged for what its job has become."""
+    admissions = [
+        {"name": each.name, "replicas": each.count, "resources": each.total.manifest()}
+        for each in sets
+    ]
+    return {"status": {"admissions": admissions, "lastUpdateTime": now_text}}
 
 
 def pods_seen(pods: Pods, phase: Phase, now_text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from kube_queue.api.errors import InvalidInput
+from kube_queue.api.lifecycle import HOLDS_QUOTA
 from kube_queue.api.names import ENQUEUE_TIMESTAMP_ANNOTATION, INVALID_REQUEST_ANNOTATION
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.pod_shapes import pod_shape
@@ -20,12 +21,23 @@ from kube_queue.jobframework.requests import AskedSet
 
 
 @dataclass(frozen=True, slots=True)
+class HeldSet:
+    """The pods of one set that the unit holds quota for, and how much for all of them."""
+
+    name: str
+    count: int
+    total: ResourceVector
+
+
+@dataclass(frozen=True, slots=True)
 class UnitView:
     """One QueueUnit; what waits is small, because it has neither conditions nor pods."""
 
     unit: Unit
     pod_sets: tuple[AskedSet, ...]
     """As spec.podSet says; empty if it cannot be read."""
+    held_sets: tuple[HeldSet, ...]
+    """As status.admissions says, or spec.podSet where that says nothing; empty while it waits."""
     conditions: bytes
     """status.conditions as JSON, or empty."""
     pods_on_node: int
@@ -77,9 +89,13 @@ def view_unit(obj: Mapping[str, Any]) -> UnitView:
     """The view of a QueueUnit object; never raises on its content."""
     status = section(obj, "status")
     conditions = status.get("conditions")
+    unit = project_unit(obj)
+    pod_sets = _shared(_pod_sets(obj))
+    holds = unit.phase in HOLDS_QUOTA
     return UnitView(
-        unit=project_unit(obj),
-        pod_sets=_shared(_pod_sets(obj)),
+        unit=unit,
+        pod_sets=pod_sets,
+        held_sets=_held_sets(status, pod_sets) if holds else (),
         conditions=orjson.dumps(conditions) if conditions else b"",
         pods_on_node=number(status, "podState", "running"),
         pods_pending=number(status, "podState", "pending"),
@@ -114,6 +130,32 @@ def _pod_sets(obj: Mapping[str, Any]) -> tuple[AskedSet, ...]:
             return ()
         sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each, shape))
     return tuple(sets)
+
+
+def _held_sets(status: Mapping[str, Any], pod_sets: tuple[AskedSet, ...]) -> tuple[HeldSet, ...]:
+    admissions = entries(status, "admissions")
+    if not admissions:
+        return _shared_held(
+            tuple(HeldSet(each.name, each.count, each.each * each.count) for each in pod_sets)
+        )
+    try:
+        return _shared_held(
+            tuple(
+                HeldSet(
+                    text(each, "name"),
+                    number(each, "replicas"),
+                    ResourceVector.parse(each.get("resources")),
+                )
+                for each in admissions
+            )
+        )
+    except InvalidInput:
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def _shared_held(sets: tuple[HeldSet, ...]) -> tuple[HeldSet, ...]:
+    return sets
 
 
 @lru_cache(maxsize=4096)

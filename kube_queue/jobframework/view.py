@@ -12,7 +12,7 @@ from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION
 from kube_queue.api.units import JobRef
 from kube_queue.jobframework.extension import JobExtension, JobState
 from kube_queue.jobframework.fields import section, text
-from kube_queue.jobframework.ownership import somebody_elses
+from kube_queue.jobframework.ownership import NO_BORDERS, Borders, somebody_elses
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class JobView:
         return section(self.manifest, "metadata", "labels")
 
 
-def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
+def view_job(
+    extension: JobExtension, manifest: Mapping[str, Any], borders: Borders = NO_BORDERS
+) -> JobView:
     """The job that `manifest` describes, as `extension` understands it.
 
     Nothing in spec or status makes this fail; what cannot be read counts as absent.
@@ -67,7 +69,7 @@ def view_job(extension: JobExtension, manifest: Mapping[str, Any]) -> JobView:
         created=_moment(text(metadata, "creationTimestamp")),
         deleting=metadata.get("deletionTimestamp") is not None,
         state=state,
-        foreign=somebody_elses(manifest, state),
+        foreign=somebody_elses(manifest, state, borders),
         released_before=annotations.get(JOB_HAS_ENQUEUED_ANNOTATION) == "true",
         stopped=bool(annotations.get(STOPPED_ANNOTATION)),
     )

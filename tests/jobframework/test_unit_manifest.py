@@ -241,12 +241,19 @@ def test_pods_moved_between_pod_sets_flow_although_the_sum_stays() -> None:
     assert [each.count for each in world.view.pod_sets] == [2, 1]
 
 
-def test_requests_of_an_admitted_job_do_not_flow() -> None:
+def test_of_a_released_job_only_numbers_of_pods_flow_and_nothing_unreadable() -> None:
     world = tf_world()
     world.go()
     world.admit().go()
-    world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"replicas": 5}}}})
+    specs = {"Worker": {"template": a_template(cpu="9")}}
+    world.job_is({"spec": {"tfReplicaSpecs": specs}})
     assert world.plan() == ()
+    world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"replicas": -5}}}})
+    assert world.plan() == ()
+    world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"replicas": 5}}}})
+    assert kinds(world.go()) == ["UnitStatus", "UpdateUnit"]
+    assert world.view.unit.held.manifest() == {"cpu": "46", "memory": "6Gi"}
+    assert [each.count for each in world.view.pod_sets] == [1, 5]
 
 
 def test_a_changed_priority_of_the_job_flows_and_an_edit_of_the_unit_stands() -> None:

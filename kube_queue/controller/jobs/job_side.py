@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from kube_queue.api.lifecycle import Phase
@@ -13,6 +13,7 @@ from kube_queue.api.names import JOB_EXTENSIONS_COMPONENT
 from kube_queue.api.types import PODS, QUEUE_UNITS
 from kube_queue.controller.jobs.around import AroundWatch
 from kube_queue.controller.jobs.kinds import Kinds
+from kube_queue.controller.jobs.neighbours import Neighbours
 from kube_queue.controller.jobs.pods import PodCounts
 from kube_queue.controller.jobs.reconciler import Reconciler
 from kube_queue.controller.jobs.records import (
@@ -24,6 +25,7 @@ from kube_queue.controller.jobs.records import (
 )
 from kube_queue.controller.jobs.watches import Definitions, JobHandler, KindWatch
 from kube_queue.jobframework.extension import JobExtension
+from kube_queue.jobframework.ownership import Borders, Claims
 from kube_queue.jobframework.plan import Scene
 from kube_queue.jobframework.unit_status import Pods
 from kube_queue.jobframework.unit_view import UnitView, view_unit
@@ -45,6 +47,8 @@ class JobSideOptions:
     page_size: int = 500
     by_namespace: bool = False
     """The ResourceQuotas of a job's namespace, instead of an ElasticQuotaTree."""
+    claims: Claims = field(default_factory=Claims)
+    """Which suspended jobs are ours."""
 
 
 class JobSide:
@@ -85,6 +89,15 @@ class JobSide:
             page_size=size,
             by_namespace=options.by_namespace,
         )
+        self._neighbours = Neighbours(
+            client,
+            options.claims,
+            self._kinds,
+            self,
+            moved=self._namespace_changed,
+            rng=rng,
+            page_size=size,
+        )
         self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
         self._pods = Informer[PodRecord](client, PODS, pod_record, rng=rng, page_size=size)
         self._definitions = Definitions(client, rng=rng, page_size=size)
@@ -111,9 +124,11 @@ class JobSide:
                 group.create_task(self._units.run())
                 group.create_task(self._pods.run())
                 group.create_task(self._definitions.run())
+                group.create_task(self._neighbours.run())
                 await self._units.synced.wait()
                 await self._pods.synced.wait()
                 await self._around.settled()
+                await self._neighbours.settled()
                 # Jobs come last: when one is seen free, the unit that freed it has been seen.
                 for watch in self._jobs.values():
                     group.create_task(watch.run())
@@ -148,6 +163,10 @@ class JobSide:
     def unit(self, key: JobKey) -> UnitView | None:
         """See Sight."""
         return self._units.get(key.namespace, self._kinds.unit_name(key))
+
+    def borders(self) -> Borders:
+        """See Sight."""
+        return self._neighbours.borders
 
     def scene(self, key: JobKey, uid: str) -> Scene:
         """See Sight."""
@@ -195,6 +214,12 @@ class JobSide:
             self._queue.add_after(key, PODS_PAUSE)
         else:
             self._queue.add(key)
+
+    def _namespace_changed(self, namespace: str) -> None:
+        for name, watch in self._jobs.items():
+            for job in watch.jobs():
+                if job.namespace == namespace:
+                    self._queue.add(JobKey(name, job.namespace, job.name))
 
     def _asks_changed(self) -> None:
         """Jobs that wait may ask for something else now."""

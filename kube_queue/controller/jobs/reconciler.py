@@ -40,6 +40,7 @@ from kube_queue.controller.jobs.patience import Patience
 from kube_queue.controller.jobs.records import JobKey, JobRecord, job_record
 from kube_queue.controller.jobs.writing import JobWrite, lane_of, write_job, write_unit
 from kube_queue.jobframework.decisions import Decision, DeleteUnit, Emit, Wait, Write
+from kube_queue.jobframework.ownership import Borders
 from kube_queue.jobframework.plan import Scene, plan
 from kube_queue.jobframework.unit_view import UnitView, view_unit
 from kube_queue.jobframework.view import JobView, view_job
@@ -71,6 +72,9 @@ class Sight(Protocol):
 
     def unit(self, key: JobKey) -> UnitView | None:
         """The object that has the name of the job's unit."""
+
+    def borders(self) -> Borders:
+        """Which jobs are ours."""
 
     def scene(self, key: JobKey, uid: str) -> Scene:
         """The rest; the job's pods are those that the object of this uid controls."""
@@ -224,7 +228,7 @@ class Reconciler:
         try:
             view: JobView | None = None
             if present.job is not None:
-                view = view_job(extension, present.job.manifest())
+                view = view_job(extension, present.job.manifest(), self._sight.borders())
             return plan(view, present.unit, scene)
         except EXTENSION_FAULTS as fault:
             # One extension's fault about one job is that job's misfortune, nobody else's.

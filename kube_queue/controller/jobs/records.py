@@ -98,6 +98,29 @@ def pod_record(obj: Mapping[str, Any]) -> PodRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceRecord:
+    """A namespace and its labels."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    labels: Mapping[str, Any]
+
+
+def namespace_record(obj: Mapping[str, Any]) -> NamespaceRecord:
+    """The record of a namespace, given its metadata alone."""
+    metadata = section(obj, "metadata")
+    return NamespaceRecord(
+        namespace="",
+        name=intern(text(metadata, "name")),
+        uid=text(metadata, "uid"),
+        resource_version=text(metadata, "resourceVersion"),
+        labels=section(metadata, "labels"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PriorityClassRecord:
     """A PriorityClass."""
 

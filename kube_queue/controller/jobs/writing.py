@@ -43,6 +43,9 @@ def lane_of(write: Write, unit: UnitView | None) -> Lane:
         case UnitStatus(phase=Phase.ENQUEUED):
             # It gives quota back that somebody was promised.
             return Lane.EVICT
+        case UnitStatus(patch=patch) if patch["status"].get("admissions"):
+            # Somebody may wait for what is given back; what is taken is to be known at once.
+            return Lane.PROGRESS
         case UnitStatus(phase=phase) if unit is not None and unit.unit.phase is phase:
             # Only its pods changed, which delays nobody.
             return Lane.STATUS
