@@ -76,7 +76,8 @@ def submit_verb(wanted: Wanted, kubeconfig: str | None, context: str | None) -> 
 
 def told(submission: Submission, answer: Answer) -> str:
     """What would become of the job, for people."""
-    lines = explained(answer).splitlines()[1:]
+    # What was never submitted has not waited.
+    lines = explained({**answer, "waitedSeconds": None}).splitlines()[1:]
     name = f"{submission.shown} in namespace {answer['namespace']}"
     if answer["runsNow"]:
         return "\n".join([f"{name} would run now.", *_facts(lines, "Queue:", "Priority:")])

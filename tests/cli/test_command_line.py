@@ -27,7 +27,10 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("verb", [[], ["get"], ["local", "up"], ["controller"], ["explain"]])
+@pytest.mark.parametrize(
+    "verb",
+    [[], ["get"], ["local", "up"], ["controller"], ["explain"], ["submit"], ["hold"], ["stop"]],
+)
 def test_help_loads_none_of_the_heavy_libraries(verb: list[str]) -> None:
     code = (
         "import sys, json\n"
@@ -66,6 +69,10 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["get", "pods"], {}, "units, queues or quotas"),
         (["get", "units", "-o", "xml"], {}, "use wide, yaml or json"),
         (["explain", "job1", "-o", "wide"], {}, "use yaml or json"),
+        (["submit", "-f", "/nonexistent.yaml"], {}, "/nonexistent.yaml: cannot be read"),
+        (["submit"], {}, "--filename"),
+        (["move", "job1"], {}, "--queue"),
+        (["priority", "job1", "high"], {}, "high"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
@@ -82,7 +89,17 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("verb", [["get", "units"], ["get", "units", "-w"], ["explain", "job1"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["get", "units"],
+        ["get", "units", "-w"],
+        ["explain", "job1"],
+        ["hold", "job1"],
+        ["move", "job1", "--queue", "q"],
+        ["stop", "q", "--drain"],
+    ],
+)
 def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(
     verb: list[str], tmp_path: Path
 ) -> None:

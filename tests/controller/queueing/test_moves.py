@@ -10,6 +10,7 @@ import pytest
 from kube_queue.api.admission_checks import Check
 from kube_queue.api.conditions import rfc3339
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Owner, Phase, allowed
+from kube_queue.api.queues import StopPolicy
 from kube_queue.controller.queueing.backoff import Backoff
 from kube_queue.controller.queueing.moves import Limits, due
 from kube_queue.controller.records import unit_record
@@ -73,8 +74,10 @@ def a_unit(
     }
 
 
-def step_of(unit: Object, checks: str = "one", now: float = NOW) -> Step | float | None:
-    return due(unit_record(unit), CHECKS[checks], LIMITS, now)
+def step_of(
+    unit: Object, checks: str = "one", now: float = NOW, stop: StopPolicy = StopPolicy.NONE
+) -> Step | float | None:
+    return due(unit_record(unit), CHECKS[checks], LIMITS, now, stop)
 
 
 @pytest.mark.parametrize("phase", ["", *Phase])
@@ -93,13 +96,27 @@ def test_from_every_state_the_rules_come_to_rest_by_the_controllers_moves_only(p
             comes_to_rest(unit, checks)
 
 
-def comes_to_rest(unit: Object, checks: str) -> None:
-    case = f"{unit['spec']['active']} {unit['status']} {checks}"
+@pytest.mark.parametrize("stop", [StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN])
+@pytest.mark.parametrize("phase", ["", *Phase])
+def test_in_a_stopped_queue_every_state_comes_to_rest_and_none_is_admitted(
+    phase: str, stop: StopPolicy
+) -> None:
+    for active, evicted, evictable, answers, checks in STATES:
+        unit = a_unit(phase, active=active, evicted=evicted, evictable=evictable, answers=answers)
+        rested = unit_record(comes_to_rest(unit, checks, stop)).unit
+        if phase == Phase.RESERVED:
+            assert rested.phase not in HOLDS_QUOTA
+        if phase in (Phase.DEQUEUED, Phase.RUNNING) and evictable and active:
+            assert rested.evicted is (evicted or stop is StopPolicy.HOLD_AND_DRAIN)
+
+
+def comes_to_rest(unit: Object, checks: str, stop: StopPolicy = StopPolicy.NONE) -> Object:
+    case = f"{unit['spec']['active']} {unit['status']} {checks} {stop}"
     for _ in range(6):
         before = unit_record(unit).unit
-        step = step_of(unit, checks)
+        step = step_of(unit, checks, stop=stop)
         if not isinstance(step, Step):
-            return
+            return unit
         assert before.phase not in FINISHED, case
         unit = merged(unit, step.patch)
         after = unit_record(unit).unit
