@@ -19,7 +19,8 @@ their work takes if it fills the room that must be filled to keep the unit out. 
 is not known holds its quota for ever; where the unit does not fit beside all of those, there is no
 latest start, and a sentence says why.
 
-What is read is bounded by ``HOLDERS_READ`` and ``WAITERS_READ``; beyond it nothing is estimated.
+What is read is bounded by ``HOLDERS_READ``, ``WAITERS_READ`` and ``WAITERS_PASSED``; beyond it
+nothing is estimated.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.queues import Policy
 from kube_queue.api.reasons import Reason
 
-HOLDERS_READ: Final = 10_000
+HOLDERS_READ: Final = 2_000
 """Units that hold quota which one estimate looks at."""
 WAITERS_READ: Final = 1_000
 """Waiting units that one estimate takes into account."""
+
+WAITERS_PASSED: Final = 20_000
+"""Waiting units, of whatever quota, that one estimate goes through to find them."""
 
 _ANY_ORDER: Final = (Policy.ROUND, Policy.PRIORITY)
 """Policies under which a unit that fits is not kept waiting by one that does not."""
@@ -170,7 +174,7 @@ class _Outlook:
     def _mates(self) -> Iterator[Waiter]:
         """Units of the same lane for which this one may have to wait although it fits."""
         count = 0
-        for other in self._facts.pending.waiters():
+        for other in self._everybody():
             if _same_lane(other, self._waiter) and self._may_come_first(other):
                 count += 1
                 if count > WAITERS_READ:
@@ -180,7 +184,7 @@ class _Outlook:
     def _rivals(self) -> Iterator[Waiter]:
         """Waiting units that may take from a room before this one starts."""
         count = 0
-        for other in self._facts.pending.waiters():
+        for other in self._everybody():
             leaf = other.place.leaf
             if leaf is None or not self._rooms.reached_from(leaf):
                 continue
@@ -189,6 +193,12 @@ class _Outlook:
                 if count > WAITERS_READ:
                     raise _NotKnown(f"more than {WAITERS_READ} units wait for {self._where}")
                 yield other
+
+    def _everybody(self) -> Iterator[Waiter]:
+        for count, other in enumerate(self._facts.pending.waiters()):
+            if count == WAITERS_PASSED:
+                raise _NotKnown(f"more than {WAITERS_PASSED} units wait")
+            yield other
 
     def _may_come_first(self, other: Waiter) -> bool:
         if other is self._waiter:
@@ -207,13 +217,12 @@ class _Outlook:
         )
 
     def _read_holders(self) -> Iterator[Held]:
-        count = 0
-        for node in self._rooms.below():
-            for held in self._facts.running.in_leaf(node.path):
-                count += 1
-                if count > HOLDERS_READ:
-                    raise _NotKnown(f"more than {HOLDERS_READ} units hold {self._where}")
-                yield held
+        running = self._facts.running
+        leaves = [node.path for node in self._rooms.below()]
+        if sum(map(running.count_in, leaves)) > HOLDERS_READ:
+            raise _NotKnown(f"more than {HOLDERS_READ} units hold {self._where}")
+        for leaf in leaves:
+            yield from running.in_leaf(leaf)
 
     def _demand_calm(self, rivals: list[Waiter]) -> None:
         """Nothing is under way that no run time tells about."""

@@ -11,6 +11,8 @@ from kube_queue.admission.holds import cooling
 from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.pending import PendingQueues
+from kube_queue.admission.reclaim import over_min
+from kube_queue.admission.running import asked
 from kube_queue.api.conditions import rfc3339
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import MAX_JOBS
@@ -185,9 +187,18 @@ _ORDER = {
 }
 
 
-def next_try(ledger: QuotaLedger, waiter: Waiter, first: Waiter | None, policy: Policy) -> str:
+def next_try(
+    ledger: QuotaLedger,
+    waiter: Waiter,
+    first: Waiter | None,
+    policy: Policy,
+    *,
+    takes_back: bool,
+) -> str:
     """The event after which the unit is tried, and who is tried before it then; empty where what
     it waits for says everything.
+
+    ``takes_back``: a unit within its quota's min may evict units of others that borrowed.
     """
     group = waiter.group
     if waiter.hold is not None or group is None or not waiter.has_turns:
@@ -199,7 +210,24 @@ def next_try(ledger: QuotaLedger, waiter: Waiter, first: Waiter | None, policy: 
     if group.deferred:
         return f"on a release in {group.lane.leaf}, at the latest at {rfc3339(group.until)}"
     short = shortest(ledger, waiter)
-    return f"on {_event(short)}; {_ORDER[policy]}" if short is not None else "at once"
+    if short is None:
+        return "at once"
+    event = f"on {_event(short)}"
+    if takes_back and _could_take_back(ledger, waiter, short):
+        what = f"others in {short.path} start to borrow {short.resource}"
+        event += f", or when {what}: it is within the min of {group.lane.leaf}"
+    return f"{event}; {_ORDER[policy]}"
+
+
+def _could_take_back(ledger: QuotaLedger, waiter: Waiter, short: Shortage) -> bool:
+    """Whether others could be evicted for the unit if they held what is its quota's own."""
+    leaf = waiter.place.leaf
+    if leaf is None or short.bound is not Bound.MAX or short.path == leaf:
+        return False
+    chain = ledger.chain(leaf)
+    if short.resource == MAX_JOBS and MAX_JOBS not in chain[0].quota.min:
+        return False
+    return not over_min(chain, asked(waiter.place.request))
 
 
 def _event(short: Shortage) -> str:

@@ -15,6 +15,8 @@ from kube_queue.api.units import Unit
 
 NAMED: Final = 5
 """Holders that are named; the others are counted."""
+READ: Final = 5_000
+"""Units that hold quota of the node which one look goes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,22 @@ class Holders:
     more_amount: int
     unmanaged: int
     """Held by pods that no unit stands for."""
+    unread: int = 0
+    """Units in these quotas that were not looked at: more than ``READ`` hold quota there."""
 
 
 def holders(ledger: QuotaLedger, running: Running, shortage: Shortage) -> Holders:
     """Who holds what the shortage is about."""
     node = ledger.chain(shortage.path)[0]
     leaves = [one for one in _below(ledger, node) if not one.quota.children]
-    found = [
-        (amount, held)
-        for leaf in leaves
-        for held in running.in_leaf(leaf.path)
-        if (amount := _amount(held, shortage)) > 0
-    ]
+    present, left = sum(running.count_in(leaf.path) for leaf in leaves), READ
+    found: list[tuple[int, Held]] = []
+    for leaf in leaves:
+        read = running.in_leaf(leaf.path, left) if left else ()
+        for held in read:
+            left -= 1
+            if (amount := _amount(held, shortage)) > 0:
+                found.append((amount, held))
     top = nsmallest(NAMED, found, key=lambda one: (-one[0], one[1].since, one[1].unit.key))
     unmanaged = (
         sum(ledger.unmanaged(leaf.path)[shortage.resource] for leaf in leaves)
@@ -71,6 +77,7 @@ def holders(ledger: QuotaLedger, running: Running, shortage: Shortage) -> Holder
         more=len(found) - len(top),
         more_amount=sum(one[0] for one in found) - sum(one[0] for one in top),
         unmanaged=unmanaged,
+        unread=max(0, present - READ),
     )
 
 

@@ -124,6 +124,10 @@ class Promises:
     def __contains__(self, uid: str) -> bool:
         return uid in self._promises
 
+    def leaving_for(self, uid: str) -> tuple[str, ...]:
+        """Who was told to leave for the unit and still holds quota, the first told first."""
+        return tuple(self._for.get(uid, ()))
+
     def spared(self, uid: str) -> Collection[str]:
         """Who was evicted for the unit before."""
         return self._evicted_for.get(uid, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from kube_queue.admission.order import Key, SortedKeys
@@ -103,10 +104,17 @@ class Running:
             self._leaving.remove(uid)
         self.put(held)
 
-    def in_leaf(self, leaf: str | None) -> Iterable[Held]:
-        """Who holds quota of this leaf, in the order it was granted."""
+    def in_leaf(self, leaf: str | None, most: int | None = None) -> Iterable[Held]:
+        """Who holds quota of this leaf, in the order it was granted: all, or so many at most."""
         known = self._leaves.get(leaf)
-        return [self._held[uid] for uid in known.uids] if known is not None else ()
+        if known is None:
+            return ()
+        return [self._held[uid] for uid in islice(known.uids, most)]
+
+    def count_in(self, leaf: str | None) -> int:
+        """How many hold quota of this leaf."""
+        known = self._leaves.get(leaf)
+        return len(known.uids) if known is not None else 0
 
     def victims(self, leaf: str) -> Iterator[Held]:
         """Who of this leaf could be evicted now: lowest priority first, then newest."""

@@ -120,8 +120,8 @@ class Answers:
     def explain(self, uid: str, now: float) -> Explanation | None:
         """Everything that decides about the unit; None if it is not known.
 
-        ``now``: seconds since the epoch. Costs a look at every unit that holds or waits for the
-        same quota, so it is for one unit at a time; for many there is ``summary``.
+        ``now``: seconds since the epoch. Costs a look at thousands of units that hold or wait for
+        the same quota, so it is for one unit at a time; for many there is ``summary``.
         """
         summary, known = self.summary(uid), self._known.get(uid)
         if summary is None or known is None:
@@ -142,13 +142,19 @@ class Answers:
             shortages=self._shortages(waiter) if waiter is not None else (),
             waits_for=self._told(known)[2],
             next_try=(
-                next_try(self.ledger, waiter, first, policy or Policy.ROUND)
+                next_try(
+                    self.ledger,
+                    waiter,
+                    first,
+                    policy or Policy.ROUND,
+                    takes_back=self.core.reclaim.reclaim is not ReclaimPolicy.NEVER,
+                )
                 if waiter is not None
                 else ""
             ),
             head=Head(first.unit, *why(self.pending, first)) if first is not None else None,
             holders=self._holders(first or waiter),
-            leaving=self._leaving_for(uid, summary.quota) if waiter is not None else (),
+            leaving=self._leaving_for(uid) if waiter is not None else (),
             estimate=estimate(self._facts(now), waiter) if waiter is not None else None,
         )
 
@@ -215,13 +221,10 @@ class Answers:
         shortage = shortest(self.ledger, waiter) if waiter is not None else None
         return holders(self.ledger, self.running, shortage) if shortage is not None else None
 
-    def _leaving_for(self, uid: str, leaf: str) -> tuple[Unit, ...]:
+    def _leaving_for(self, uid: str) -> tuple[Unit, ...]:
         """Units on their way out for this one, the first told first."""
-        if not leaf:
-            return ()
-        return tuple(
-            held.unit for held in self.running if held.unit.evicted and held.unit.preemptor == uid
-        )
+        victims = map(self.running.get, self.core.promises.leaving_for(uid))
+        return tuple(held.unit for held in victims if held is not None)
 
     def _facts(self, now: float) -> Facts:
         return Facts(self.ledger, self.pending, self.running, self.run_times, now)

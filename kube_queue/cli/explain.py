@@ -138,6 +138,8 @@ def _holders(answer: Answer) -> list[str]:
     if holders["more"]:
         units = "unit" if holders["more"] == 1 else "units"
         lines.append(f"and {holders['more']} more {units} with {holders['moreAmount']} in all")
+    if holders["unread"]:
+        lines.append(f"and {holders['unread']} units of this quota that were not looked at")
     if holders["unmanaged"] != "0":
         lines.append(f"and pods that no unit stands for with {holders['unmanaged']}")
     bounds = {

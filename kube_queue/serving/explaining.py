@@ -13,7 +13,8 @@
     shortages   {path, resourceQuota, resource, bound, requested, used, limit, missing, message}
     head        who has to go first: {namespace, name, job, reason, message, waitsFor} | null
     holders     who holds what is shortest: {path, resourceQuota, resource, bound, top [HOLDER],
-                more, moreAmount, unmanaged (by pods that no unit stands for)} | null
+                more, moreAmount, unmanaged (by pods that no unit stands for), unread (units
+                there that were not looked at)} | null
     HOLDER      namespace, name, job, quota, priority, preemptible, amount, since (RFC 3339),
                 borrowed (what its leaf uses above its min)
     leaving     units that give quota back for this one: {namespace, name, job, quota label}
@@ -147,6 +148,7 @@ def _holders(holders: Holders) -> Words:
         "more": holders.more,
         "moreAmount": _amount(name, holders.more_amount),
         "unmanaged": _amount(name, holders.unmanaged),
+        "unread": holders.unread,
     }
 
 
