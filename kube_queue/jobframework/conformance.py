@@ -16,6 +16,7 @@ from kube_queue.api.errors import InvalidInput
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.jobframework.extension import (
     Endless,
+    HeldAtFirst,
     Hold,
     JobExtension,
     JobState,
@@ -147,12 +148,25 @@ def _check_patches(extension: JobExtension, sample: Sample) -> Iterator[str]:
         yield "resume leaves the job held"
     if isinstance(extension, Stoppable) and "status" in extension.stop(sample.manifest):
         yield "stop writes the status"
+    if isinstance(extension, HeldAtFirst):
+        yield from _check_hold(extension, extension, sample)
     if isinstance(extension, Suspendable):
         held = merged(sample.manifest, extension.suspend(sample.manifest))
         if extension.state(held).hold is Hold.NONE:
             yield "suspend leaves the job free"
         if extension.state(merged(held, extension.resume(held))).hold is not Hold.NONE:
             yield "resume does not undo suspend"
+
+
+def _check_hold(extension: JobExtension, holds: HeldAtFirst, sample: Sample) -> Iterator[str]:
+    try:
+        held = merged(sample.manifest, holds.hold(sample.manifest))
+    except InvalidInput:
+        return
+    if extension.state(held).hold is Hold.NONE:
+        yield "hold leaves the job free"
+    if merged(held, holds.hold(held)) != held:
+        yield "hold is not done once it was done"
 
 
 def _check_queuing(extension: JobExtension, shows: ShowsQueuing, sample: Sample) -> Iterator[str]:
@@ -192,6 +206,8 @@ def _calls(extension: JobExtension) -> Iterator[Callable[[Mapping[str, Any]], ob
     yield lambda manifest: _first_plan(extension, manifest)
     if isinstance(extension, Suspendable):
         yield extension.suspend
+    if isinstance(extension, HeldAtFirst):
+        yield extension.hold
     if isinstance(extension, Stoppable):
         yield extension.stop
     if isinstance(extension, ShowsQueuing):
