@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from kube_queue.admission import Explanation
+from kube_queue.admission import Explanation, estimate, holders
 from kube_queue.api.lifecycle import Phase
+from kube_queue.api.preemption import ReclaimPolicy
 from kube_queue.api.queues import Policy
 from tests.builders import START, UnitBuilder, World, a_quota, a_tree, a_unit, one_quota, vector
 
@@ -192,3 +193,59 @@ def test_a_unit_others_leave_for_says_which() -> None:
     assert [unit.name for unit in told.leaving] == ["victim"]
     assert told.estimate is not None
     assert told.estimate.latest is None
+
+
+class TestBounds:
+    def test_holders_beyond_the_bound_are_counted_and_not_looked_at(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(holders, "READ", 4)
+        teams = [a_quota(name).max(cpu=9).serving(name) for name in ("a", "b")]
+        world = World(a_tree(a_quota("root").max(cpu=9).over(*teams)))
+        for number in range(6):
+            world.sees(a_unit(f"r{number}").of_namespace("ab"[number % 2]).holding(cpu="1"))
+        world.sees(a_unit("w").of_namespace("a").asking(cpu="5"))
+        told = explained(world, "w").holders
+        assert told is not None
+        assert (len(told.top), told.more, told.unread) == (4, 0, 2)
+
+    def test_a_start_is_not_looked_for_among_more_units_than_the_bound(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(estimate, "WAITERS_PASSED", 3)
+        teams = [a_quota(name).max(cpu=4).serving(name) for name in ("a", "b")]
+        world = World(a_tree(a_quota("root").over(*teams)))
+        for number in range(4):
+            world.sees(a_unit(f"w{number}").of_namespace("b").asking(cpu="5"))
+        world.sees(a_unit("r").of_namespace("a").holding(cpu="4"))
+        world.sees(a_unit("w").of_namespace("a").asking(cpu="2"))
+        told = explained(world, "w").estimate
+        assert told is not None
+        assert (told.latest, told.unknown) == (None, "more than 3 units wait")
+
+
+class TestBorrowers:
+    def a_full_root(self, reclaim: ReclaimPolicy = ReclaimPolicy.ANY) -> World:
+        """Team a has a min of 4 cpu; nobody borrows, and the root is full."""
+        a = a_quota("a").min(cpu=4).max(cpu=8).serving("a")
+        b = a_quota("b").min(cpu=4).max(cpu=8).serving("b")
+        world = World(a_tree(a_quota("root").max(cpu=5).over(a, b)), reclaim=reclaim)
+        world.sees(a_unit("other").of_namespace("b").holding(cpu="3"))
+        return world
+
+    def test_a_unit_within_its_min_is_tried_when_others_start_to_borrow(self) -> None:
+        world = self.a_full_root()
+        world.sees(a_unit("w").of_namespace("a").asking(cpu="4"))
+        assert explained(world, "w").next_try.startswith(
+            "on a release of cpu in root, or when others in root start to borrow cpu: "
+            "it is within the min of root/a; "
+        )
+
+    def test_nobody_is_told_of_borrowers_above_its_min_or_where_nothing_is_taken_back(
+        self,
+    ) -> None:
+        over, never = self.a_full_root(), self.a_full_root(ReclaimPolicy.NEVER)
+        over.sees(a_unit("w").of_namespace("a").asking(cpu="5"))
+        never.sees(a_unit("w").of_namespace("a").asking(cpu="4"))
+        for world in (over, never):
+            assert "borrow" not in explained(world, "w").next_try
