@@ -26,6 +26,7 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "kubernetes": KubernetesBackend,
     "node": NodeBackend,
 }
+HELD, FAILED, SKIPPED = "ok", "FAIL", "SKIP"
 
 
 async def play(backend: Backend, scenario: Scenario) -> str:
@@ -53,37 +54,40 @@ async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) ->
     return ""
 
 
-async def run(backend: Backend, chosen: list[Scenario]) -> int:
-    """Play them one after another; the exit code is 1 when one did not hold or a skip is wrong."""
-    held = failed = skipped = 0
+async def run(backend: Backend, chosen: list[Scenario], at_once: int = 1) -> int:
+    """Play them, so many at once; the exit code is 1 when one did not hold or a skip is wrong.
+
+    A back end that keeps something between its clusters has one cluster at a time.
+    """
     unlisted = skips.wrong(backend.name, backend.has, all_scenarios())
     for sentence in unlisted:
         print(f"FAIL  {sentence}", flush=True)
-    for scenario in chosen:
-        reason = skips.skipped(backend.name, backend.has, scenario)
-        if reason:
-            skipped += 1
-            print(f"SKIP  {scenario.number:<5} {reason}", flush=True)
-            continue
-        began = time.perf_counter()
-        why = await play(backend, scenario)
-        took = time.perf_counter() - began
-        print(
-            f"{'FAIL' if why else 'ok':<5} {scenario.number:<5} {took:6.1f}s  {scenario.promise}",
-            flush=True,
-        )
-        if why:
-            failed += 1
-            print("      " + why.replace("\n", "\n      "), flush=True)
-        else:
-            held += 1
+    places = asyncio.Semaphore(1 if isinstance(backend, Lasting) else at_once)
+    verdicts = await asyncio.gather(*(_judge(backend, one, places) for one in chosen))
+    held, failed, skipped = (verdicts.count(one) for one in (HELD, FAILED, SKIPPED))
     print(f"{held} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or unlisted else 0
 
 
-async def _run_and_close(backend: Backend, chosen: list[Scenario]) -> int:
+async def _judge(backend: Backend, scenario: Scenario, places: asyncio.Semaphore) -> str:
+    reason = skips.skipped(backend.name, backend.has, scenario)
+    if reason:
+        print(f"{SKIPPED}  {scenario.number:<5} {reason}", flush=True)
+        return SKIPPED
+    async with places:
+        began = time.perf_counter()
+        why = await play(backend, scenario)
+        took = time.perf_counter() - began
+    verdict = FAILED if why else HELD
+    print(f"{verdict:<5} {scenario.number:<5} {took:6.1f}s  {scenario.promise}", flush=True)
+    if why:
+        print("      " + why.replace("\n", "\n      "), flush=True)
+    return verdict
+
+
+async def _run_and_close(backend: Backend, chosen: list[Scenario], at_once: int) -> int:
     try:
-        return await run(backend, chosen)
+        return await run(backend, chosen, at_once)
     finally:
         if isinstance(backend, Lasting):
             await backend.close()
@@ -93,6 +97,9 @@ def main() -> int:
     """Read the command line and play."""
     parser = argparse.ArgumentParser(prog="python -m e2e", description=__doc__)
     parser.add_argument("--backend", choices=sorted(BACKENDS), default="embedded")
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="N", help="play so many at a time (default: 1)"
+    )
     parser.add_argument("--list", action="store_true", help="print the scenarios and leave")
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="scenarios to play, e.g. Q1")
     options = parser.parse_args()
@@ -107,7 +114,7 @@ def main() -> int:
     chosen = [one for one in scenarios if not options.numbers or one.number in options.numbers]
     try:
         backend = BACKENDS[options.backend]()
-        return asyncio.run(_run_and_close(backend, chosen))
+        return asyncio.run(_run_and_close(backend, chosen, options.at_once))
     except Unavailable as reason:
         print(f"--backend {options.backend} cannot be had here: {reason}", flush=True)
         return reason.code
