@@ -15,11 +15,15 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.types import JOBS, QUEUE_UNITS, TFJOBS, ResourceType
 from kube_queue.api.units import Unit, order_key, project_unit
 from kube_queue.apiserver.core import ApiServer
+from kube_queue.app.controller import run_controller
 from kube_queue.app.in_process import InProcessTransport
 from kube_queue.app.install import install
 from kube_queue.app.virtual_time import run_virtual, virtual_clock
+from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
+from kube_queue.controller.jobs.job_side import JobSideOptions
 from kube_queue.jobframework import JobExtension
+from kube_queue.jobframework.ownership import Claims
 from kube_queue.kube.client import Client
 from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.transport import Query, Response
@@ -31,6 +35,7 @@ from kube_queue_extensions.tfjob import TFJobExtension
 from tests.jobframework.builders import a_job, a_tfjob
 
 Manifest = dict[str, Any]
+EVERY_JOB = Claims()
 LONG_ENOUGH = 60.0
 """Seconds; a pod that is deleted may take its grace period of 30."""
 
@@ -77,15 +82,25 @@ class Cluster:
         self.tasks.append(task)
         return task
 
-    def start_jobs(self, *extensions: JobExtension, wire: Wire | None = None) -> asyncio.Task[None]:
+    def start_jobs(
+        self, *extensions: JobExtension, wire: Wire | None = None, claims: Claims = EVERY_JOB
+    ) -> asyncio.Task[None]:
         """The job side as a process of its own."""
         self.wire = wire or Wire(self.server)
+        options = JobSideOptions(claims=claims)
 
         async def process() -> None:
             client = Client(self.wire)
             self.writes = WriteScheduler(client, rng=random.Random(3))
             kinds = extensions or (TFJobExtension(), BatchJob())
-            side = JobSide(client, kinds, self.writes, clock=self.clock, rng=random.Random(4))
+            side = JobSide(
+                client,
+                kinds,
+                self.writes,
+                clock=self.clock,
+                rng=random.Random(4),
+                options=options,
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.writes.run())
                 group.create_task(side.run())
@@ -104,6 +119,14 @@ class Cluster:
             run_simulator(
                 self.client, profile_named("default"), clock=self.clock, rng=random.Random(5)
             )
+        )
+
+    def start_controller(self) -> asyncio.Task[None]:
+        """The queue side as a process of its own."""
+        settings = Settings().replaced(leader={"enabled": False}, serving={"enabled": False})
+        wire = Wire(self.server)
+        return self.start(
+            run_controller(Client(wire), settings, clock=self.clock, rng=random.Random(11))
         )
 
     def start_admitter(self, cpu_milli: int) -> asyncio.Task[None]:

@@ -243,7 +243,8 @@ def test_a_kind_whose_watched_version_is_served_no_more_is_watched_in_another() 
         await cluster.settle(5)
         await cluster.client.create(RAYJOBS, named(a_rayjob(), "two"))
         await half.until_units("one-ray-qu", "two-ray-qu")
-        assert (await cluster.unit("two-ray-qu")).job.api_version == RAYJOBS.api_version  # type: ignore[union-attr]
+        job = (await cluster.unit("two-ray-qu")).job
+        assert job is not None and job.api_version == RAYJOBS.api_version
 
     play(story, simulated=False)
 
