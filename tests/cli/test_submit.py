@@ -241,6 +241,7 @@ async def test_a_held_tfjob_shows_that_it_waits(desk: Desk) -> None:
 
     async def state() -> bool:
         job = await desk.get(TFJOBS, "tfjob")
-        return bool(job["status"]["conditions"][-1]["type"] == "Queuing")
+        shown = job.get("status", {}).get("conditions") or [{}]
+        return bool(shown[-1].get("type") == "Queuing")
 
     await desk.until(state)
