@@ -117,6 +117,10 @@ class Reason(StrEnum):
     # Queues and trees.
     POLICY_KNOWN = "PolicyKnown", "The queue's policy is one of the known ones."
     UNKNOWN_POLICY = "UnknownPolicy", "The queue's policy is unknown; it behaves as Round."
+    INVALID_THRESHOLD = (
+        "InvalidThreshold",
+        "The queue's annotation kube-queue/priority-threshold is no integer; the default counts.",
+    )
     TREE_VALID = "TreeValid", "The quota tree keeps every rule."
     TREE_HAS_WARNINGS = "TreeHasWarnings", "The quota tree is used; the message says what is odd."
     TREE_INVALID = "TreeInvalid", "The quota tree breaks rules; the message lists them."

@@ -22,6 +22,7 @@ from typing import Any
 from kube_queue.admission.place import Places
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE
+from kube_queue.api.queues import Queue
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
@@ -249,7 +250,7 @@ class QueueSide:
         if new is None:
             if old is not None:
                 self._status.gone((QUEUES.plural, old.namespace, old.name))
-        elif old is None or old.queue.policy_text != new.queue.policy_text:
+        elif old is None or _asks(old.queue) != _asks(new.queue):
             self._touch_queue(new.namespace, new.name)
 
     def _unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
@@ -276,6 +277,11 @@ class QueueSide:
     def _touch_trees(self) -> None:
         for record in self.trees.values():
             self._status.touched((ELASTIC_QUOTA_TREES.plural, record.namespace, record.name))
+
+
+def _asks(queue: Queue) -> tuple[str, str]:
+    """What the Queue's condition is about."""
+    return queue.policy_text, queue.threshold_unread
 
 
 def _limits(settings: ControllerSettings) -> Limits:

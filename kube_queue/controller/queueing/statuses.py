@@ -63,12 +63,14 @@ class Statuses:
         queue = record.queue
         # A Queue that never named an unknown policy is not told that it did not.
         if counts.notice or record.conditions:
-            known = not counts.notice
+            known, wrong = not counts.notice, Reason.INVALID_THRESHOLD
+            if queue.policy_unknown:
+                wrong = Reason.UNKNOWN_POLICY
             status["conditions"] = set_condition(
                 conditions_manifest(record.conditions),
                 QueueCondition.POLICY_KNOWN,
                 known,
-                Reason.POLICY_KNOWN if known else Reason.UNKNOWN_POLICY,
+                Reason.POLICY_KNOWN if known else wrong,
                 "The queue is served by the policy it names." if known else counts.notice,
                 rfc3339(self._clock()),
             )

@@ -9,6 +9,8 @@
     TimeoutBackoff, its time not over     look again then
                     over, pods gone       Enqueued, at its job's old place
                     over, pods there      nothing: the job side tells when they are gone
+                    over, nobody told     Enqueued after UNANSWERED_SECONDS more: no job side that
+                                          runs knows the job's kind
 
 Every moment is read off the unit, so a restart forgets none.
 """
@@ -29,6 +31,9 @@ from kube_queue.kube.writes import Lane
 
 CUT: Final = 1.0
 """Times on the wire are cut to whole seconds: what they began may be this much younger."""
+UNANSWERED_SECONDS: Final = 300.0
+"""How long after its backoff a unit waits for a word about its job's pods. A job side says one
+within seconds, and a job that runs all the same is adopted when one comes back."""
 
 
 def pending_too_long(
@@ -64,7 +69,9 @@ def back_in_queue(record: UnitRecord, now: float) -> Step | float | None:
     left = unit.requeue_at / 1e6 - now
     if left > 0:
         return left
-    if standing.pods != 0 and unit.job is not None:
+    if standing.pods is None and unit.job is not None and left + UNANSWERED_SECONDS > 0:
+        return left + UNANSWERED_SECONDS
+    if standing.pods and unit.job is not None:
         return None
     return Step(comeback_patch(record, now), Lane.PROGRESS)
 

@@ -133,6 +133,30 @@ def test_an_unknown_policy_is_shown_and_treated_as_round() -> None:
     in_world(story)
 
 
+def test_a_threshold_that_is_no_integer_is_named_as_what_is_wrong() -> None:
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default", cpu=1)))
+        annotations = {"kube-queue/priority-threshold": "high"}
+        queue: Object = {
+            "apiVersion": QUEUES.api_version,
+            "kind": "Queue",
+            "metadata": {"name": "mine", "namespace": "kube-queue", "annotations": annotations},
+            "spec": {"queuePolicy": "Intelligent"},
+        }
+        await world.user.create(QUEUES, queue)
+        await world.settle()
+        (condition,) = (await world.queue("mine"))["status"]["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "InvalidThreshold")
+        assert "'high'" in condition["message"] or '"high"' in condition["message"]
+        right = {"metadata": {"annotations": {"kube-queue/priority-threshold": "7"}}}
+        await world.user.patch(QUEUES, "kube-queue", "mine", right)
+        await world.settle()
+        (condition,) = (await world.queue("mine"))["status"]["conditions"]
+        assert (condition["status"], condition["reason"]) == ("True", "PolicyKnown")
+
+    in_world(story)
+
+
 @dataclass
 class Facts:
     """A source whose every answer differs from the last."""

@@ -122,6 +122,21 @@ def test_the_way_back_waits_for_the_time_and_for_the_pods() -> None:
     in_world(story, SETTINGS)
 
 
+def test_where_nobody_tells_of_the_pods_a_unit_comes_back_five_minutes_after_its_time() -> None:
+    async def story(world: World) -> None:
+        await a_released_unit(world)
+        await world.settle(62)
+        assert (await world.phases())["u1"] == "TimeoutBackoff"
+        await world.settle(100 + 290)
+        assert (await world.phases())["u1"] == "TimeoutBackoff"
+        await world.settle(15)
+        # There is room, so it is admitted at once, a second time.
+        unit = await world.unit("u1")
+        assert (phase_of(unit), unit["status"]["attempts"]) == ("Dequeued", 2)
+
+    in_world(story, SETTINGS)
+
+
 def test_a_unit_without_a_job_has_no_pods_to_wait_for() -> None:
     async def story(world: World) -> None:
         await a_released_unit(world, job="")
