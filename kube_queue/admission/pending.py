@@ -331,6 +331,8 @@ class PendingQueues:
             for group in lane.groups.values():
                 self._deferred.pop(group, None)
                 group.deferred = False
+            # Whoever still knows a group of it sees that it is none of the lane's any more.
+            lane.groups.clear()
         return waiters
 
     # --- events ----------------------------------------------------------------------------

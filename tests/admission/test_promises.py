@@ -223,3 +223,11 @@ def test_reclaim_never_still_keeps_promises_of_before() -> None:
         world.cache.unit_seen(old.known(name))
     assert world.why("alpha-1")[0] == "ReclaimPending"
     assert world.gone("beta-2").admits() == ["alpha-1"]
+
+
+def test_a_search_that_failed_is_forgotten_with_the_lane_it_was_made_in() -> None:
+    world = two().running(unit("beta-1", 3).not_preemptible(), unit("beta-2", 3).not_preemptible())
+    assert world.sees(unit("alpha-1", 3)).decides()[0].uid == "uid-alpha-1"
+    world.cache.queue_seen(a_queue("root-alpha", Policy.BLOCK))
+    assert world.ends("beta-1").admits() == ["alpha-1"]
+    assert world.ends("beta-2").sees(unit("alpha-2", 1)).admits() == ["alpha-2"]
