@@ -231,3 +231,23 @@ def test_a_search_that_failed_is_forgotten_with_the_lane_it_was_made_in() -> Non
     world.cache.queue_seen(a_queue("root-alpha", Policy.BLOCK))
     assert world.ends("beta-1").admits() == ["alpha-1"]
     assert world.ends("beta-2").sees(unit("alpha-2", 1)).admits() == ["alpha-2"]
+
+
+def test_room_behind_a_promised_head_is_left_alone_and_the_cycle_ends() -> None:
+    world = Storm(under(6, leaf("alpha", 4), leaf("beta", 0)), Policy.BACKFILL)
+    world.running(unit("beta-1", 2), unit("beta-2", 2), unit("beta-3", 2))
+    assert world.sees(unit("alpha-big", 5), unit("alpha-small", 2)).decides() != []
+    assert world.sees(unit("alpha-1", 4, 9)).evicts() == ["beta-3", "beta-2"]
+    assert world.ends("beta-1").decides() == []
+    assert world.leave("beta-3", "beta-2").admits()[0] == "alpha-1"
+
+
+def test_a_promise_is_made_anew_for_a_unit_whose_time_has_come_since() -> None:
+    old = promised().told("beta-2")
+    world = two()
+    early = replace(old.known("alpha-1"), requeue_at=int(world.now * 1_000_000) + 1)
+    for one in (early, old.known("beta-1"), old.known("beta-2")):
+        world.cache.unit_seen(one)
+    world.now += 1
+    assert world.decides() == []
+    assert world.why("alpha-1")[0] == "ReclaimPending"

@@ -71,13 +71,21 @@ class BackfillScan(PriorityScan):
     def choose(self, line: Line) -> Choice | None:
         for lane in line.lanes.values():
             head = line.waiters[lane.order.first[3]] if lane.order else None
-            if head is None or head.group is None or not head.has_turns:
+            if head is None or head.group is None:
+                return None
+            if not head.has_turns:
+                self._wait_for_head(line, lane)
                 return None
             if head.group.has_room:
                 return Choice(head.group, (0, head.key))
             if len(lane.order) > 1:
                 return self._behind(line, lane, head.group)
         return None
+
+    def _wait_for_head(self, line: Line, lane: Lane) -> None:
+        """Whatever room there is, nobody is looked at until the head has turns; then all are."""
+        for group in [group for group in lane.groups.values() if group.asleep]:
+            self.reopened(line, group)
 
     def _behind(self, line: Line, lane: Lane, head: Group) -> Choice | None:
         """The first unit that fits and cannot delay the head, which does not fit."""
