@@ -24,7 +24,7 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
     so many admissions and evictions, and the next one goes on where it stopped.
     """
     run = _Cycle(core, now, limit)
-    core.pending.ring(now)
+    run.ring()
     run.keep_promises()
     run.look_again()
     while run.may_go_on and (turn := core.pending.turns.next()) is not None:
@@ -54,6 +54,13 @@ class _Cycle:
     @property
     def may_go_on(self) -> bool:
         return not self._limit or self._written < self._limit
+
+    def ring(self) -> None:
+        """What was to be looked at by now is. For whom others left while it might not be tried yet
+        (their evictions were read after a restart), that is promised from now on.
+        """
+        for uid in self._core.pending.ring(self._now):
+            self._core.promises.restore(uid)
 
     def keep_promises(self) -> None:
         """Whose victims are all gone is admitted; if it does not fit it waits like anybody."""
@@ -138,6 +145,7 @@ class _Cycle:
             raise ValueError(f"unit {uid} does not wait")
         unit = waiter.unit
         self._core.ledger.charge(uid, *charge)
+        self._core.pending.ends.decided(Held(unit, charge.leaf, charge.request, self._now))
         self._written += 1
         self.decisions.append(
             Admit(

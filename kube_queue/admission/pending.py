@@ -26,7 +26,6 @@ from kube_queue.admission.lanes import (
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
 from kube_queue.admission.policies import BackfillScan, Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
-from kube_queue.admission.running import Held
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE
@@ -404,15 +403,18 @@ class PendingQueues:
 
     # --- the clock ----------------------------------------------------------------------------
 
-    def ring(self, now: float) -> None:
-        """Everything that was to be looked at by ``now`` (seconds since the epoch) is."""
+    def ring(self, now: float) -> list[str]:
+        """Everything that was to be looked at by ``now`` (seconds since the epoch) is. Returns the
+        uids of units that may be tried from now on.
+        """
         self._unheard = False
+        woken: list[str] = []
         self.ends.tell(now)
         while (moment := self.next_wake()) is not None and moment <= now:
             first = self._timers.first
             self._timers.pop()
             if first is None:
-                return
+                break
             item = first[1]
             if isinstance(item, Group):
                 self._open(item)
@@ -420,6 +422,8 @@ class PendingQueues:
                 self._look_over(item)
             else:
                 self._wake_waiter(item, now)
+                woken.append(item.unit.uid)
+        return woken
 
     def next_wake(self) -> float | None:
         """When the clock alone changes something, in seconds since the epoch; None = never."""
@@ -483,8 +487,6 @@ class PendingQueues:
         """The choice has its quota and waits no more."""
         line.scan.admitted(line, choice)
         lane = choice.group.lane
-        unit = line.waiters[choice.uid].unit
-        self.ends.decided(Held(unit, lane.leaf, choice.group.request, self.ends.now))
         self.remove(choice.uid)
         others = self._lanes[lane.leaf]
         if len(others) > 1 or (others and lane not in others):

@@ -11,7 +11,7 @@ from kube_queue.api.preemption import ReclaimPolicy
 from kube_queue.api.queues import Policy
 from kube_queue.api.resources import EMPTY
 from tests.admission.storms import Storm, leaf, two, under, unit
-from tests.builders import a_queue
+from tests.builders import UnitBuilder, a_queue
 
 
 def promised(policy: Policy = Policy.PRIORITY) -> Storm:
@@ -251,3 +251,14 @@ def test_a_promise_is_made_anew_for_a_unit_whose_time_has_come_since() -> None:
     world.now += 1
     assert world.decides() == []
     assert world.why("alpha-1")[0] == "ReclaimPending"
+
+
+def test_backfill_counts_on_the_end_of_a_promised_unit_as_soon_as_it_is_admitted() -> None:
+    def lasting(seconds: int, builder: UnitBuilder) -> UnitBuilder:
+        return UnitBuilder(replace(builder.unit, expected_seconds=seconds))
+
+    world = Storm(under(6, leaf("alpha", 4), leaf("beta", 0)), Policy.BACKFILL)
+    world.running(unit("beta-1", 6)).sees(lasting(100, unit("alpha-1", 4)))
+    assert world.evicts() == ["beta-1"]
+    world.sees(unit("beta-head", 4), lasting(50, unit("beta-short", 2)))
+    assert world.ends("beta-1").admits() == ["alpha-1", "beta-short"]
