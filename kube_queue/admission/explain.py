@@ -204,6 +204,8 @@ def next_try(
     if waiter.hold is not None or group is None or not waiter.has_turns:
         return ""
     if group.exceeds is not None:
+        if bound_of(group.exceeds.resource)[0]:
+            return "when its request or that ResourceQuota changes"
         return "when its request, its quota label or the bounds of its quota change"
     if first is not None:
         return _after_head(ledger, waiter, first, policy)
