@@ -218,6 +218,18 @@ def test_nothing_is_computed_while_nobody_is_behind_a_blocked_head() -> None:
     assert world.cache.pending.ends.nodes == ("root/team", "root")
 
 
+def test_a_unit_kept_back_is_looked_at_when_exactly_what_it_lacks_was_given_back() -> None:
+    running = [runs_for(f"s{number}", 0, cpu=1) for number in range(5)]
+    world = start(one_quota(cpu="8", gpu=1), runs_for("r", 0, gpu=1), *running)
+    waiting = [runs_for("head", 0, cpu=2, gpu=1), runs_for("u", 0, cpu=3)]
+    assert passes(world, *waiting) == []
+    world.ends("s0")
+    assert not world.cache.has_work()
+    world.ends("s1")
+    assert world.cache.has_work()
+    assert world.admits() == ["u"]
+
+
 def test_changed_to_backfill_live_it_loses_nobody() -> None:
     world = World(one_quota(cpu="4"), Policy.ROUND)
     world.sees(runs_for("r", 100, cpu=3))
