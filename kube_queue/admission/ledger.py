@@ -14,7 +14,7 @@ Promises: what ``promise`` names is kept back from everybody as far as those who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -50,16 +50,21 @@ class _Promise(NamedTuple):
     leaving: dict[tuple[str, int, str], int]
     """By (path, bound, resource) what its victims still hold."""
 
-    def follow(self, node: LedgerNode, demand: Demand, sign: int) -> None:
+    def steps(self) -> Iterator[tuple[LedgerNode | None, LedgerNode]]:
+        """(child on the way to the leaf, node) from the leaf up."""
+        return zip((None, *self.chain), self.chain, strict=False)
+
+    def follow(self, below: LedgerNode | None, node: LedgerNode, demand: Demand, sign: int) -> None:
         """Its victims hold so much more or less of the node."""
         wanted = {(bound, resource): amount for bound, resource, amount in flat(self.demand)}
-        for bound, resource, change in flat(demand):
+        for bound, resource, held in flat(demand):
             if (bound, resource) not in wanted:
                 continue
             amount, key = wanted[bound, resource], (node.path, bound, resource)
             before = self.leaving.get(key, 0)
-            after = self.leaving[key] = before + sign * change
-            node.reserve((bound, resource), max(0, amount - after) - max(0, amount - before))
+            after = self.leaving[key] = before + sign * held
+            change = max(0, amount - after) - max(0, amount - before)
+            node.reserve((bound, resource), change, below)
 
 
 class QuotaLedger(QuotaBounds):
@@ -186,10 +191,10 @@ class QuotaLedger(QuotaBounds):
             self.stay(victim)
         demand = self.demand(charge.request, charge.preemptible)
         made = self._promises[uid] = _Promise(self._chains[charge.leaf or ""], demand, {})
-        for node in made.chain:
+        for below, node in made.steps():
             node.note(node.promised, demand, 1)
             for bound, resource, amount in flat(demand):
-                node.reserve((bound, resource), amount)
+                node.reserve((bound, resource), amount, below)
         self._keep_after(made.chain, demand)
         for victim in victims:
             self.leave(victim, uid)
@@ -199,11 +204,11 @@ class QuotaLedger(QuotaBounds):
         made = self._promises.pop(uid, None)
         if made is None:
             return
-        for node in made.chain:
+        for below, node in made.steps():
             node.note(node.promised, made.demand, -1)
             for bound, resource, amount in flat(made.demand):
                 held = made.leaving.get((node.path, bound, resource), 0)
-                node.reserve((bound, resource), -max(0, amount - held))
+                node.reserve((bound, resource), -max(0, amount - held), below)
         self._keep_after(made.chain, made.demand)
 
     def leave(self, uid: str, preemptor: str = "") -> None:
@@ -225,11 +230,13 @@ class QuotaLedger(QuotaBounds):
             return
         demand = self.demand(charge.request, charge.preemptible)
         made = self._promises.get(preemptor)
-        for node in self._chains[charge.leaf]:
+        chain = self._chains[charge.leaf]
+        for node in chain:
             node.note(node.leaving, demand, sign)
-            if made is not None and node in made.chain:
-                made.follow(node, demand, sign)
         if made is not None:
+            for below, node in made.steps():
+                if node in chain:
+                    made.follow(below, node, demand, sign)
             self._keep_after(made.chain, made.demand)
 
     # --- waiting requests, for status only -------------------------------------------------------

@@ -41,6 +41,7 @@ class LedgerNode:
         "leaving",
         "limits",
         "over",
+        "owed",
         "path",
         "promised",
         "quota",
@@ -69,6 +70,8 @@ class LedgerNode:
         self.leaving: dict[Room, int] = {}
         """What those hold who were told to go, for a promise or for nobody."""
         self.reserved: dict[Room, int] = {}
+        self.owed: dict[str, int] = {}
+        """What its parent has reserved (bound MAX) for units below this node."""
         self.floor = floor
         """What it counts for in its parent at least; empty without a lend limit."""
         self.slack: dict[str, int] = {}
@@ -111,10 +114,14 @@ class LedgerNode:
         else:
             self.over.pop((bound, resource), None)
 
-    def reserve(self, room: Room, change: int) -> None:
-        """So much more is kept back for promises."""
+    def reserve(self, room: Room, change: int, below: LedgerNode | None) -> None:
+        """So much more is kept back for promises to units in the subtree of the child ``below``;
+        None where this is their leaf.
+        """
         if not change:
             return
+        if below is not None and room[0] == MAX:
+            below.owed[room[1]] = below.owed.get(room[1], 0) + change
         _count(self.reserved, room, change)
         free = self.free[room[0]]
         if room[1] in free:
@@ -130,7 +137,7 @@ class LedgerNode:
         for resource in resources:
             unlent = self.unlent.get(resource, 0)
             floor = self.floor.get(resource, 0)
-            owed = self.reserved.get((MAX, resource), 0)
+            owed = self.owed.get(resource, 0)
             slack = max(0, floor - self.used[MAX].get(resource, 0) - unlent - owed)
             if floor:
                 self.slack[resource] = slack
