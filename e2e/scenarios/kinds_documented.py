@@ -75,7 +75,7 @@ async def documented(world: World) -> None:
     await world.delete(JOBS, "before")
     await _see_units(world, teams, _admitted, "are admitted")
     for page in pages:
-        await _see_released(world, page)
+        await see_released(world, page.kind, page.namespace)
     run = [page.namespace for page in pages if page.kind not in WITHOUT_OPERATOR]
     await _see_units(world, run, lambda unit: _phase(unit) == "Succeed", "succeeded", within=75)
     await see_exact(world, ledger)
@@ -97,12 +97,12 @@ async def _see_units(
     await world.until(QUEUE_UNITS, lambda units: not missing(units), f"all {saying}", within=within)
 
 
-async def _see_released(world: World, page: Page) -> None:
-    resource = JOB_KINDS[page.kind]
+async def see_released(world: World, kind: str, team: str) -> None:
+    """No job of this kind in this namespace is held."""
     await world.until(
-        resource,
-        lambda seen: not any(map(_is_held, _of(seen, page.namespace))),
-        f"the {page.kind} of the documentation is released",
+        JOB_KINDS[kind],
+        lambda seen: not any(map(_is_held, _of(seen, team))),
+        f"the {kind} is released",
     )
 
 

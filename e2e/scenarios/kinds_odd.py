@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from e2e.jobs import Object, job, tfjob, unit_of
+from e2e.jobs import Object, job, phase, tfjob, unit_of
 from e2e.kinds import RAYJOBS, WORKFLOWS, rayjob, workflow
 from e2e.scenario import scenario
 from e2e.steps import follow_units, see_admitted, see_exact, see_phase, see_waiting
-from e2e.trees import tree
+from e2e.trees import namespace, tree
 from e2e.world import World
 from kube_queue.api.names import MIN_RESOURCES_ANNOTATION
 from kube_queue.api.resources import ResourceVector
-from kube_queue.api.types import EVENTS, JOBS, PODS, QUEUE_UNITS, TFJOBS
+from kube_queue.api.types import EVENTS, JOBS, NAMESPACES, PODS, QUEUE_UNITS, TFJOBS
 
 KUEUES: Final = {"kueue.x-k8s.io/queue-name": "theirs"}
 OURS: Final = ("controller", "job-extensions")
@@ -44,6 +44,33 @@ async def of_another_queue(world: World) -> None:
     # Without the label it is ours.
     await world.patch(JOBS, "theirs", {"metadata": {"labels": dict.fromkeys(KUEUES)}})
     await see_phase(world, "Succeed", "theirs")
+    await see_exact(world, ledger)
+
+
+@scenario(
+    "Q21n",
+    "jobs, and jobs of namespaces, that the selectors leave out are left alone until they do not",
+    settings={"jobs": {"namespace_selector": "queued=yes", "job_selector": "tier!=free"}},
+)
+async def not_selected(world: World) -> None:
+    chosen, spared = (namespace(name) for name in ("chosen", "spared"))
+    chosen["metadata"]["labels"] = {"queued": "yes"}
+    await world.apply(chosen, spared)
+    leaves = (("chosen", "4"), ("spared", "4"))
+    ledger = await follow_units(world, tree("4", *leaves))
+    free = job("free", "1", namespace="chosen", seconds=1)
+    free["metadata"]["labels"] = {"tier": "free"}
+    await world.apply(free, job("elsewhere", "1", namespace="spared", seconds=1))
+    await world.apply(job("ours", "4", namespace="chosen", seconds=1))
+    await see_phase(world, "Succeed", "ours")
+    units = await world.objects(QUEUE_UNITS)
+    assert {phase(units, name) for name in ("free", "elsewhere")} == {"none"}
+    left = [one for one in await world.objects(JOBS) if one["metadata"]["name"] != "ours"]
+    assert all(one["spec"]["suspend"] for one in left)
+    label = {"metadata": {"labels": {"queued": "yes"}}}
+    await world.patch(NAMESPACES, "spared", label, namespace="")
+    await world.patch(JOBS, "free", {"metadata": {"labels": {"tier": None}}}, namespace="chosen")
+    await see_phase(world, "Succeed", "free", "elsewhere")
     await see_exact(world, ledger)
 
 

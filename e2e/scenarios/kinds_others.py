@@ -9,7 +9,8 @@ from typing import Final
 from e2e.jobs import Object, job, phase, pod_template
 from e2e.kinds import JOB_KINDS, kubeflow_job, rayjob, spark_application, workflow
 from e2e.scenario import scenario
-from e2e.scenarios.kinds import Pods
+from e2e.scenarios.kinds import Pods, see_admitted_or_over
+from e2e.scenarios.kinds_documented import PAGES, WITHOUT_OPERATOR, Page, see_released
 from e2e.steps import follow_units, see_admitted, see_exact, see_phase, see_waiting
 from e2e.trees import tree
 from e2e.world import World
@@ -152,14 +153,24 @@ async def written_to_by_others(world: World) -> None:
         spark_application("spark", seconds=1),
         workflow("workflow", "cpu: 1\n"),
     ]
-    names = [one["metadata"]["name"] for one in jobs]
-    await world.apply(*jobs)
-    for name in names:
+    endless = [_documented(kind) for kind in sorted(WITHOUT_OPERATOR)]
+    await world.apply(*jobs, *endless)
+    names, others = ([one["metadata"]["name"] for one in each] for each in (jobs, endless))
+    for name in (*names, *others):
         await see_waiting(world, name)
     await world.delete(JOBS, "before")
-    await asyncio.gather(*(_keep_writing(world, one) for one in jobs))
+    await asyncio.gather(*(_keep_writing(world, one) for one in (*jobs, *endless)))
+    await see_admitted_or_over(world, *others)
+    for one in endless:
+        await see_released(world, one["kind"], "default")
     await see_phase(world, "Succeed", *names, within=60)
     await see_exact(world, ledger)
+
+
+def _documented(kind: str) -> Object:
+    """The example of the kind's page, under the kind's name."""
+    manifest = Page.read(PAGES / f"{kind.lower()}.md").manifest
+    return {**manifest, "metadata": {"name": kind.lower()}}
 
 
 async def _keep_writing(world: World, manifest: Object) -> None:
