@@ -7,12 +7,13 @@ import contextlib
 import io
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import typer
 
 from kube_queue.api.errors import ApiError
@@ -127,8 +128,16 @@ def _typed(arguments: list[str], stdin: str) -> Said:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+def quiet() -> Iterator[None]:
+    """Errors only are logged, and afterwards what was before."""
+    before = structlog.get_config()
     log_only_errors()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, quiet: None) -> AsyncIterator[Desk]:
     server = ApiServer(clock=clock, rng=random.Random(1))
     user = Client(InProcessTransport(server))
     await install(user, operators=True)
