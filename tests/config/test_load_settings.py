@@ -226,3 +226,11 @@ def test_the_environment_counts_only_when_it_is_passed(monkeypatch: pytest.Monke
 def test_a_word_with_capitals_in_it_is_read_in_any_case(value: str) -> None:
     settings = load_settings(flags={"--reclaim-policy": value})
     assert settings.controller.reclaim_policy == "LowerPriority"
+
+
+@pytest.mark.parametrize("flag", ["--job-selector", "--namespace-selector"])
+def test_a_selector_that_kubectl_would_refuse_is_refused_by_its_flag(flag: str) -> None:
+    with pytest.raises(InvalidSetting, match="kubectl -l") as refused:
+        load_settings(flags={flag: "a in b"})
+    assert str(refused.value).startswith(flag)
+    assert load_settings(flags={flag: "a in (b), !c"}).jobs
