@@ -51,3 +51,21 @@ def test_the_flag_of_local_up_reaches_both_and_the_controllers_own_only_the_cont
     (options,) = asked
     assert options.shared_flags == PLUGIN
     assert options.controller_flags == ("--tree-validation", "strict")
+
+
+@pytest.mark.parametrize(("operators_only", "nodes"), [(False, True), (True, False)])
+def test_where_nodes_are_real_the_simulator_plays_operators_only(
+    operators_only: bool, nodes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[frozenset[str]] = []
+
+    def process(*_: object, parts: frozenset[str], child: bool) -> None:
+        played.append(parts)
+
+    monkeypatch.setattr(local, "simulator_process", process)
+    local.simulator_verb(
+        None, None, profile="default", nodes=None, operators_only=operators_only, child=True
+    )
+    (parts,) = played
+    assert ({"nodes", "scheduler", "job"} <= parts) is nodes
+    assert {"rayjob", "sparkapp", "workflow", "jaxjob"} <= parts
