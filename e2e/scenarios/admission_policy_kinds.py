@@ -146,7 +146,7 @@ async def ray_jobs(world: World) -> None:
     (definition,) = _ours("rayjobs")
     await world.client.create(CRDS, definition)
     demanded = {"suspend": True, "shutdownAfterJobFinishes": True}
-    cluster = {"headGroupSpec": {}}
+    cluster: Object = {"headGroupSpec": {}}
     for version in ("v1", "v1alpha1"):
         resource = ResourceType("ray.io", version, "rayjobs", "RayJob")
         whole = {"apiVersion": resource.api_version, "kind": "RayJob"}
