@@ -14,7 +14,6 @@ from e2e.scenarios.kinds_documented import PAGES, WITHOUT_OPERATOR, Page, see_re
 from e2e.steps import follow_units, see_admitted, see_exact, see_phase, see_waiting
 from e2e.trees import tree
 from e2e.world import World
-from kube_queue.api.errors import NotFound
 from kube_queue.api.names import SUSPEND_ANNOTATION
 from kube_queue.api.types import JOBS, NODES, PODS, QUEUE_UNITS, ResourceType
 
@@ -26,7 +25,7 @@ APPS: Final = (
 )
 BY_HAND: Final = ("JobSet", "TrainJob", "RayCluster", "LeaderWorkerSet")
 """Nobody runs these here; of the last not even the definition is there."""
-WRITES: Final = 40
+WRITES: Final = 20
 """So often somebody else writes to each job after its unit was admitted."""
 
 
@@ -174,11 +173,13 @@ def _documented(kind: str) -> Object:
 
 
 async def _keep_writing(world: World, manifest: Object) -> None:
-    """Somebody writes to the job for as long as it is released, and a little longer."""
+    """Somebody writes to the job until its unit is admitted, and a little longer."""
     resource, name = JOB_KINDS[manifest["kind"]], manifest["metadata"]["name"]
-    for count in range(WRITES):
+    admission = asyncio.create_task(see_admitted_or_over(world, name))
+    count = left = 0
+    while not admission.done() or left < WRITES:
+        count += 1
+        left += admission.done()
         change = {"metadata": {"annotations": {"kube-queue.example/count": str(count)}}}
-        try:
-            await world.patch(resource, name, change)
-        except NotFound:
-            return
+        await world.patch(resource, name, change)
+    await admission
