@@ -130,9 +130,7 @@ async def token_of(client: Client, account: str, namespace: str = QUEUE_NAMESPAC
         "kind": "TokenRequest",
         "spec": {"expirationSeconds": TOKEN_SECONDS},
     }
-    answer = await client.create_subresource(
-        SERVICE_ACCOUNTS, namespace, account, "token", request
-    )
+    answer = await client.create_subresource(SERVICE_ACCOUNTS, namespace, account, "token", request)
     return str(answer["status"]["token"])
 
 
