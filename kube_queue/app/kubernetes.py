@@ -81,12 +81,20 @@ async def _run(
 ) -> None:
     try:
         await cluster.serve()
-        await together(cluster.populate(), cluster.install())
-        await together(cluster.settle(), cluster.start_controllers(options))
+        # The operator takes longest to start, and nothing of ours waits for it.
+        await together(cluster.populate(), _install_and_start(cluster, options))
+        await cluster.settle()
         up(cluster.facts(options))
+        # Jobs of these kinds are held at first, so nobody has to wait for their operators.
+        await cluster.start_operators()
         await cluster.wait()
     finally:
         await cluster.stop()
+
+
+async def _install_and_start(cluster: GenuineCluster, options: LocalOptions) -> None:
+    await cluster.install()
+    await cluster.start_controllers(options, operators=False)
 
 
 @dataclass(slots=True)
@@ -140,8 +148,8 @@ class GenuineCluster:
         finally:
             await client.close()
 
-    async def start_controllers(self, options: LocalOptions) -> None:
-        """Both processes serve, as separate accounts, and the operators of kinds without one.
+    async def start_controllers(self, options: LocalOptions, *, operators: bool = True) -> None:
+        """Both processes serve, as separate accounts; with `operators` those of kinds without one.
 
         Raises ChildFailed; `install` comes first.
         """
@@ -154,9 +162,16 @@ class GenuineCluster:
                 authority=self.plane.authority,
             )
         supervisor = self._supervisor = Supervisor(self.plane.directory / "logs", self.say)
-        children = [*_children(options, configs), _operators(self.plane.kubeconfig())]
+        children = _children(options, configs)
+        if operators:
+            children.append(_operators(self.plane.kubeconfig()))
         facts = await asyncio.gather(*(supervisor.start(child) for child in children))
         self.visibility = facts[0].get("visibility", "")
+
+    async def start_operators(self) -> None:
+        """The operators of kinds without one play. Raises ChildFailed; ours come first."""
+        assert self._supervisor is not None
+        await self._supervisor.start(_operators(self.plane.kubeconfig()))
 
     def facts(self, options: LocalOptions) -> LocalCluster:
         """What a person needs to know of it; the kubeconfig that they asked for is written."""
