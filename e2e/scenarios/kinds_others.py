@@ -11,7 +11,14 @@ from e2e.kinds import JOB_KINDS, kubeflow_job, rayjob, spark_application, workfl
 from e2e.scenario import scenario
 from e2e.scenarios.kinds import Pods, see_admitted_or_over
 from e2e.scenarios.kinds_documented import PAGES, WITHOUT_OPERATOR, Page, see_released
-from e2e.steps import follow_units, see_admitted, see_exact, see_phase, see_waiting
+from e2e.steps import (
+    follow_units,
+    renew_unit,
+    see_admitted,
+    see_exact,
+    see_phase,
+    see_waiting,
+)
 from e2e.trees import tree
 from e2e.world import World
 from kube_queue.api.names import SUSPEND_ANNOTATION
@@ -163,6 +170,30 @@ async def written_to_by_others(world: World) -> None:
     for one in endless:
         await see_released(world, one["kind"], "default")
     await see_phase(world, "Succeed", *names, within=60)
+    await see_exact(world, ledger)
+
+
+@scenario(
+    "Q17k", "a unit deleted by hand comes back for a running job of any kind, and is charged again"
+)
+async def units_deleted(world: World) -> None:
+    ledger = await follow_units(world, tree("64", memory="128Gi"))
+    jobs = [
+        *_kubeflow(LONG),
+        job("job", "500m", seconds=LONG),
+        rayjob("rayjob", entrypoint=f"sleep {LONG:g}"),
+        spark_application("spark", seconds=LONG),
+        workflow("workflow", "cpu: 1\n", seconds=LONG),
+    ]
+    endless = [_documented(kind) for kind in sorted(WITHOUT_OPERATOR)]
+    await world.apply(*jobs, *endless)
+    names, others = ([one["metadata"]["name"] for one in each] for each in (jobs, endless))
+    await see_phase(world, "Running", *names, within=60)
+    for one in endless:
+        await see_released(world, one["kind"], "default")
+    await asyncio.gather(*(renew_unit(world, name) for name in (*names, *others)))
+    await see_phase(world, "Running", *names)
+    await see_admitted(world, *others)
     await see_exact(world, ledger)
 
 
