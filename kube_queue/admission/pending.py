@@ -12,18 +12,9 @@ from collections.abc import Callable, Iterable
 
 from kube_queue.admission.ends import Ends
 from kube_queue.admission.holds import Hold, cooling, no_queue, queue_stopped, too_early
-from kube_queue.admission.lanes import (
-    NO_CURSOR,
-    Choice,
-    Group,
-    Kind,
-    Lane,
-    Line,
-    Place,
-    Waiter,
-    key_of,
-)
-from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
+from kube_queue.admission.lane_index import Backoff, LaneIndex
+from kube_queue.admission.lanes import NO_CURSOR, Choice, Group, Lane, Line, Place, Waiter, key_of
+from kube_queue.admission.ledger import Charge, QuotaLedger
 from kube_queue.admission.policies import BackfillScan, Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.timers import Timers
@@ -31,9 +22,6 @@ from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.queues import Policy, Queue
 from kube_queue.api.units import Unit
-
-Backoff = tuple[int, float]
-"""(failures in a row, until when in seconds since the epoch)."""
 
 
 class PendingQueues:
@@ -50,11 +38,8 @@ class PendingQueues:
         self._queues: dict[str, QueueState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._unserved: dict[str, dict[str, None]] = {}
-        self._lanes: dict[str, dict[Lane, None]] = {}
         self._timers: Timers[Waiter | Group | Lane] = Timers()
-        self._deferred: dict[Group, None] = {}
-        self._unheard = False
-        self._serial = 0
+        self._lanes = LaneIndex(ledger, self.turns, self._timers, self._queues, self._waiters)
         self.examined = 0
         """Units given to the ledger so far."""
 
@@ -74,7 +59,7 @@ class PendingQueues:
             waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:
-                self._set_timer(waiter.cooling_until, waiter)
+                self._timers.set(waiter.cooling_until, waiter)
             self._enter(waiter, inherited)
 
     def remove(self, uid: str) -> bool:
@@ -90,7 +75,7 @@ class PendingQueues:
             self._forget_unserved(waiter)
         if _counts(waiter) and waiter.place.leaf is not None:
             self._ledger.ask(waiter.place.leaf, waiter.place.request, -1)
-        self._leave(waiter)
+        self._lanes.leave(waiter)
         return True
 
     def cool(self, uid: str, until: float) -> None:
@@ -100,9 +85,9 @@ class PendingQueues:
         """
         waiter = self._waiters[uid]
         waiter.cooling_until = until
-        self._set_timer(until, waiter)
+        self._timers.set(until, waiter)
         if waiter.group is not None and not waiter.group.lane.line.scan.keeps_held_in_lane:
-            self._leave(waiter)
+            self._lanes.leave(waiter)
             waiter.hold = cooling(until)
 
     def hold(self, uid: str, why: Hold) -> None:
@@ -114,7 +99,7 @@ class PendingQueues:
         waiter.kept = why
         group = waiter.group
         if group is not None and not group.lane.line.scan.keeps_held_in_lane:
-            self._leave(waiter)
+            self._lanes.leave(waiter)
         if group is not None or waiter.hold is None:
             waiter.hold = why
 
@@ -168,94 +153,12 @@ class PendingQueues:
             waiter.hold = waiter.kept
         elif waiter.due_at:
             waiter.hold = too_early(waiter.due_at)
-            self._set_timer(waiter.due_at, waiter)
+            self._timers.set(waiter.due_at, waiter)
         elif waiter.cooling_until and not state.scan(waiter.unit.priority).keeps_held_in_lane:
             waiter.hold = cooling(waiter.cooling_until)
         else:
             waiter.hold = waiter.kept
-            self._join(waiter, self._lane_for(state, waiter, place.leaf), inherited)
-
-    def _join(self, waiter: Waiter, lane: Lane, inherited: Backoff | None) -> None:
-        line, unit = lane.line, waiter.unit
-        kind = waiter.place.request, unit.preemptible, line.scan.most(waiter)
-        group = lane.groups.get(kind)
-        if group is None:
-            group = self._new_group(lane, kind, inherited)
-        waiter.group = group
-        group.units.add(waiter.key)
-        group.head = group.units.first
-        if group.exceeds is None:
-            lane.order.add(waiter.key)
-            if lane.order.first == waiter.key:
-                self.turns.rerank(lane)
-            if len(lane.order) == 1:
-                self._gate(lane)
-        if line.scan.joined(line, group, waiter.key, inherited is None):
-            self._deferred.pop(group, None)
-            self.turns.call(line, lane.rank)
-
-    def _new_group(self, lane: Lane, kind: Kind, inherited: Backoff | None) -> Group:
-        self._serial += 1
-        request, preemptible, _ = kind
-        group = Group(lane, kind, self._ledger.demand(request, preemptible), self._serial)
-        group.exceeds = self._ledger.never_fits(lane.leaf, request, preemptible)
-        lane.groups[kind] = group
-        if inherited is not None and lane.line.scan.backs_off and group.exceeds is None:
-            group.attempts, group.until = inherited
-            group.deferred = True
-            self._deferred[group] = None
-            self._set_timer(group.until, group)
-        return group
-
-    def _lane_for(self, state: QueueState, waiter: Waiter, leaf: str) -> Lane:
-        line = state.line_for(leaf, waiter.unit.priority, self._waiters)
-        lane = line.lanes.get(leaf)
-        if lane is None:
-            lane = line.lanes[leaf] = Lane(line, leaf, self._ledger.chain(leaf))
-            self._lanes.setdefault(leaf, {})[lane] = None
-            leader = state.leader(lane)
-            if leader is not None:
-                self.turns.shut(lane, leader)
-        return lane
-
-    def _leave(self, waiter: Waiter) -> None:
-        group, waiter.group = waiter.group, None
-        if group is None:
-            return
-        lane = group.lane
-        was_head = bool(lane.order) and lane.order.first == waiter.key
-        group.units.remove(waiter.key)
-        if group.exceeds is None:
-            lane.order.remove(waiter.key)
-            if not lane.order:
-                self._gate(lane)
-        if group.units:
-            group.head = group.units.first
-        else:
-            lane.unwatch(group)
-            group.opened = False
-            self._deferred.pop(group, None)
-            del lane.groups[group.kind]
-        if not lane.groups:
-            self._drop(lane)
-            return
-        # Its head may be another one, and an admission has changed the leaf's share.
-        self.turns.rerank(lane)
-        if lane.line.scan.left(lane.line, lane, waiter.key, was_head):
-            self.turns.call(lane.line, lane.rank)
-
-    def _gate(self, lane: Lane) -> None:
-        """Whoever has to wait while somebody is in this lane does, and only so long."""
-        follower = self._queues[lane.line.queue.name].follower(lane)
-        if follower is not None and lane.order:
-            self.turns.shut(follower, lane)
-        elif follower is not None:
-            self.turns.open(follower)
-
-    def _drop(self, lane: Lane) -> None:
-        self.turns.dropped(lane)
-        del self._lanes[lane.leaf][lane]
-        self._queues[lane.line.queue.name].drop(lane)
+            self._lanes.join(waiter, place.leaf, inherited)
 
     def _forget_unserved(self, waiter: Waiter) -> None:
         waiting = self._unserved[waiter.place.queue]
@@ -321,33 +224,14 @@ class PendingQueues:
             self._settle_in(waiter, backoffs[waiter.unit.uid])
 
     def _emptied(self, state: QueueState) -> list[Waiter]:
-        waiters = [self._waiters[key[3]] for key in state.order]
-        for waiter in waiters:
-            waiter.group = None
-        for lane in state.dissolve():
-            self.turns.dropped(lane)
-            del self._lanes[lane.leaf][lane]
-            for group in lane.groups.values():
-                self._deferred.pop(group, None)
-                group.deferred = False
-            # Whoever still knows a group of it sees that it is none of the lane's any more.
-            lane.groups.clear()
-        return waiters
+        self._lanes.dissolve(state)
+        return [self._waiters[key[3]] for key in state.order]
 
     # --- events ----------------------------------------------------------------------------
 
     def released(self, charge: Charge) -> None:
         """What this charge held is free: who sleeps for it wakes, and his backoff ends."""
-        if charge.leaf is None:
-            return
-        demand = self._ledger.demand(charge.request, charge.preemptible)
-        self.turns.released(self._ledger.chain(charge.leaf), demand)
-        self.reshared(charge.leaf)
-        if self._deferred:
-            freed = dimensions(demand)
-            for group in tuple(self._deferred):
-                if not freed.isdisjoint(dimensions(group.demand)):
-                    self._open(group)
+        self._lanes.released(charge)
 
     def look_again(
         self, leaf: str, concerned: Callable[[Group], bool] = lambda group: True
@@ -356,23 +240,15 @@ class PendingQueues:
 
         For events that change the answer without giving quota back; a backoff is waited out.
         """
-        for lane in self._lanes.get(leaf, ()):
-            for group in filter(concerned, tuple(lane.groups.values())):
-                self.try_again(group)
+        self._lanes.look_again(leaf, concerned)
 
     def try_again(self, group: Group) -> None:
         """The group is tried once more if its last verdict was no; a backoff is waited out."""
-        lane = group.lane
-        if not group.asleep or lane.groups.get(group.kind) is not group:
-            return
-        lane.unwatch(group)
-        if lane.line.scan.reopened(lane.line, group):
-            self.turns.call(lane.line, lane.rank)
+        self._lanes.try_again(group)
 
     def reshared(self, leaf: str) -> None:
         """The leaf's usage changed, and with it the rank of its lanes."""
-        for lane in self._lanes.get(leaf, ()):
-            self.turns.rerank(lane)
+        self._lanes.reshared(leaf)
 
     def rebuild(self, place: Callable[[Unit], Place]) -> None:
         """Every waiting unit is where ``place`` says, in a ledger that has another tree now."""
@@ -382,8 +258,8 @@ class PendingQueues:
         self.turns.clear()
         self._timers.clear()
         self._waiters.clear()
-        for index in (self._unserved, self._lanes, self._deferred):
-            index.clear()
+        self._unserved.clear()
+        self._lanes.clear()
         for name, state in tuple(self._queues.items()):
             self._queues[name] = QueueState(state.queue, state.policy, self._scans, state.cursor)
         for former, inherited in zip(waiters, backoffs, strict=True):
@@ -391,15 +267,8 @@ class PendingQueues:
             waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:
-                self._set_timer(waiter.cooling_until, waiter)
+                self._timers.set(waiter.cooling_until, waiter)
             self._enter(waiter, inherited)
-
-    def _open(self, group: Group) -> None:
-        del self._deferred[group]
-        group.deferred = False
-        line = group.lane.line
-        if line.scan.reopened(line, group):
-            self.turns.call(line, group.lane.rank)
 
     # --- the clock ----------------------------------------------------------------------------
 
@@ -407,7 +276,7 @@ class PendingQueues:
         """Everything that was to be looked at by ``now`` (seconds since the epoch) is. Returns the
         uids of units that may be tried from now on.
         """
-        self._unheard = False
+        self._timers.news = False
         woken: list[str] = []
         self.ends.tell(now)
         while (moment := self.next_wake()) is not None and moment <= now:
@@ -417,9 +286,9 @@ class PendingQueues:
                 break
             item = first[1]
             if isinstance(item, Group):
-                self._open(item)
+                self._lanes.open(item)
             elif isinstance(item, Lane):
-                self._look_over(item)
+                self._lanes.look_over(item)
             else:
                 self._wake_waiter(item, now)
                 woken.append(item.unit.uid)
@@ -436,7 +305,7 @@ class PendingQueues:
     @property
     def has_work(self) -> bool:
         """Whether a cycle could decide something or has to learn the time."""
-        return self._unheard or self.turns.waiting
+        return self._timers.news or self.turns.waiting
 
     def _wake_waiter(self, waiter: Waiter, now: float) -> None:
         if waiter.due_at and waiter.due_at <= now:
@@ -454,7 +323,7 @@ class PendingQueues:
 
     def _means(self, item: Waiter | Group | Lane, moment: float) -> bool:
         if isinstance(item, Group):
-            return item in self._deferred and item.until == moment
+            return self._lanes.is_deferred(item) and item.until == moment
         if isinstance(item, Lane):
             return item.look_at == moment
         return self._waiters.get(item.unit.uid) is item and moment in (
@@ -466,31 +335,14 @@ class PendingQueues:
         # A cycle is under way, so whoever sleeps until the next moment asks for it afterwards.
         if lane.look_at != moment:
             lane.look_at = moment
-            self._timers.set(moment, lane)
-
-    def _look_over(self, lane: Lane) -> None:
-        """A unit that holds quota of the lane's nodes has run longer than expected."""
-        lane.look_at = 0.0
-        again = [
-            lane.line.scan.reopened(lane.line, group) for group in lane.kept_groups(with_room=False)
-        ]
-        if any(again):
-            self.turns.call(lane.line, lane.rank)
-
-    def _set_timer(self, moment: float, item: Waiter | Group) -> None:
-        self._timers.set(moment, item)
-        self._unheard = True
+            self._timers.set(moment, lane, news=False)
 
     # --- what the cycle reports ----------------------------------------------------------------
 
     def admitted(self, line: Line, choice: Choice) -> None:
         """The choice has its quota and waits no more."""
-        line.scan.admitted(line, choice)
-        lane = choice.group.lane
+        self._lanes.admitted(line, choice)
         self.remove(choice.uid)
-        others = self._lanes[lane.leaf]
-        if len(others) > 1 or (others and lane not in others):
-            self.reshared(lane.leaf)
 
 
 def _stays(former: Waiter, unit: Unit, place: Place) -> bool:

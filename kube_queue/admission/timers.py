@@ -14,9 +14,14 @@ class Timers(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
         self._count = 0
+        self.news = False
+        """Whether a moment was set since somebody cleared this."""
 
-    def set(self, moment: float, item: T) -> None:
-        """The item is due at this moment, besides any other."""
+    def set(self, moment: float, item: T, *, news: bool = True) -> None:
+        """The item is due at this moment, besides any other; without ``news`` nobody has to be told
+        that there is one.
+        """
+        self.news = self.news or news
         self._count += 1
         heappush(self._heap, (moment, self._count, item))
 
