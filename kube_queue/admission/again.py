@@ -17,6 +17,10 @@ any      anything could be the reason                                         an
 A sum of two of them that is not enough waits at both, and each has to make up for half of what is
 missing: until one of them does, the sum is still not enough.
 
+Of the groups of one lane whose bars were lifted only the first in turn is looked at; the next one
+when that has its verdict, and only if its own bars are lifted still: the first one may have taken
+what both were waiting for.
+
 What is given back wakes sleeping lanes besides, without this. Where nobody may ever be evicted,
 and for units over their leaf's min that have nobody of lower priority beside them, next to nothing
 is done.
@@ -24,10 +28,11 @@ is done.
 
 from __future__ import annotations
 
+from heapq import heapify, heappop
 from typing import Final, NamedTuple
 
 from kube_queue.admission.borrowers import lower
-from kube_queue.admission.lanes import Group
+from kube_queue.admission.lanes import Group, Lane, Position
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.outlook import Short, enough_leaves, short
@@ -78,17 +83,21 @@ class Again:
         self._priority: dict[Group, int] = {}
         self._moved: dict[str, None] = {}
         self._called: dict[Group, None] = {}
+        """Groups that are looked at whatever their bars say."""
+        self._lifted: dict[Lane, list[tuple[Position, int, Group]]] = {}
+        """Heaps of groups whose bars were lifted, in the order of their turns."""
         self._tidy_at = _TIDY_FROM
 
     def clear(self) -> None:
         """Nobody waits: everybody is looked at anyway."""
         for index in (self._bars, self._waits, self._priority, self._moved, self._called):
             index.clear()
+        self._lifted.clear()
 
     @property
     def waiting(self) -> bool:
         """Whether somebody may have to be looked at."""
-        return bool(self._called) or bool(self._moved)
+        return bool(self._called) or bool(self._moved) or bool(self._lifted)
 
     def moved(self, leaf: str) -> None:
         """What the leaf uses, was promised or could give up may have changed."""
@@ -115,19 +124,51 @@ class Again:
             index.add(group, need)
 
     def ready(self) -> list[Group]:
-        """The groups to look at again; they wait no more."""
+        """The groups to look at again, one of a lane at most; they wait no more."""
         if not self.waiting:
             return []
-        found = self._called
-        self._called = {}
+        found = dict.fromkeys(group for heap in self._lifted.values() for _, _, group in heap)
+        found.update(self._called)
         moved, self._moved = self._moved, {}
-        nodes = {node: None for leaf in moved for node in self._ledger.chain(leaf)}
-        for node in nodes:
+        for node in {node: None for leaf in moved for node in self._ledger.chain(leaf)}:
             for sort, index in self._bars.get(node, {}).items():
                 found.update(dict.fromkeys(index.fitting(self._present(node, sort))))
+        self._lifted = {}
         for group in found:
-            self._drop(group)
-        return [group for group in found if group.units and group.watched is not None]
+            line = group.lane.line
+            if group.units and group.watched is not None:
+                turn = line.scan.next_of(line, group), group.serial, group
+                self._lifted.setdefault(group.lane, []).append(turn)
+            else:
+                self._called.pop(group, None)
+                self._drop(group)
+        for heap in self._lifted.values():
+            heapify(heap)
+        first = map(self.next, tuple(self._lifted))
+        return [group for group in first if group is not None]
+
+    def next(self, lane: Lane) -> Group | None:
+        """The group of the lane to look at after one of it had its turn; it waits no more."""
+        heap = self._lifted.get(lane)
+        present: dict[tuple[LedgerNode, _Sort], int] = {}
+        while heap:
+            _, _, group = heappop(heap)
+            if group in self._called or self._is_lifted(group, present):
+                self._called.pop(group, None)
+                self._drop(group)
+                if group.units and group.watched is not None:
+                    return group
+        self._lifted.pop(lane, None)
+        return None
+
+    def _is_lifted(self, group: Group, present: dict[tuple[LedgerNode, _Sort], int]) -> bool:
+        for node, sort, need in self._waits.get(group, ()):
+            amount = present.get((node, sort))
+            if amount is None:
+                amount = present[node, sort] = self._present(node, sort)
+            if amount >= need:
+                return True
+        return False
 
     # --- what is lacking ------------------------------------------------------------------------
 

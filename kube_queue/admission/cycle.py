@@ -36,6 +36,7 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
             run.evict(line, choice, victims)
         else:
             run.refuse(line, choice, blocked)
+        run.look_behind(choice)
     return run.decisions
 
 
@@ -80,6 +81,12 @@ class _Cycle:
     def look_again(self) -> None:
         """Who found no victims looks for them again if something moved that may have been why."""
         for group in self._core.again.ready():
+            self._core.pending.try_again(group)
+
+    def look_behind(self, choice: Choice) -> None:
+        """Whoever stands behind the choice and looks for victims again as well has his turn."""
+        group = self._core.again.next(choice.group.lane)
+        if group is not None:
             self._core.pending.try_again(group)
 
     def blocked(self, choice: Choice) -> Blocked | None:

@@ -359,6 +359,10 @@ class Scan(ABC):
         """The run time in seconds that units of one group have to share; None: any."""
         return None
 
+    def next_of(self, line: Line, group: Group) -> Position:
+        """The group's unit whose turn comes first."""
+        return 0, group.head
+
     @abstractmethod
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         """The unit is in its group. Returns whether the line has something to try because of it."""

@@ -25,10 +25,6 @@ class PriorityScan(Scan):
         """Where the unit stands in the scan."""
         return 0, key
 
-    def next_of(self, line: Line, group: Group) -> Position:
-        """The group's unit whose turn comes first."""
-        return 0, group.head
-
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         if group.exceeds is not None or group.deferred or group.watched is not None:
             return False
