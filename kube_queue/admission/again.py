@@ -17,9 +17,8 @@ any      anything could be the reason                                         an
 A sum of two of them that is not enough waits at both, and each has to make up for half of what is
 missing: until one of them does, the sum is still not enough.
 
-Of the groups of one lane whose bars were lifted only the first in turn is looked at; the next one
-when that has its verdict, and only if its own bars are lifted still: the first one may have taken
-what both were waiting for.
+Bars of many groups may be lifted at once, for what one of them can take. So they have their turns
+one after the other, and whose bars are down again by then is not looked at.
 
 What is given back wakes sleeping lanes besides, without this. Where nobody may ever be evicted,
 and for units over their leaf's min that have nobody of lower priority beside them, next to nothing
@@ -28,11 +27,12 @@ is done.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from kube_queue.admission.borrowers import lower
-from kube_queue.admission.lanes import Group, Lane, Position
+from kube_queue.admission.lanes import Group, Lane, Line, Position, Rank
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.outlook import Short, enough_leaves, short
@@ -86,13 +86,19 @@ class Again:
         """Groups that are looked at whatever their bars say."""
         self._lifted: dict[Lane, list[tuple[Position, int, Group]]] = {}
         """Heaps of groups whose bars were lifted, in the order of their turns."""
+        self._of_line: dict[Line, dict[Lane, None]] = {}
+        """The lanes of ``_lifted`` whose first group has no verdict to wait for."""
+        self._ranks: list[tuple[Rank, int, Lane]] = []
+        """The same lanes, a heap."""
+        self._pushed = 0
         self._tidy_at = _TIDY_FROM
 
     def clear(self) -> None:
         """Nobody waits: everybody is looked at anyway."""
         for index in (self._bars, self._waits, self._priority, self._moved, self._called):
             index.clear()
-        self._lifted.clear()
+        for heaps in (self._lifted, self._of_line, self._ranks):
+            heaps.clear()
 
     @property
     def waiting(self) -> bool:
@@ -123,43 +129,70 @@ class Again:
                 index = sorts[sort] = NeedIndex()
             index.add(group, need)
 
-    def ready(self) -> list[Group]:
-        """The groups to look at again, one of a lane at most; they wait no more."""
+    def look(self) -> None:
+        """Whose bars were lifted since the last look has his turn."""
         if not self.waiting:
-            return []
+            return
         found = dict.fromkeys(group for heap in self._lifted.values() for _, _, group in heap)
         found.update(self._called)
         moved, self._moved = self._moved, {}
         for node in {node: None for leaf in moved for node in self._ledger.chain(leaf)}:
             for sort, index in self._bars.get(node, {}).items():
                 found.update(dict.fromkeys(index.fitting(self._present(node, sort))))
-        self._lifted = {}
+        for known in (self._lifted, self._of_line, self._ranks):
+            known.clear()
         for group in found:
-            line = group.lane.line
             if group.units and group.watched is not None:
-                turn = line.scan.next_of(line, group), group.serial, group
+                turn = group.lane.line.scan.next_of(group.lane.line, group), group.serial, group
                 self._lifted.setdefault(group.lane, []).append(turn)
             else:
                 self._called.pop(group, None)
                 self._drop(group)
-        for heap in self._lifted.values():
+        for lane, heap in self._lifted.items():
             heapify(heap)
-        first = map(self.next, tuple(self._lifted))
-        return [group for group in first if group is not None]
+            self._ready(lane)
 
-    def next(self, lane: Lane) -> Group | None:
-        """The group of the lane to look at after one of it had its turn; it waits no more."""
-        heap = self._lifted.get(lane)
-        present: dict[tuple[LedgerNode, _Sort], int] = {}
-        while heap:
-            _, _, group = heappop(heap)
-            if group in self._called or self._is_lifted(group, present):
-                self._called.pop(group, None)
-                self._drop(group)
-                if group.units and group.watched is not None:
-                    return group
-        self._lifted.pop(lane, None)
+    def before(self, line: Line | None, rank: Rank | None) -> Line | None:
+        """A line whose groups have to be looked at before, or with, whom this line would try at
+        this rank (None: nobody).
+        """
+        while self._ranks and self._ranks[0][2] not in self._of_line.get(
+            self._ranks[0][2].line, ()
+        ):
+            heappop(self._ranks)
+        if line in self._of_line:
+            return line
+        if self._ranks and (rank is None or self._ranks[0][0] < rank):
+            return self._ranks[0][2].line
         return None
+
+    def of_line(self, line: Line) -> Iterator[Group]:
+        """The groups of the line to look at, one of a lane at most; they wait no more."""
+        present: dict[tuple[LedgerNode, _Sort], int] = {}
+        for lane in self._of_line.pop(line, ()):
+            heap = self._lifted[lane]
+            while heap:
+                _, _, group = heappop(heap)
+                if group in self._called or self._is_lifted(group, present):
+                    self._called.pop(group, None)
+                    self._drop(group)
+                    if group.units and group.watched is not None:
+                        yield group
+                        break
+            else:
+                del self._lifted[lane]
+
+    def had_turn(self, lane: Lane) -> None:
+        """Somebody of the lane has his verdict, so that whoever stands behind him has his turn."""
+        if lane in self._lifted:
+            self._ready(lane)
+
+    def _ready(self, lane: Lane) -> None:
+        of_line = self._of_line.setdefault(lane.line, {})
+        if lane not in of_line:
+            of_line[lane] = None
+            self._pushed += 1
+            heappush(self._ranks, (lane.rank, self._pushed, lane))
 
     def _is_lifted(self, group: Group, present: dict[tuple[LedgerNode, _Sort], int]) -> bool:
         for node, sort, need in self._waits.get(group, ()):

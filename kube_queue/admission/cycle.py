@@ -26,8 +26,8 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
     run = _Cycle(core, now, limit)
     run.ring()
     run.keep_promises()
-    run.look_again()
-    while run.may_go_on and (turn := core.pending.turns.next()) is not None:
+    core.again.look()
+    while run.may_go_on and (turn := run.next_turn()) is not None:
         line, choice = turn
         blocked = run.blocked(choice)
         if blocked is None:
@@ -36,7 +36,7 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
             run.evict(line, choice, victims)
         else:
             run.refuse(line, choice, blocked)
-        run.look_behind(choice)
+        core.again.had_turn(choice.group.lane)
     return run.decisions
 
 
@@ -78,16 +78,17 @@ class _Cycle:
             else:
                 core.promises.end(uid)
 
-    def look_again(self) -> None:
-        """Who found no victims looks for them again if something moved that may have been why."""
-        for group in self._core.again.ready():
-            self._core.pending.try_again(group)
-
-    def look_behind(self, choice: Choice) -> None:
-        """Whoever stands behind the choice and looks for victims again as well has his turn."""
-        group = self._core.again.next(choice.group.lane)
-        if group is not None:
-            self._core.pending.try_again(group)
+    def next_turn(self) -> tuple[Line, Choice] | None:
+        """The unit that is tried next. Who found no victims and may find some now takes part."""
+        pending, again = self._core.pending, self._core.again
+        while True:
+            turn = pending.turns.next()
+            line, rank = (turn[0], turn[1].group.lane.rank) if turn is not None else (None, None)
+            first = again.before(line, rank)
+            if first is None:
+                return turn
+            for group in again.of_line(first):
+                pending.try_again(group)
 
     def blocked(self, choice: Choice) -> Blocked | None:
         """The bound that has the least room for the choice, None if it fits."""
