@@ -89,10 +89,12 @@ class BackfillScan(PriorityScan):
 
     def _behind(self, line: Line, lane: Lane, head: Group) -> Choice | None:
         """The first unit that fits and cannot delay the head, which does not fit."""
-        for group in lane.kept_groups(with_room=lane.kept_for is head):
-            self.reopened(line, group)
-        lane.kept_for = head
         reservation: Reservation | None = None
+        for group in lane.kept_groups(with_room=lane.kept_for is head):
+            reservation = reservation or Reservation(self._ends, lane, head.demand)
+            if not self._is_kept_back(line, group, reservation):
+                self.reopened(line, group)
+        lane.kept_for = head
         while (choice := super().choose(line)) is not None:
             group = choice.group
             blocked = self._ledger.blocker(lane.chain, group.demand)
@@ -101,18 +103,23 @@ class BackfillScan(PriorityScan):
                 group.shortage = self._ledger.told(lane.chain, blocked)
                 self.refused(line, choice, ((bound, resource), amount), self._ends.now)
                 continue
-            if reservation is None:
-                reservation = Reservation(self._ends, lane, head.demand)
-            beds = reservation.delayed_by(group)
-            if not beds:
+            reservation = reservation or Reservation(self._ends, lane, head.demand)
+            if not self._is_kept_back(line, group, reservation):
                 return choice
             group.opened, group.token = False, None
-            lane.unwatch(group)
-            lane.keep(group, beds)
-            line.stirred[lane] = None
         if reservation is not None and lane.kept and reservation.overdue_at is not None:
             self._look_at(lane, reservation.overdue_at)
         return None
+
+    @staticmethod
+    def _is_kept_back(line: Line, group: Group, reservation: Reservation) -> bool:
+        """Whether the group would delay the head; then it sleeps until that may change."""
+        beds = reservation.delayed_by(group)
+        if beds and beds != group.kept:
+            group.lane.unwatch(group)
+            group.lane.keep(group, beds)
+            line.stirred[group.lane] = None
+        return bool(beds)
 
 
 class Reservation:
@@ -129,6 +136,13 @@ class Reservation:
         starts = [self._comes_back(room, room.amount - room.free, inf) for room in self._short]
         self.start = max(starts, default=0.0)
         """Microseconds since the epoch; infinite: not known."""
+        self._until_known = tuple(self._until_it_is_known()) if self.start == inf else ()
+        self._tightest: dict[Dimension, _Room] = {}
+        """Of each resource the room that has the least left beside the head."""
+        for room in self._rooms:
+            least = self._tightest.get(room.dimension)
+            if least is None or room.free - room.amount < least.free - least.amount:
+                self._tightest[room.dimension] = room
 
     @property
     def overdue_at(self) -> float | None:
@@ -144,14 +158,24 @@ class Reservation:
         """
         if group.most is not None and self._now + group.most * _MICRO <= self.start < inf:
             return ()
+        if self.start == inf:
+            return self._delayed_now(group)
         asked = {(bound, name): amount for bound, each in group.demand for name, amount in each}
-        by = self.start if self.start < inf else 0.0
         for room in self._rooms:
             amount = asked.get(room.dimension, 0)
             missing = room.amount + amount - room.free
-            if amount and missing > 0 and self._comes_back(room, missing, by) == inf:
-                bed = self._bed(room, missing, by)
-                return (bed, *self._until_it_is_known()) if self.start == inf else (bed,)
+            if amount and missing > 0 and self._comes_back(room, missing, self.start) == inf:
+                return (self._bed(room, missing, self.start),)
+        return ()
+
+    def _delayed_now(self, group: Group) -> tuple[Bed, ...]:
+        # Nothing is known to come back, so what is free has to be enough for both.
+        for bound, amounts in group.demand:
+            for resource, amount in amounts:
+                room = self._tightest.get((bound, resource))
+                if room is not None and amount and room.amount + amount > room.free:
+                    bed = self._bed(room, room.amount + amount - room.free, 0.0)
+                    return bed, *self._until_known
         return ()
 
     def _until_it_is_known(self) -> Iterator[Bed]:
