@@ -72,7 +72,8 @@ class Waiter:
         """Why it has no turn now, None if only the quota can be the reason."""
         self.kept: Hold | None = None
         """Why somebody keeps it from its turns, until he says otherwise."""
-        self.due_at = unit.requeue_at / 1_000_000
+        # Most are due at any time, and share one zero.
+        self.due_at = unit.requeue_at / 1_000_000 if unit.requeue_at else 0.0
         """Not before then; seconds since the epoch, 0 = at any time."""
         self.cooling_until = 0.0
         """Until then no try, because a write failed; seconds since the epoch, 0 = none."""
@@ -307,8 +308,10 @@ class Line:
         self.scan = scan
         self.waiters = waiters
         self.lanes: dict[str, Lane] = {}
-        self.open: list[tuple[Position, int, Group]] = []
-        """Heap of units to try: one for each opened group, and newcomers of a Round queue."""
+        self.open: list[tuple[int, Key, int, Group]] = []
+        """Heap of units to try, by position: one for each opened group, and newcomers of a Round
+        queue.
+        """
         self.cursor = cursor
         """The unit last tried (Round)."""
         self.awake: dict[Lane, None] = {}

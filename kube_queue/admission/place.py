@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from kube_queue.admission.holds import Hold
 from kube_queue.admission.lanes import Place
@@ -14,6 +14,8 @@ from kube_queue.api.reasons import Reason
 from kube_queue.api.resource_quota import ResourceQuota, charge_of, leaf_of, refusal
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, invalid_reason
+
+_MOST_SHARED: Final = 16_384
 
 
 class Places(Protocol):
@@ -50,6 +52,8 @@ class TreePlaces:
     def __init__(self, tree: QuotaTree | None) -> None:
         self._tree = tree
         self._queue_names: dict[str, str] = {}
+        self._shared: dict[tuple[str, str | None, ResourceVector], Place] = {}
+        """Places of units that nothing keeps out: many units wait in few."""
 
     def leaf(self, unit: Unit) -> str | None:
         """See Places."""
@@ -68,7 +72,15 @@ class TreePlaces:
     def place(self, unit: Unit) -> Place:
         """See Places."""
         leaf = self.leaf(unit)
-        return Place(self.queue(unit, leaf), leaf, self._hold(unit, leaf), unit.request)
+        queue, hold = self.queue(unit, leaf), self._hold(unit, leaf)
+        if hold is not None:
+            return Place(queue, leaf, hold, unit.request)
+        place = self._shared.get((queue, leaf, unit.request))
+        if place is None:
+            if len(self._shared) >= _MOST_SHARED:
+                self._shared.clear()
+            place = self._shared[queue, leaf, unit.request] = Place(queue, leaf, None, unit.request)
+        return place
 
     def request(self, unit: Unit) -> ResourceVector:
         """See Places."""

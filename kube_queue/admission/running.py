@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ def may_leave(unit: Unit) -> bool:
     )
 
 
+@lru_cache(maxsize=65_536)
 def asked(request: ResourceVector) -> Wanted:
     """What a unit of this request takes, its place among the jobs included."""
     return (*((name, amount) for name, amount in request.items if name != MAX_JOBS), (MAX_JOBS, 1))
@@ -83,6 +85,8 @@ class Running:
 
     def remove(self, uid: str) -> None:
         """The unit holds nothing."""
+        if uid not in self._held:
+            return
         self._out(uid)
         self._leaving.discard(uid)
         for listener in self._listeners:

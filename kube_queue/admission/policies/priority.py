@@ -68,9 +68,10 @@ class PriorityScan(Scan):
             group, position = self._first_of(line, self._with_room(line, lane))
             if group is not None and (best is None or position < best):
                 best, chosen = position, group
-        while line.open and (best is None or line.open[0][0] < best):
-            position, _, opened = line.open[0]
-            if position[1] in opened.units and opened.opened:
+        while line.open and (best is None or line.open[0][:2] < best):
+            lap, key, _, opened = line.open[0]
+            position = lap, key
+            if key in opened.units and opened.opened:
                 return Choice(opened, position)
             heappop(line.open)
             self._stale(line, opened, position)
@@ -114,4 +115,4 @@ class PriorityScan(Scan):
 
     def _push(self, line: Line, group: Group, position: Position) -> None:
         group.token = position
-        heappush(line.open, (position, group.serial, group))
+        heappush(line.open, (*position, group.serial, group))

@@ -54,7 +54,7 @@ class RoundScan(PriorityScan):
             return super().joined(line, group, key, newcomer)
         if not group.opened and group.watched is None:
             return self.reopened(line, group)
-        heappush(line.open, (self.position(line, key), group.serial, group))
+        heappush(line.open, (*self.position(line, key), group.serial, group))
         return True
 
     def reopened(self, line: Line, group: Group) -> bool:
