@@ -1,16 +1,19 @@
-"""core-drain: how fast the decision core drains, and what one release costs as more units wait.
+"""core-drain: what one release costs the decision core as more units wait, and how fast it drains.
 
-No I/O: a cache, a tree of four levels with 1,000 leaves, 8 resources, 200 request shapes drawn by
-Zipf's law. Three measurements for each policy, each in a process of its own:
+No I/O: a cache, a tree of four levels with 1,000 leaves that borrow, 8 resources, 200 request
+shapes drawn by Zipf's law. Everything in CPU time, which others on the machine do not add to (their
+traffic through its caches does: the yardstick, a loop of dictionary writes, tells how much). Each
+measurement has a process of its own:
 
-* drain: 100,000 units wait, running units end one by one in random order, freed quota is refilled,
-  until everybody ran. Printed: decisions per second, median and p99 of one end + cycle.
-* release: with 1k, 10k, 100k waiting, releases whose freed quota is refilled; every ended unit is
-  replaced by an arrival, so the depth stays. Printed: units examined and microseconds per release.
-* needle: 1k, 10k, 100k wait in one leaf, no two ask for the same, and a release has room for the
-  last one only (benchmarks.core_needle).
+* release (always): with 1k, 10k, 100k waiting, one unit gives its quota back, because it ended or
+  was told to go, and a cycle decides who gets it; arrivals keep the depth. For every policy, with
+  reclaim as it is by default and without. Per release and, because more fit in a deeper queue, per
+  admission.
+* needle (--needle): 1k, 10k, 100k wait in one leaf, no two ask for the same, and a release has room
+  for the last one only (benchmarks.core_needle).
+* drain (--drain): 100,000 wait, running units end in random order until everybody ran.
 
-Run: python -m benchmarks.core_drain [--units N] [--json FILE]
+Run: python -m benchmarks.core_drain [--policy POLICY] [--needle] [--drain] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Final
+from time import process_time
+from typing import Any, Final, NamedTuple
 
 from benchmarks.core_needle import measure_needle
-from kube_queue.admission import Admit
+from kube_queue.admission import Admit, Decision, Evict
 from kube_queue.api.lifecycle import Phase
+from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy, Queue
 from kube_queue.api.quota import QuotaTree, parse_tree, queue_name
 from kube_queue.api.resources import EMPTY, ResourceVector
@@ -43,6 +47,7 @@ RESOURCES: Final = ("cpu", "memory", "ephemeral-storage", *(f"example.com/r{i}" 
 SHAPES: Final = 200
 LEAVES: Final = 1_000
 DEPTHS: Final = (1_000, 10_000, 100_000)
+RECLAIMS: Final = (ReclaimPolicy.ANY, ReclaimPolicy.NEVER)
 START: Final = 1_700_000_000.0
 LEAF_MAX: Final = 16
 PARENT_MAX: Final = 120
@@ -77,6 +82,13 @@ def a_tree() -> QuotaTree:
     if tree is None:
         raise SystemExit("the benchmark's tree cannot be compiled")
     return tree
+
+
+class Evicts(NamedTuple):
+    """Who may be evicted for whom."""
+
+    reclaim: ReclaimPolicy
+    preemption: PreemptionPolicy
 
 
 class Load:
@@ -126,11 +138,15 @@ class Load:
 class Run:
     """A cache with so many waiting units, full."""
 
-    def __init__(self, policy: Policy, waiting: int) -> None:
+    def __init__(self, policy: Policy, waiting: int, evicts: Evicts) -> None:
         self.load = Load(7)
-        self.cache = Cache(default_policy=policy)
-        self.running: list[Unit] = []
+        self.cache = Cache(
+            default_policy=policy, reclaim=evicts.reclaim, preemption=evicts.preemption
+        )
+        self.running: list[str] = []
+        self.leaving: list[str] = []
         self.admitted = 0
+        self.evicted = 0
         self.now = START
         tree = a_tree()
         self.cache.tree_seen(tree)
@@ -139,89 +155,105 @@ class Run:
             self.cache.queue_seen(
                 Queue("kube-queue", name, name, "1", None, "", 0, leaf.path, True)
             )
-        started = perf_counter()
+        started = process_time()
         # Those that run at once come first, then so many more that the wanted number waits.
-        while (missing := waiting - len(self.cache.pending)) > 0:
-            for _ in range(missing):
-                self.cache.unit_seen(self.load.unit())
-            self.fill()
-        self.filled_seconds = perf_counter() - started
+        while len(self.cache.pending) < waiting:
+            self.arrive(waiting)
+            self.carry_out(self.cache.cycle(self.now))
+        while self.leaving:
+            self.release()
+        self.filled_seconds = process_time() - started
         gc.collect()
         gc.freeze()
 
-    def fill(self) -> None:
-        """One cycle; what it admits runs."""
-        for decision in self.cache.cycle(self.now):
+    def arrive(self, waiting: int) -> None:
+        """So many units wait."""
+        while len(self.cache.pending) < waiting:
+            self.cache.unit_seen(self.load.unit())
+
+    def carry_out(self, decisions: list[Decision]) -> None:
+        """Who was admitted runs; who has to go is on his way."""
+        for decision in decisions:
             if isinstance(decision, Admit):
                 self.admitted += 1
-                unit = self.cache.unit(decision.uid)
-                if unit is None:
-                    raise SystemExit(f"unit {decision.uid} is lost")
-                runs = replace(unit, phase=Phase.RUNNING, held=unit.request, resource_version="2")
-                self.running.append(runs)
-                self.cache.unit_seen(runs)
+                unit = self._known(decision.uid)
+                self.cache.unit_seen(
+                    replace(unit, phase=Phase.RUNNING, held=unit.request, resource_version="2")
+                )
+                self.running.append(unit.uid)
+            elif isinstance(decision, Evict):
+                self.evicted += 1
+                unit = self._known(decision.uid)
+                self.cache.unit_seen(replace(unit, evicted=True, preemptor=decision.preemptor))
+                self.running.remove(unit.uid)
+                self.leaving.append(unit.uid)
 
-    def one_ends(self) -> Unit:
-        """A random running unit, taken out of the list."""
+    def release(self) -> tuple[float, int]:
+        """Seconds for one unit that gives its quota back and the cycle it causes, and how many were
+        admitted: the next one that was evicted and waits from now on, else any that ends.
+        """
+        self.now += 0.01
+        if self.leaving:
+            unit = self._known(self.leaving.pop(0))
+            given_back = replace(
+                unit, phase=Phase.ENQUEUED, held=EMPTY, evicted=False, resource_version="3"
+            )
+        else:
+            unit = self._known(self._any_running())
+            given_back = replace(unit, phase=Phase.SUCCEED, held=EMPTY, resource_version="3")
+        before = self.admitted
+        started = process_time()
+        self.cache.unit_seen(given_back)
+        decisions = self.cache.cycle(self.now)
+        seconds = process_time() - started
+        self.carry_out(decisions)
+        if given_back.phase is Phase.SUCCEED:
+            self.cache.unit_gone(unit.uid)
+        return seconds, self.admitted - before
+
+    def _any_running(self) -> str:
         at = self.load.rng.randrange(len(self.running))
         self.running[at], self.running[-1] = self.running[-1], self.running[at]
         return self.running.pop()
 
-    def release(self) -> float:
-        """Seconds for one end and the cycle it causes."""
-        self.now += 0.01
-        ended = replace(self.one_ends(), phase=Phase.SUCCEED, held=EMPTY, resource_version="3")
-        started = perf_counter()
-        self.cache.unit_seen(ended)
-        decisions = self.cache.cycle(self.now)
-        seconds = perf_counter() - started
-        for decision in decisions:
-            if isinstance(decision, Admit):
-                self.admitted += 1
-                unit = self.cache.unit(decision.uid)
-                if unit is not None:
-                    runs = replace(unit, phase=Phase.RUNNING, held=unit.request)
-                    self.running.append(runs)
-                    self.cache.unit_seen(runs)
-        self.cache.unit_gone(ended.uid)
-        return seconds
+    def _known(self, uid: str) -> Unit:
+        found = self.cache.unit(uid)
+        if found is None:
+            raise SystemExit(f"unit {uid} is lost")
+        return found
 
 
-def measure_release(policy: Policy, depth: int, releases: int) -> dict[str, Any]:
+def measure_release(policy: Policy, depth: int, releases: int, evicts: Evicts) -> dict[str, Any]:
     """Units examined and time per release at this depth, arrivals replacing what was admitted."""
-    run = Run(policy, depth)
-    seconds, admitted, examined = [], 0, 0
+    run = Run(policy, depth, evicts)
+    run.admitted = run.evicted = examined = 0
+    took = []
     for _ in range(releases):
-        before, looked = run.admitted, run.cache.pending.examined
-        seconds.append(run.release())
+        looked = run.cache.pending.examined
+        took.append(run.release())
         examined += run.cache.pending.examined - looked
-        admitted += run.admitted - before
-        for _ in range(run.admitted - before):
-            run.cache.unit_seen(run.load.unit())
-        run.fill()
+        run.arrive(depth)
+        run.carry_out(run.cache.cycle(run.now))
+    per_admission = [seconds / admitted for seconds, admitted in took if admitted]
     return {
         "waiting": len(run.cache.pending),
         "releases": releases,
-        "admitted_per_release": admitted / releases,
+        "admitted_per_release": sum(admitted for _, admitted in took) / releases,
+        "evicted_per_release": run.evicted / releases,
         "examined_per_release": examined / releases,
-        "us_per_release_median": statistics.median(seconds) * 1e6,
-        "us_per_release_mean": statistics.fmean(seconds) * 1e6,
-        "us_per_release_p99": sorted(seconds)[int(len(seconds) * 0.99)] * 1e6,
+        **spread("us_per_release", [seconds for seconds, _ in took]),
+        **spread("us_per_admission", per_admission),
     }
 
 
-def measure_drain(policy: Policy, units: int) -> dict[str, Any]:
+def measure_drain(policy: Policy, units: int, evicts: Evicts) -> dict[str, Any]:
     """Everything waiting runs and ends."""
-    run = Run(policy, units)
+    run = Run(policy, units, evicts)
     waiting = len(run.cache.pending)
     before, looked = run.admitted, run.cache.pending.examined
-    seconds, per_decision = [], []
-    while run.running:
-        admitted = run.admitted
-        spent = run.release()
-        seconds.append(spent)
-        if run.admitted > admitted:
-            per_decision.append(spent / (run.admitted - admitted))
+    took = []
+    while run.running or run.leaving:
+        took.append(run.release())
     left = len(run.cache.pending)
     decisions = run.admitted - before
     if left:
@@ -229,100 +261,143 @@ def measure_drain(policy: Policy, units: int) -> dict[str, Any]:
     return {
         "waiting": waiting,
         "decisions": decisions,
-        "decisions_per_second": decisions / sum(seconds),
-        "us_per_decision_median": statistics.median(per_decision) * 1e6,
-        "us_per_decision_p99": sorted(per_decision)[int(len(per_decision) * 0.99)] * 1e6,
+        "decisions_per_second": decisions / sum(seconds for seconds, _ in took),
+        **spread("us_per_decision", [seconds / admitted for seconds, admitted in took if admitted]),
         "examined_per_decision": (run.cache.pending.examined - looked) / decisions,
         "arrivals_per_second": run.load.made / run.filled_seconds,
     }
 
 
-def child(policy: str, what: str, size: int, releases: int) -> None:
+def spread(name: str, seconds: list[float]) -> dict[str, float]:
+    """Median, mean and p99 in microseconds."""
+    return {
+        f"{name}_median": statistics.median(seconds) * 1e6,
+        f"{name}_mean": statistics.fmean(seconds) * 1e6,
+        f"{name}_p99": sorted(seconds)[int(len(seconds) * 0.99)] * 1e6,
+    }
+
+
+def yardstick() -> float:
+    """Milliseconds of a fixed piece of work: how fast the machine is just now."""
+    took = []
+    for _ in range(15):
+        started = process_time()
+        kept: dict[int, tuple[int, str]] = {}
+        for number in range(20_000):
+            kept[number & 255] = number, str(number)
+        took.append(process_time() - started)
+    return statistics.median(took) * 1e3
+
+
+def child(policy: str, what: str, size: int, releases: int, evicts: Evicts) -> None:
     """One measurement in this process; prints one JSON line."""
-    chosen = Policy(policy)
+    chosen, before = Policy(policy), yardstick()
     if what == "drain":
-        figures = measure_drain(chosen, size)
+        figures = measure_drain(chosen, size, evicts)
     elif what == "needle":
         figures = measure_needle(chosen, size, releases)
     else:
-        figures = measure_release(chosen, size, releases)
+        figures = measure_release(chosen, size, releases, evicts)
+    figures["yardstick_ms"] = (before + yardstick()) / 2
     figures["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(figures))
 
 
-def in_fresh_process(policy: Policy, what: str, size: int, releases: int) -> dict[str, Any]:
+def in_fresh_process(
+    policy: Policy, what: str, size: int, releases: int, evicts: Evicts
+) -> dict[str, Any]:
     """One measurement's figures, from a process that did nothing else."""
     command = [sys.executable, "-m", "benchmarks.core_drain", "--child", policy.value, what]
     done = subprocess.run(
-        [*command, str(size), str(releases)], check=True, capture_output=True, text=True
+        [*command, str(size), str(releases), *evicts], check=True, capture_output=True, text=True
     )
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 
 
-def release_rows(policy: str, what: str, rows: list[dict[str, Any]]) -> list[str]:
-    """One line per depth, and how much dearer the deepest is."""
-    lines = [
-        f"{policy:<12}{what:<8}{row['waiting']:>9}{row['examined_per_release']:>10.2f}"
-        f"{row['us_per_release_median']:>11.1f}{row['us_per_release_mean']:>9.1f}"
-        f"{row['us_per_release_p99']:>9.1f}{row['peak_rss_mb']:>8.0f}"
-        for row in rows
-    ]
-    dearer = rows[-1]["us_per_release_median"] / rows[0]["us_per_release_median"]
-    return [*lines, f"{'':<20}deepest / shallowest: {dearer:.2f} x (median)"]
+HEADER: Final = (
+    f"{'policy':<12}{'reclaim':<8}{'waiting':>8}{'examined':>9}{'admitted':>9}{'evicted':>8}"
+    f"{'release':>8}{'mean':>6}{'p99':>7}{'admission':>10}{'yard ms':>8}{'MB':>5}"
+)
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures as aligned text."""
-    lines = [
-        f"{'policy':<20}{'waiting':>9}{'examined':>10}{'us median':>11}{'us mean':>9}{'us p99':>9}"
-        f"{'RSS MB':>8}   per release"
-    ]
-    for policy, measured in figures["policies"].items():
-        for what in ("release", "needle"):
-            lines += release_rows(policy, what, measured[what])
-
-    lines.append("")
-    lines.append(
-        f"{'policy':<12}{'decisions':>10}{'per s':>9}{'us median':>11}{'us p99':>9}"
-        f"{'examined':>10}{'arrivals/s':>12}{'RSS MB':>8}   drain"
+def release_row(policy: Policy, name: str, row: dict[str, Any]) -> str:
+    """The figures of one depth: counts per release, microseconds per release and per admission."""
+    return (
+        f"{policy:<12}{name:<8}{row['waiting']:>8}{row['examined_per_release']:>9.2f}"
+        f"{row['admitted_per_release']:>9.2f}{row.get('evicted_per_release', 0.0):>8.2f}"
+        f"{row['us_per_release_median']:>8.0f}{row['us_per_release_mean']:>6.0f}"
+        f"{row['us_per_release_p99']:>7.0f}{row.get('us_per_admission_median', 0.0):>10.0f}"
+        f"{row['yardstick_ms']:>8.2f}{row['peak_rss_mb']:>5.0f}"
     )
-    for policy, measured in figures["policies"].items():
-        row = measured["drain"]
-        lines.append(
-            f"{policy:<12}{row['decisions']:>10}{row['decisions_per_second']:>9.0f}"
-            f"{row['us_per_decision_median']:>11.1f}{row['us_per_decision_p99']:>9.1f}"
-            f"{row['examined_per_decision']:>10.2f}{row['arrivals_per_second']:>12.0f}"
-            f"{row['peak_rss_mb']:>8.0f}"
-        )
-    return "\n".join(lines)
+
+
+def growth(rows: list[dict[str, Any]]) -> str:
+    """How much dearer the deepest is than the shallowest, in yards."""
+
+    def times(figure: str) -> float:
+        first, last = (row[figure] / row["yardstick_ms"] for row in (rows[0], rows[-1]))
+        return float(last / first)
+
+    per_release = f"{'':<20}deepest / shallowest in yards: {times('us_per_release_median'):.2f} x"
+    if "us_per_admission_median" not in rows[0]:
+        return per_release
+    return f"{per_release} a release, {times('us_per_admission_median'):.2f} x an admission"
+
+
+def drain_row(policy: Policy, row: dict[str, Any]) -> str:
+    """The figures of one drain."""
+    return (
+        f"{policy:<12}drain: {row['decisions']} admissions, {row['decisions_per_second']:.0f}/s, "
+        f"median {row['us_per_decision_median']:.0f} us, p99 {row['us_per_decision_p99']:.0f} us, "
+        f"{row['arrivals_per_second']:.0f} arrivals/s, {row['peak_rss_mb']:.0f} MB, "
+        f"yard {row['yardstick_ms']:.2f} ms"
+    )
 
 
 def main() -> None:
-    """Measures every policy and prints a table, or JSON into a file."""
+    """Measures and prints row by row, and writes JSON into a file if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--policy", type=Policy, action="append", help="only this one; repeatable")
     parser.add_argument("--units", type=int, default=DEPTHS[-1], help="units in the deepest run")
-    parser.add_argument("--releases", type=int, default=2_000, help="releases per depth")
-    parser.add_argument("--child", nargs=4, metavar=("POLICY", "WHAT", "SIZE", "RELEASES"))
+    parser.add_argument("--releases", type=int, default=1_000, help="releases per depth")
+    parser.add_argument("--reclaim", type=ReclaimPolicy, help="only this policy")
+    parser.add_argument(
+        "--preemption", type=PreemptionPolicy, default=PreemptionPolicy.NEVER, help="within a quota"
+    )
+    parser.add_argument("--needle", action="store_true", help="one that fits among many alike")
+    parser.add_argument("--drain", action="store_true", help="until everybody ran")
+    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        policy, what, size, releases = options.child
-        child(policy, what, int(size), int(releases))
+        policy, what, size, releases, *evicts = options.child
+        allowed = Evicts(ReclaimPolicy(evicts[0]), PreemptionPolicy(evicts[1]))
+        child(policy, what, int(size), int(releases), allowed)
         return
     depths = [depth for depth in DEPTHS if depth < options.units] + [options.units]
-    figures: dict[str, Any] = {"python": platform.python_version(), "policies": {}}
-    for policy in POLICIES:
-        rows = {
-            what: [in_fresh_process(policy, what, depth, options.releases) for depth in depths]
-            for what in ("release", "needle")
-        }
-        figures["policies"][policy.value] = {
-            **rows,
-            "drain": in_fresh_process(policy, "drain", options.units, 0),
-        }
-    print(table(figures))
+    found: dict[str, Any] = {}
+    print(HEADER)
+    for policy in options.policy or POLICIES:
+        of_policy = found[policy.value] = {}
+        for reclaim in [options.reclaim] if options.reclaim else RECLAIMS:
+            evicts = Evicts(reclaim, options.preemption)
+            rows = of_policy[reclaim.value] = []
+            for depth in depths:
+                rows.append(in_fresh_process(policy, "release", depth, options.releases, evicts))
+                print(release_row(policy, reclaim, rows[-1]), flush=True)
+            print(growth(rows), flush=True)
+        if options.needle:
+            rows = of_policy["needle"] = []
+            for depth in depths:
+                rows.append(in_fresh_process(policy, "needle", depth, options.releases, evicts))
+                print(release_row(policy, "needle", rows[-1]), flush=True)
+            print(growth(rows), flush=True)
+        if options.drain:
+            of_policy["drain"] = in_fresh_process(policy, "drain", options.units, 0, evicts)
+            print(drain_row(policy, of_policy["drain"]), flush=True)
     if options.json:
+        figures = {"python": platform.python_version(), "policies": found}
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
