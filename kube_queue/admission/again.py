@@ -27,8 +27,6 @@ is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from kube_queue.admission.borrowers import lower
@@ -84,21 +82,19 @@ class Again:
         self._moved: dict[str, None] = {}
         self._called: dict[Group, None] = {}
         """Groups that are looked at whatever their bars say."""
-        self._lifted: dict[Lane, list[tuple[Position, int, Group]]] = {}
-        """Heaps of groups whose bars were lifted, in the order of their turns."""
-        self._of_line: dict[Line, dict[Lane, None]] = {}
-        """The lanes of ``_lifted`` whose first group has no verdict to wait for."""
-        self._ranks: list[tuple[Rank, int, Lane]] = []
-        """The same lanes, a heap."""
-        self._pushed = 0
+        self._lifted: dict[tuple[LedgerNode, _Sort], None] = {}
+        """Where bars were lifted since the last look and may be so still."""
+        self._tried: set[Group] = set()
+        """Groups that had their turn since the last look."""
+        self._under_way: dict[Lane, None] = {}
+        """Lanes of which somebody has his turn."""
         self._tidy_at = _TIDY_FROM
 
     def clear(self) -> None:
         """Nobody waits: everybody is looked at anyway."""
         for index in (self._bars, self._waits, self._priority, self._moved, self._called):
             index.clear()
-        for heaps in (self._lifted, self._of_line, self._ranks):
-            heaps.clear()
+        self._lifted.clear()
 
     @property
     def waiting(self) -> bool:
@@ -130,78 +126,68 @@ class Again:
             index.add(group, need)
 
     def look(self) -> None:
-        """Whose bars were lifted since the last look has his turn."""
-        if not self.waiting:
-            return
-        found = dict.fromkeys(group for heap in self._lifted.values() for _, _, group in heap)
-        found.update(self._called)
+        """Whose bars were lifted since the last look has his turn if they are so still by then."""
+        self._tried.clear()
+        self._under_way.clear()
         moved, self._moved = self._moved, {}
         for node in {node: None for leaf in moved for node in self._ledger.chain(leaf)}:
             for sort, index in self._bars.get(node, {}).items():
-                found.update(dict.fromkeys(index.fitting(self._present(node, sort))))
-        for known in (self._lifted, self._of_line, self._ranks):
-            known.clear()
-        for group in found:
-            if group.units and group.watched is not None:
-                turn = group.lane.line.scan.next_of(group.lane.line, group), group.serial, group
-                self._lifted.setdefault(group.lane, []).append(turn)
-            else:
-                self._called.pop(group, None)
-                self._drop(group)
-        for lane, heap in self._lifted.items():
-            heapify(heap)
-            self._ready(lane)
+                if index.lowest <= self._present(node, sort):
+                    self._lifted[node, sort] = None
 
     def before(self, line: Line | None, rank: Rank | None) -> Line | None:
         """A line whose groups have to be looked at before, or with, whom this line would try at
-        this rank (None: nobody).
+        this rank (None: nobody has a turn).
         """
-        while self._ranks and self._ranks[0][2] not in self._of_line.get(
-            self._ranks[0][2].line, ()
-        ):
-            heappop(self._ranks)
-        if line in self._of_line:
-            return line
-        if self._ranks and (rank is None or self._ranks[0][0] < rank):
-            return self._ranks[0][2].line
-        return None
+        if line is None:
+            self._under_way.clear()
+        if not self._lifted and not self._called:
+            return None
+        best: Lane | None = None
+        for group in self._ready():
+            lane = group.lane
+            if lane.line is line:
+                return line
+            if best is None or lane.rank < best.rank:
+                best = lane
+        return best.line if best is not None and (rank is None or best.rank < rank) else None
 
-    def of_line(self, line: Line) -> Iterator[Group]:
-        """The groups of the line to look at, one of a lane at most; they wait no more."""
-        present: dict[tuple[LedgerNode, _Sort], int] = {}
-        for lane in self._of_line.pop(line, ()):
-            heap = self._lifted[lane]
-            while heap:
-                _, _, group = heappop(heap)
-                if group in self._called or self._is_lifted(group, present):
-                    self._called.pop(group, None)
-                    self._drop(group)
-                    if group.units and group.watched is not None:
-                        yield group
-                        break
-            else:
-                del self._lifted[lane]
+    def of_line(self, line: Line) -> list[Group]:
+        """The groups of the line to look at, the first one of each lane; they wait no more."""
+        first: dict[Lane, tuple[Position, int, Group]] = {}
+        for group in self._ready():
+            if group.lane.line is line:
+                turn = line.scan.next_of(line, group), group.serial, group
+                first[group.lane] = min(turn, first.get(group.lane, turn))
+        for lane, (_, _, group) in first.items():
+            self._under_way[lane] = None
+            self._tried.add(group)
+            self._called.pop(group, None)
+            self._drop(group)
+        return [group for _, _, group in first.values()]
 
     def had_turn(self, lane: Lane) -> None:
         """Somebody of the lane has his verdict, so that whoever stands behind him has his turn."""
-        if lane in self._lifted:
-            self._ready(lane)
+        self._under_way.pop(lane, None)
 
-    def _ready(self, lane: Lane) -> None:
-        of_line = self._of_line.setdefault(lane.line, {})
-        if lane not in of_line:
-            of_line[lane] = None
-            self._pushed += 1
-            heappush(self._ranks, (lane.rank, self._pushed, lane))
-
-    def _is_lifted(self, group: Group, present: dict[tuple[LedgerNode, _Sort], int]) -> bool:
-        for node, sort, need in self._waits.get(group, ()):
-            amount = present.get((node, sort))
-            if amount is None:
-                amount = present[node, sort] = self._present(node, sort)
-            if amount >= need:
-                return True
-        return False
+    def _ready(self) -> list[Group]:
+        """Everybody to look at now, those behind others of their lane included."""
+        found = dict.fromkeys(self._called)
+        for node, sort in tuple(self._lifted):
+            index = self._bars.get(node, {}).get(sort)
+            here = list(index.fitting(self._present(node, sort))) if index is not None else []
+            fresh = [group for group in here if group not in self._tried]
+            found.update(dict.fromkeys(fresh))
+            if not fresh:
+                del self._lifted[node, sort]
+        ready = []
+        for group in found:
+            if not group.units or group.watched is None:
+                self._called.pop(group, None)
+                self._drop(group)
+            elif group.lane not in self._under_way:
+                ready.append(group)
+        return ready
 
     # --- what is lacking ------------------------------------------------------------------------
 
