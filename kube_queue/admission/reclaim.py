@@ -249,7 +249,10 @@ class _Lenders:
     def pick(self) -> Held | None:
         """A victim of the leaf that borrowed most and has one."""
         while True:
-            while self._next and (not self._heap or self._next[1] >= -self._heap[0][0]):
+            # Both are in the order (most borrowed, leaf), and most leaves are never touched.
+            while self._next and (
+                not self._heap or (-self._next[1], self._next[0]) < self._heap[0]
+            ):
                 self._touch(*self._next)
             if not self._heap:
                 return None

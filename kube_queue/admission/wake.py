@@ -48,11 +48,12 @@ class _Bucket:
 class Watch:
     """The lanes that sleep at one bound of one node."""
 
-    __slots__ = ("_buckets", "_pushed", "_thresholds", "dimension", "node")
+    __slots__ = ("_buckets", "_free", "_pushed", "_thresholds", "dimension", "node")
 
     def __init__(self, node: LedgerNode, dimension: Dimension) -> None:
         self.node = node
         self.dimension = dimension
+        self._free = node.free[dimension[0]]
         self._thresholds: list[int] = []
         self._buckets: dict[int, _Bucket] = {}
         self._pushed = 0
@@ -60,7 +61,7 @@ class Watch:
     @property
     def free(self) -> int:
         """What the node has left."""
-        return self.node.free[self.dimension[0]][self.dimension[1]]
+        return self._free[self.dimension[1]]
 
     @property
     def has_room(self) -> bool:
