@@ -8,11 +8,19 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from e2e import skips
-from e2e.backends.base import Backend, BackendFailed, Lasting, Unavailable, settings_flags
+from e2e.backends.base import (
+    Backend,
+    BackendFailed,
+    Lasting,
+    RunningCluster,
+    Unavailable,
+    settings_flags,
+)
 from e2e.backends.embedded import EmbeddedBackend
 from e2e.backends.kind import KindBackend
 from e2e.backends.kubernetes import KubernetesBackend
@@ -36,21 +44,40 @@ async def play(backend: Backend, scenario: Scenario) -> str:
 
 
 async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) -> str:
-    try:
+    said: list[str] = []
+
+    async def whole() -> None:
         cluster = await backend.start(environment=scenario.environment, flags=flags)
-    except BackendFailed as failed:
-        return str(failed)
+        try:
+            said.append(await _why_not(_until_over(scenario, cluster)))
+        finally:
+            said.append(await _why_not(cluster.stop()))
+
+    said.append(await _why_not(whole()))
+    return "\n".join(filter(None, said))
+
+
+async def _until_over(scenario: Scenario, cluster: RunningCluster) -> None:
+    limit = asyncio.timeout(scenario.within)
     try:
-        async with World.on(cluster) as world, asyncio.timeout(scenario.within):
+        async with World.on(cluster) as world, limit:
             await scenario.play(world)
-    except Unmet as unmet:
-        return str(unmet)
     except TimeoutError:
-        return f"not over within {scenario.within:.0f} s"
+        if not limit.expired():
+            raise
+        raise Unmet(f"not over within {scenario.within:.0f} s") from None
+
+
+async def _why_not(step: Coroutine[Any, Any, None]) -> str:
+    """Why the step was not carried out, whatever it raised; empty if it was."""
+    try:
+        await step
+    except (Unmet, BackendFailed) as sentence:
+        return str(sentence)
     except AssertionError:
         return traceback.format_exc(limit=-2)
-    finally:
-        await cluster.stop()
+    except Exception:  # noqa: BLE001 -- one scenario's fault must not keep others from their verdict
+        return traceback.format_exc()
     return ""
 
 

@@ -82,9 +82,14 @@ class EmbeddedBackend:
         cluster = EmbeddedCluster(process, directory, reader)
         ended = asyncio.create_task(process.wait())
         ready = asyncio.create_task(serving.wait())
-        done, _ = await asyncio.wait(
-            {ended, ready}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED
-        )
+        try:
+            done, _ = await asyncio.wait(
+                {ended, ready}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED
+            )
+        except BaseException:
+            ready.cancel()
+            await cluster.stop()
+            raise
         if ready not in done:
             ready.cancel()
             await cluster.stop()
