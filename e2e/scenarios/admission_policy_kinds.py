@@ -24,8 +24,11 @@ REPLICAS = {
     "PaddleJob": ("paddleReplicaSpecs", "Worker", "paddle"),
     "JAXJob": ("jaxReplicaSpecs", "Worker", "jax"),
     "MPIJob": ("mpiReplicaSpecs", "Launcher", "mpi"),
+    "MXJob": ("mxReplicaSpecs", "Worker", "mxnet"),
 }
 """By kind: where its replicas stand, one type of them, and its container's name."""
+DEMANDED = {"MXJob": {"jobMode": "MXTrain"}}
+"""What the definitions of some kinds demand besides."""
 RAYJOBS = ResourceType("ray.io", "v1", "rayjobs", "RayJob")
 SPARK = ResourceType("sparkoperator.k8s.io", "v1beta2", "sparkapplications", "SparkApplication")
 MPIJOBS_V2BETA1 = ResourceType("kubeflow.org", "v2beta1", "mpijobs", "MPIJob")
@@ -38,7 +41,10 @@ def kubeflow(kind: str, version: str = "v1") -> Object:
     return {
         "apiVersion": f"kubeflow.org/{version}",
         "kind": kind,
-        "spec": {field: {replica: {"replicas": 1, "template": template}}},
+        "spec": {
+            **DEMANDED.get(kind, {}),
+            field: {replica: {"replicas": 1, "template": template}},
+        },
     }
 
 
