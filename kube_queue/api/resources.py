@@ -97,6 +97,10 @@ class ResourceVector:
         names = self._amounts.keys() | other._amounts.keys()
         return _vector((name, max(self[name], other[name])) for name in names)
 
+    def shared_by(self, count: int) -> ResourceVector:
+        """The part of each of `count` equals, 1 or more, rounded up."""
+        return _vector((name, -(-amount // count)) for name, amount in self.items)
+
     def manifest(self) -> dict[str, str]:
         """Canonical quantities by name, as they go on the wire."""
         return {name: format_amount(name, amount) for name, amount in self.items}

@@ -35,6 +35,7 @@ from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, Phase
 from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import EMPTY
 from kube_queue.jobframework import unit_status
 from kube_queue.jobframework.decisions import (
     AnnotateJob,
@@ -277,7 +278,10 @@ def _resized(
     status = unit_status.resized(found.sets, scene.now_text)
     if found.grew:
         pods = sum(each.count for each in found.sets)
-        news = Emit(Reason.RESIZED, f"the job grew to {pods} pods; its quota is charged for them")
+        total = sum((each.total for each in found.sets), EMPTY).manifest()
+        asks = ", ".join(f"{name} {amount}" for name, amount in total.items()) or "nothing"
+        message = f"the job grew to {pods} pods that ask for {asks}; its quota is charged for them"
+        news = Emit(Reason.RESIZED, message)
         return (), UnitStatus(status, phase, (news,))
     wait, over = _waiting(Topic.RESIZE, POD_STATE_SECONDS, scene)
     return (wait,), UnitStatus(status, phase) if over else None

@@ -1,20 +1,25 @@
-"""How the quota of a job that runs follows the number of its pods.
+"""How the quota of a job that runs follows its pods: how many there are and what each asks for.
 
 Nobody asks the queue before a running job is scaled, and pods that are done give their share back;
-what it holds is brought up to date afterwards. Only numbers of pods count: a pod set whose number
-stays keeps what it was admitted with, whatever became of its template or its surroundings since.
+what it holds is brought up to date afterwards. A pod keeps what it was created with, whatever
+becomes of its template or its surroundings, so the price of a pod rises once the template itself
+asks for more, for those that come anew, and falls only when the job waits again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from kube_queue.api.errors import InvalidInput
+from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.extension import PodSet, Reclaimable
-from kube_queue.jobframework.requests import asked
+from kube_queue.jobframework.requests import AskedSet, asked
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import HeldSet, UnitView
 from kube_queue.jobframework.view import JobView
+
+_NOTHING_AROUND: Final = Surroundings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Resized:
 
     sets: tuple[HeldSet, ...]
     grew: bool
-    """Some pod set has more pods than the unit holds quota for."""
+    """Some pod set has more pods, or larger ones, than the unit holds quota for."""
 
 
 def resized(view: JobView, unit: UnitView, surroundings: Surroundings) -> Resized | None:
@@ -35,25 +40,51 @@ def resized(view: JobView, unit: UnitView, surroundings: Surroundings) -> Resize
         pod_sets = view.extension.pod_sets(view.manifest)
         counts = _going_on(view, pod_sets)
         held = {each.name: each for each in unit.held_sets if each.count}
-        if not counts or not held or counts == {name: each.count for name, each in held.items()}:
+        if not counts or not held:
+            return None
+        larger = {
+            each.name
+            for each in asked(pod_sets, view.ref.namespace, _NOTHING_AROUND).sets
+            if each.name in held and _exceeds(each.each, held[each.name].each)
+        }
+        if not larger and counts == {name: each.count for name, each in held.items()}:
             return None
         found = asked(pod_sets, view.ref.namespace, surroundings)
     except InvalidInput:
         return None
-    sets: list[HeldSet] = []
-    for each in found.sets:
-        count, had = counts.get(each.name, 0), held.get(each.name)
-        if had is None or had.count != count:
-            had = HeldSet(each.name, count, each.each * count)
-        sets.append(had)
-    grew = any(count > held[name].count for name, count in counts.items() if name in held)
-    return Resized(tuple(sets), grew or not counts.keys() <= held.keys())
+    sets = tuple(
+        _charged(each, counts.get(each.name, 0), held.get(each.name), each.name in larger)
+        for each in found.sets
+    )
+    more = any(count > held[name].count for name, count in counts.items() if name in held)
+    return Resized(sets, more or bool(larger & counts.keys()) or not counts.keys() <= held.keys())
 
 
-def scaled(unit: UnitView, pod_sets: tuple[PodSet, ...]) -> bool:
-    """Whether the job asks for other numbers of pods than its unit's spec says."""
+def outgrown(unit: UnitView, pod_sets: tuple[PodSet, ...], namespace: str) -> bool:
+    """Whether the job asks for other numbers of pods than its unit's spec says, or larger ones.
+
+    Raises InvalidInput.
+    """
+    said = {each.name: each for each in unit.pod_sets}
     asks = {each.name: each.count for each in pod_sets}
-    return bool(asks) and asks != {each.name: each.count for each in unit.pod_sets}
+    if not asks or asks != {name: each.count for name, each in said.items()}:
+        return bool(asks)
+    found = asked(pod_sets, namespace, _NOTHING_AROUND).sets
+    return any(_exceeds(each.each, said[each.name].each) for each in found)
+
+
+def _charged(asks: AskedSet, count: int, had: HeldSet | None, larger: bool) -> HeldSet:
+    """What so many pods of a set are charged, of which some may be as old as `had`."""
+    if had is None:
+        return HeldSet(asks.name, count, asks.each * count)
+    if count == had.count and not larger:
+        return had
+    each = had.each if count < had.count and not larger else had.each.highest(asks.each)
+    return HeldSet(asks.name, count, each * count)
+
+
+def _exceeds(one: ResourceVector, other: ResourceVector) -> bool:
+    return any(amount > other[name] for name, amount in one.items)
 
 
 def _going_on(view: JobView, pod_sets: tuple[PodSet, ...]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from kube_queue.api.conditions import rfc3339_micro
@@ -31,7 +32,7 @@ from kube_queue.jobframework.decisions import CreateUnit, Emit, UpdateUnit
 from kube_queue.jobframework.extension import Hold, PodSet, Warns, evictable
 from kube_queue.jobframework.priority import JobPriority, job_priority
 from kube_queue.jobframework.requests import Asked, asked
-from kube_queue.jobframework.resizing import scaled
+from kube_queue.jobframework.resizing import outgrown
 from kube_queue.jobframework.run_time import RunTime, run_time
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import UnitView
@@ -136,15 +137,14 @@ def update_admitted(view: JobView, unit: UnitView, surroundings: Surroundings) -
     """The decision that carries over to an admitted unit what may change then; None if nothing did.
 
     That is its priority, how long it may run, whether it can be stopped, and, once it is released,
-    how many pods it has.
+    how many pods it has and what larger ones ask for.
     """
     request: dict[str, Any] = {}
-    try:
+    pod_sets: tuple[PodSet, ...] = ()
+    with suppress(InvalidInput):
         pod_sets = view.extension.pod_sets(view.manifest)
-        if view.state.hold is Hold.NONE and scaled(unit, pod_sets):
+        if view.state.hold is Hold.NONE and outgrown(unit, pod_sets, view.ref.namespace):
             request = _request_fields(asked(pod_sets, view.ref.namespace, surroundings))
-    except InvalidInput:
-        pod_sets = ()
     priority = job_priority(view, pod_sets, surroundings)
     annotations: dict[str, Any] = {}
     times = run_time(view)

@@ -28,6 +28,11 @@ class HeldSet:
     count: int
     total: ResourceVector
 
+    @property
+    def each(self) -> ResourceVector:
+        """What one of the pods is charged, rounded up."""
+        return self.total.shared_by(self.count)
+
 
 @dataclass(frozen=True, slots=True)
 class UnitView:

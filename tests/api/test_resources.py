@@ -81,6 +81,16 @@ def test_multiplying_is_repeated_addition(vector: ResourceVector, times: int) ->
     assert times * vector is total
 
 
+@given(vectors, st.integers(1, 5))
+def test_equal_shares_are_rounded_up_and_make_up_the_whole(
+    vector: ResourceVector, count: int
+) -> None:
+    assert (vector * count).shared_by(count) is vector
+    for name, amount in vector.items:
+        share = vector.shared_by(count)[name]
+        assert 0 <= share * count - amount < count
+
+
 @given(vectors, vectors)
 def test_the_highest_of_two_is_taken_resource_by_resource(
     left: ResourceVector, right: ResourceVector

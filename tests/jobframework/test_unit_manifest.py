@@ -241,19 +241,30 @@ def test_pods_moved_between_pod_sets_flow_although_the_sum_stays() -> None:
     assert [each.count for each in world.view.pod_sets] == [2, 1]
 
 
-def test_of_a_released_job_only_numbers_of_pods_flow_and_nothing_unreadable() -> None:
+def test_of_a_released_job_pods_that_are_more_or_larger_flow_and_nothing_unreadable() -> None:
     world = tf_world()
     world.go()
     world.admit().go()
-    specs = {"Worker": {"template": a_template(cpu="9")}}
-    world.job_is({"spec": {"tfReplicaSpecs": specs}})
-    assert world.plan() == ()
     world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"replicas": -5}}}})
     assert world.plan() == ()
-    world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"replicas": 5}}}})
+    specs = {"Worker": {"replicas": 5, "template": a_template(cpu="9")}}
+    world.job_is({"spec": {"tfReplicaSpecs": specs}})
     assert kinds(world.go()) == ["UnitStatus", "UpdateUnit"]
     assert world.view.unit.held.manifest() == {"cpu": "46", "memory": "6Gi"}
+    assert world.view.unit.request == world.view.unit.held
     assert [each.count for each in world.view.pod_sets] == [1, 5]
+
+
+def test_a_class_of_a_released_job_flows_although_its_pods_cannot_be_read() -> None:
+    world = tf_world()
+    world.surroundings = Surroundings(priority_classes={"high": 100})
+    world.go()
+    world.admit().go()
+    broken = a_template(cpu="nine", priorityClassName="high")
+    world.job_is({"spec": {"tfReplicaSpecs": {"Worker": {"template": broken}}}})
+    assert kinds(world.go()) == ["UpdateUnit"]
+    assert world.view.unit.priority == 100
+    assert world.view.unit.held.manifest() == {"cpu": "3", "memory": "3Gi"}
 
 
 def test_a_changed_priority_of_the_job_flows_and_an_edit_of_the_unit_stands() -> None:

@@ -283,6 +283,34 @@ def test_scaled_up_while_it_runs_it_is_charged_for_the_difference_without_a_new_
     lives(kind, story)
 
 
+def test_pods_that_come_to_ask_for_more_are_charged_at_once_and_stay_so_until_it_waits() -> None:
+    """Kubernetes lets nobody change the template of a Job that runs."""
+    kind = PYTORCHJOB
+
+    def asking(cpu: str) -> Manifest:
+        worker = {"template": {**a_pod(), **a_template(cpu)}}
+        return {"spec": {"pytorchReplicaSpecs": {"Worker": worker}}}
+
+    async def story(it: It) -> None:
+        await it.create()
+        await it.runs()
+        before = await it.cluster.unit(kind.unit())
+        await it.change(asking("4"))
+        await it.until_held(9)
+        await it.change(asking("500m"))
+        await it.cluster.settle(5)
+        after = await it.cluster.unit(kind.unit())
+        assert (after.phase, after.attempts) == (Phase.RUNNING, before.attempts)
+        assert after.held["cpu"] == 9000
+        await it.change(kind.hold)
+        await it.says(kind.stopped)
+        await it.waits()
+        await it.cluster.settle()
+        assert (await it.cluster.unit(kind.unit())).request["cpu"] == 2000
+
+    lives(kind, story)
+
+
 @on_both
 def test_scaled_while_it_waits_it_asks_for_what_it_has_become(kind: Kind) -> None:
     async def story(it: It) -> None:
