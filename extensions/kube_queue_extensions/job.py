@@ -1,4 +1,8 @@
-"""Job of batch/v1."""
+"""Job of batch/v1.
+
+Source: the Kubernetes documentation, "Jobs": with completions no more pods run at once than are
+left to succeed; without (a work queue) no pod is started any more once one has succeeded.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,16 @@ class JobExtension:
             count = min(count, max(0, completions - number(manifest, "status", "succeeded")))
         template = demand_section(manifest, "spec", "template")
         return (PodSet("main", count, "spec", template=template),)
+
+    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
+        """See Reclaimable. With completions `pod_sets` leaves out what is done."""
+        spec = demand_section(manifest, "spec")
+        status = section(manifest, "status")
+        if spec.get("completions") is not None or number(status, "succeeded") <= 0:
+            return {}
+        count = demand_count(spec.get("parallelism"), 1, "spec.parallelism")
+        left = max(0, number(status, "active")) + max(0, number(status, "terminating"))
+        return {"main": max(0, count - left)}
 
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension. A Job names none apart from its pod template's."""

@@ -2,7 +2,8 @@
 
 Source: github.com/kubernetes-sigs/jobset v0.12: a replicated job is `replicas` (absent 1) Jobs,
 each of as many pods as run at once: parallelism (absent 1), but no more than completions. A
-suspended JobSet suspends its Jobs, whose pods go. replicatedJobsStatus counts Jobs, not pods.
+suspended JobSet suspends its Jobs, whose pods go. replicatedJobsStatus counts Jobs, not pods: of
+those that succeeded all pods are done. They stay done unless a failure policy restarts the whole.
 """
 
 from __future__ import annotations
@@ -67,13 +68,23 @@ class JobSetExtension:
             where = f"{path}[{index}]"
             if not isinstance(job, Mapping):
                 raise InvalidManifest("is not a mapping", where, "write a name and a template")
-            name = text(job, "name") or "job"
+            name = _name(job)
             if name in names:
                 problem = f"a second job is called {name}"
                 raise InvalidManifest(problem, f"{where}.name", "give each its own name")
             names.add(name)
             found.append(_pod_set(job, name, where))
         return tuple(found)
+
+    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
+        """See Reclaimable. Of a Job that goes on no pod counts."""
+        told = entries(manifest, "status", "replicatedJobsStatus")
+        succeeded = {text(each, "name"): number(each, "succeeded") for each in told}
+        jobs = {_name(each): each for each in entries(manifest, "spec", "replicatedJobs")}
+        return {
+            name: _pods_of_one(job, "spec.replicatedJobs") * max(0, succeeded.get(name, 0))
+            for name, job in jobs.items()
+        }
 
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension. A JobSet names none apart from its pod templates'."""
@@ -88,16 +99,26 @@ class JobSetExtension:
         return {"spec": {"suspend": True}}
 
 
-def _pod_set(job: Mapping[str, Any], name: str, path: str) -> PodSet:
+def _name(job: Mapping[str, Any]) -> str:
+    return text(job, "name") or "job"
+
+
+def _pods_of_one(job: Mapping[str, Any], path: str) -> int:
+    """The pods that one Job of a replicated job runs at once. Raises InvalidManifest."""
     spec = demand_section({path: job}, path, "template", "spec")
     where = f"{path}.template.spec"
-    jobs = demand_count(job.get("replicas"), 1, f"{path}.replicas")
     pods = demand_count(spec.get("parallelism"), 1, f"{where}.parallelism")
-    pods = min(pods, demand_count(spec.get("completions"), pods, f"{where}.completions"))
+    return min(pods, demand_count(spec.get("completions"), pods, f"{where}.completions"))
+
+
+def _pod_set(job: Mapping[str, Any], name: str, path: str) -> PodSet:
+    pods = _pods_of_one(job, path)
+    where = f"{path}.template.spec"
+    jobs = demand_count(job.get("replicas"), 1, f"{path}.replicas")
     if jobs * pods > MAX_COUNT:
         problem = f"{jobs} jobs of {pods} pods are more than can be counted"
         raise InvalidManifest(problem, f"{path}.replicas", f"use at most {MAX_COUNT} in all")
-    template = demand_section({where: spec}, where, "template")
+    template = demand_section({path: job}, path, "template", "spec", "template")
     return PodSet(name, jobs * pods, where, template=template)
 
 

@@ -73,6 +73,10 @@ class MPIJobExtension:
             return _of_one_template(spec)
         return _of_replica_specs(spec)
 
+    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
+        """See Reclaimable. v1alpha1 counts only workers that are ready."""
+        return {} if _is_first(manifest) else kubeflow.finished(manifest, "mpiReplicaSpecs")
+
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension."""
         return kubeflow.priority_class(manifest)

@@ -13,13 +13,14 @@ settings and is not counted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.loose import shown
 from kube_queue.api.types import ResourceType
 from kube_queue.jobframework.extension import Hold, JobPatch, JobState, Outcome, PodSet
-from kube_queue.jobframework.fields import demand_section, section, text
+from kube_queue.jobframework.fields import MAX_COUNT, demand_section, number, section, text
 from kube_queue_extensions import ray
 
 RAYJOBS: Final = ResourceType("ray.io", "v1", "rayjobs", "RayJob")
@@ -71,7 +72,7 @@ class RayJobExtension:
         beside = []
         if mode == "SidecarMode":
             beside.append({"name": ray.SUBMITTER, "resources": SUBMITTER_RESOURCES})
-        found = ray.pod_sets(cluster, "spec.rayClusterSpec", beside)
+        found = _autoscaled(manifest, ray.pod_sets(cluster, "spec.rayClusterSpec", beside))
         if mode != "K8sJobMode":
             return found
         template: Mapping[str, Any] = {
@@ -109,6 +110,21 @@ class RayJobExtension:
         return not section(spec, "deletionStrategy").get("deletionRules") and not spec.get(
             "clusterSelector"
         )
+
+
+def _autoscaled(manifest: Mapping[str, Any], found: tuple[PodSet, ...]) -> tuple[PodSet, ...]:
+    """The pod sets of its cluster as the autoscaler has made them.
+
+    It changes the RayCluster, of which the RayJob's status tells the number of all workers: with
+    several groups nobody can tell whose they are.
+    """
+    spec = section(manifest, "spec")
+    scales = section(spec, "rayClusterSpec").get("enableInTreeAutoscaling") is True
+    if spec.get("suspend") is True or not scales or len(found) != 2:
+        return found
+    head, workers = found
+    wanted = number(manifest, "status", "rayClusterStatus", "desiredWorkerReplicas")
+    return (head, replace(workers, count=max(workers.count, min(wanted, MAX_COUNT))))
 
 
 def _outcome(status: Mapping[str, Any], stands: str) -> Outcome | None:

@@ -6,7 +6,9 @@ memory plus overhead in whole MiB. Overhead is memoryOverhead, else the factor t
 at least 384 MiB; the factor is 0.1, for Python and R 0.4. Executors of Python have
 spark.executor.pyspark.memory besides, all executors the off-heap memory where it is enabled. Sizes
 are Spark's: 512m, 2g, 1t, without a unit MiB. cpu is coreRequest, else cores, else 1. With dynamic
-allocation an application begins with the largest of instances, initialExecutors and minExecutors.
+allocation an application begins with the largest of instances, initialExecutors and minExecutors
+and then has those that status.executorState calls PENDING or RUNNING; it may want the first ones
+back at any time. Without it Spark replaces executors that end.
 A field of the spec beats its property in sparkConf, except the overhead factor, where sparkConf
 wins. spec.suspend is there since v2.4.
 """
@@ -61,13 +63,11 @@ class SparkApplicationExtension:
         outcome = None
         if stands in ("COMPLETED", "FAILED"):
             outcome = Outcome(stands == "COMPLETED", stands, text(status, "errorMessage"))
-        executors = section(manifest, "status", "executorState").values()
-        busy = sum(isinstance(each, str) and each in _LIVE_EXECUTORS for each in executors)
         return JobState(
             hold=hold,
             running=stands == "RUNNING",
             outcome=outcome,
-            alive=1 + busy if stands in _LIVE else 0,
+            alive=1 + _live_executors(manifest) if stands in _LIVE else 0,
             stopped=hold is not Hold.NONE and stands == "SUSPENDED",
         )
 
@@ -81,7 +81,10 @@ class SparkApplicationExtension:
         conf = SparkConf(spec.get("sparkConf"), "spec.sparkConf")
         factor = spark_pods.overhead_factor(spec, conf)
         template = spark_pods.executor_template(spec, executor, conf, factor)
-        executors = PodSet("executor", _executors(spec, executor, conf), "spec.executor", template)
+        count = _executors(spec, executor, conf)
+        if _hold(manifest) is Hold.NONE and _is_dynamic(spec, conf):
+            count = max(count, _live_executors(manifest))
+        executors = PodSet("executor", count, "spec.executor", template)
         if mode != MODES[0]:
             # The driver runs where it was started, in a pod that is not this application's.
             return (executors,)
@@ -133,15 +136,10 @@ def _executors(spec: Mapping[str, Any], executor: Mapping[str, Any], conf: Spark
     instances = demand_count(executor.get("instances"), -1, path)
     if instances < 0:
         instances = conf.count("spark.executor.instances", -1)
-    chosen = spec.get("dynamicAllocation") is not None
-    allocation = demand_map(spec.get("dynamicAllocation"), "spec.dynamicAllocation")
-    if chosen:
-        dynamic = demand_flag(allocation.get("enabled"), "spec.dynamicAllocation.enabled")
-    else:
-        dynamic = conf.flag("spark.dynamicAllocation.enabled")
-    if not dynamic:
+    if not _is_dynamic(spec, conf):
         return 1 if instances < 0 else instances
-    if instances < 0 and not chosen:
+    allocation = demand_map(spec.get("dynamicAllocation"), "spec.dynamicAllocation")
+    if instances < 0 and spec.get("dynamicAllocation") is None:
         # The operator fills in instances unless the application's own field says otherwise.
         instances = 1
     counts = [max(0, instances)]
@@ -152,3 +150,16 @@ def _executors(spec: Mapping[str, Any], executor: Mapping[str, Any], conf: Spark
         else:
             counts.append(demand_count(written, 0, f"spec.dynamicAllocation.{field}"))
     return max(counts)
+
+
+def _is_dynamic(spec: Mapping[str, Any], conf: SparkConf) -> bool:
+    """Whether Spark itself chooses how many executors there are. Raises InvalidManifest."""
+    if spec.get("dynamicAllocation") is None:
+        return conf.flag("spark.dynamicAllocation.enabled")
+    allocation = demand_map(spec["dynamicAllocation"], "spec.dynamicAllocation")
+    return demand_flag(allocation.get("enabled"), "spec.dynamicAllocation.enabled")
+
+
+def _live_executors(manifest: Mapping[str, Any]) -> int:
+    states = section(manifest, "status", "executorState").values()
+    return sum(isinstance(each, str) and each in _LIVE_EXECUTORS for each in states)

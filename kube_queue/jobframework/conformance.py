@@ -20,6 +20,7 @@ from kube_queue.jobframework.extension import (
     Hold,
     JobExtension,
     JobState,
+    Reclaimable,
     ShowsQueuing,
     Stoppable,
     Suspendable,
@@ -131,10 +132,24 @@ def _check_facts(extension: JobExtension, sample: Sample) -> Iterator[str]:
         else:
             if found.total.manifest() != dict(sample.asks):
                 yield f"it asks for {found.total.manifest()}, not {dict(sample.asks)}"
+    if isinstance(extension, Reclaimable):
+        yield from _check_finished(extension, extension, sample)
     if sample.hold is not Hold.NONE and sample.succeeded is None:
         kinds = {type(each).__name__ for each in _first_plan(extension, sample.manifest)}
         if "CreateUnit" not in kinds:
             yield f"a held job gets no {QUEUE_UNITS.kind}"
+
+
+def _check_finished(extension: JobExtension, tells: Reclaimable, sample: Sample) -> Iterator[str]:
+    try:
+        names = {each.name for each in extension.pod_sets(sample.manifest)}
+    except InvalidInput:
+        return
+    for name, done in tells.finished(sample.manifest).items():
+        if name not in names:
+            yield f"finished names {name!r}, which is no pod set"
+        if done < 0:
+            yield f"finished says {done} pods of {name} are done"
 
 
 def _check_patches(extension: JobExtension, sample: Sample) -> Iterator[str]:
@@ -210,6 +225,8 @@ def _calls(extension: JobExtension) -> Iterator[Callable[[Mapping[str, Any]], ob
         yield extension.hold
     if isinstance(extension, Stoppable):
         yield extension.stop
+    if isinstance(extension, Reclaimable):
+        yield extension.finished
     if isinstance(extension, ShowsQueuing):
         yield lambda manifest: extension.queuing(manifest, True, _NOW)
         yield lambda manifest: extension.queuing(manifest, False, _NOW)

@@ -87,7 +87,7 @@ class JobExtension(Protocol):
         """Where the job stands. Fields that are missing or malformed count as absent."""
 
     def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
-        """The pods the job would run if it were released now.
+        """The pods the job would run if it were released now, or, of one that runs, has become.
 
         Raises InvalidInput with the path of a field that makes that impossible to tell.
         """
@@ -139,12 +139,15 @@ class Versioned(Protocol):
 
 @runtime_checkable
 class Reclaimable(Protocol):
-    """A kind some of whose pods are done while others go on, and do not come back."""
+    """A kind some of whose pods are done while others go on, as its own status tells."""
 
     def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
         """How many pods of each pod set are done, by its name, unless `pod_sets` leaves them out.
 
-        Asked of jobs that nothing holds.
+        Asked of jobs that nothing holds. Pods whose place others take are not done; those that run
+        once more because the whole job starts anew are charged again then.
+
+        Raises InvalidInput where `pod_sets` does.
         """
 
 

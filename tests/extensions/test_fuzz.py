@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,13 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kube_queue.api import names
 from kube_queue.api.errors import InvalidInput
+from kube_queue.api.names import (
+    KUEUE_QUEUE_LABEL,
+    PREEMPTIBLE_LABELS,
+    QUOTA_LABELS,
+)
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import project_unit
 from kube_queue.jobframework.decisions import CreateUnit
 from kube_queue.jobframework.extension import (
+    HeldAtFirst,
     Hold,
     JobExtension,
+    Reclaimable,
     ShowsQueuing,
     Stoppable,
     Suspendable,
@@ -122,6 +131,23 @@ ABSURD: tuple[Any, ...] = (
     {"junk": None},
     {"junk": {"junk": -1}},
 )
+OPEN = frozenset(
+    {
+        "requests",
+        "limits",
+        "sparkConf",
+        "tfReplicaSpecs",
+        "pytorchReplicaSpecs",
+        "xgbReplicaSpecs",
+        "paddleReplicaSpecs",
+        "jaxReplicaSpecs",
+        "mxReplicaSpecs",
+        "mpiReplicaSpecs",
+    }
+)
+"""Maps whose keys are names of one's own: there is no field that nobody knows."""
+ANNOTATIONS = sorted(value for name, value in vars(names).items() if name.endswith("_ANNOTATION"))
+LABELS = sorted({*QUOTA_LABELS, *PREEMPTIBLE_LABELS, KUEUE_QUEUE_LABEL})
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -167,6 +193,19 @@ def with_value(manifest: Manifest, place: tuple[Any, ...], value: Any) -> Manife
     return changed
 
 
+def at(manifest: Manifest, place: tuple[Any, ...]) -> Any:
+    found: Any = manifest
+    for step in place:
+        found = found[step]
+    return found
+
+
+def is_template(value: Any) -> bool:
+    """Whether it is a pod template, by what is in it."""
+    spec = value.get("spec") if isinstance(value, dict) else None
+    return isinstance(spec, dict) and "containers" in spec
+
+
 def every_answer(extension: JobExtension, manifest: Manifest) -> None:
     """Ask everything an extension can be asked: nothing but a refusal of the pod sets may come."""
     before = copy.deepcopy(manifest)
@@ -178,6 +217,12 @@ def every_answer(extension: JobExtension, manifest: Manifest) -> None:
         extension.suspend(manifest)
     if isinstance(extension, Stoppable):
         extension.stop(manifest)
+    if isinstance(extension, Reclaimable):
+        with suppress(InvalidInput):
+            assert all(isinstance(each, int) for each in extension.finished(manifest).values())
+    if isinstance(extension, HeldAtFirst):
+        with suppress(InvalidInput):
+            extension.hold(manifest)
     if isinstance(extension, Warns):
         extension.warnings(manifest)
     if isinstance(extension, ShowsQueuing):
@@ -198,7 +243,8 @@ def charged(extension: JobExtension, manifest: Manifest) -> ResourceVector | Non
         asked, problem = None, str(error)
         assert error.problem
     view = view_job(extension, manifest)
-    if view.state.hold is Hold.NONE or view.state.outcome is not None or view.foreign:
+    over = view.state.outcome is not None or view.stopped
+    if view.state.hold is Hold.NONE or over or view.foreign:
         return None
     (create, *_) = World(manifest, extension).plan()
     assert isinstance(create, CreateUnit)
@@ -226,6 +272,58 @@ def test_no_absurd_value_anywhere_makes_a_job_ask_for_less(name: str, manifest: 
                 continue
             less = [each for each, amount in whole.items if now[each] < amount]
             assert not less, f"{'.'.join(map(str, place))} = {value!r} asks for less {less}"
+
+
+def test_every_kind_has_a_held_job_whose_request_is_known() -> None:
+    assert {name for name, _manifest in HELD} == SAMPLES.keys()
+
+
+@pytest.mark.parametrize(("name", "manifest"), HELD)
+def test_an_empty_pod_template_is_a_reason_and_no_request_of_nothing(
+    name: str, manifest: Manifest
+) -> None:
+    extension = extension_named(name)
+    whole = charged(extension, manifest)
+    assert whole
+    for place in places({"spec": manifest["spec"]}):
+        if not is_template(at(manifest, place)):
+            continue
+        for empty in ({}, {"spec": {}}, {"spec": {"containers": []}}, {"spec": None}):
+            changed = with_value(manifest, place, empty)
+            every_answer(extension, changed)
+            # Spark makes the container that a template does not have.
+            assert charged(extension, changed) is None or name == "sparkapp", (place, empty)
+
+
+@pytest.mark.parametrize(("name", "manifest"), HELD)
+def test_fields_nobody_knows_change_nothing(name: str, manifest: Manifest) -> None:
+    extension = extension_named(name)
+    whole = charged(extension, manifest)
+    known = {"spec": manifest["spec"]}
+    for place in places(known):
+        if not isinstance(at(manifest, place), dict) or place[-1] in OPEN:
+            continue
+        for value in ABSURD:
+            changed = with_value(manifest, (*place, "nobodyKnowsThis"), value)
+            every_answer(extension, changed)
+            assert charged(extension, changed) == whole, (place, value)
+
+
+@pytest.mark.parametrize(("name", "manifest"), HELD)
+@pytest.mark.parametrize("place", ["annotations", "labels"])
+def test_annotations_and_labels_that_are_no_texts_make_no_job_ask_for_less(
+    name: str, manifest: Manifest, place: str
+) -> None:
+    extension = extension_named(name)
+    whole = charged(extension, manifest)
+    for key in ANNOTATIONS if place == "annotations" else LABELS:
+        for value in (*ABSURD, 7.5, [], {}):
+            marks = {**manifest["metadata"].get(place, {}), key: value}
+            changed = {**manifest, "metadata": {**manifest["metadata"], place: marks}}
+            every_answer(extension, changed)
+            now = charged(extension, changed)
+            # One that is no longer held has no unit; one of its owner's words cannot be read.
+            assert now is None or now == whole, (key, value)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

@@ -43,6 +43,36 @@ def test_a_worker_group_has_as_many_pods_as_kuberay_would_make(
 
 
 @pytest.mark.parametrize(
+    ("wanted", "groups", "held", "counts"),
+    [
+        (7, 1, False, [1, 7, 1]),
+        (1, 1, False, [1, 2, 1]),
+        (-7, 1, False, [1, 2, 1]),
+        (2**40, 1, False, [1, 2**31 - 1, 1]),
+        ("7", 1, False, [1, 2, 1]),
+        # Held, it would begin with so many again.
+        (7, 1, True, [1, 2, 1]),
+        # Of which group they are nobody can tell.
+        (7, 2, False, [1, 2, 2, 1]),
+    ],
+)
+def test_workers_that_the_autoscaler_adds_to_the_only_group_are_counted(
+    wanted: object, groups: int, held: bool, counts: list[int]
+) -> None:
+    cluster: Manifest = {
+        "enableInTreeAutoscaling": True,
+        "headGroupSpec": {"template": a_template()},
+        "workerGroupSpecs": [a_worker_group(f"g{each}", replicas=2) for each in range(groups)],
+    }
+    status = {"status": {"rayClusterStatus": {"desiredWorkerReplicas": wanted}}}
+    job = merged(a_rayjob(held=held, rayClusterSpec=cluster), status)
+    assert [each.count for each in RAY.pod_sets(job)] == counts
+    del cluster["enableInTreeAutoscaling"]
+    job = merged(a_rayjob(held=held, rayClusterSpec=cluster), status)
+    assert [each.count for each in RAY.pod_sets(job)] == [1, *[2] * groups, 1]
+
+
+@pytest.mark.parametrize(
     ("spec", "submitter"),
     [
         ({}, (1, {"cpu": "500m", "memory": "200Mi"})),
