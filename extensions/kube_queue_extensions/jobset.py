@@ -2,8 +2,8 @@
 
 Source: github.com/kubernetes-sigs/jobset v0.12: a replicated job is `replicas` (absent 1) Jobs,
 each of as many pods as run at once: parallelism (absent 1), but no more than completions. A
-suspended JobSet suspends its Jobs, whose pods go. replicatedJobsStatus counts Jobs, not pods: of
-those that succeeded all pods are done. They stay done unless a failure policy restarts the whole.
+suspended JobSet suspends its Jobs, whose pods go. replicatedJobsStatus counts Jobs, not pods; those
+that succeeded stay so, suspended or not, unless a failure policy restarts the whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONTROLLER: Final = "jobset.sigs.k8s.io/jobset-controller"
 
 
 class JobSetExtension:
-    """Held by spec.suspend; one pod set a replicated job.
+    """Held by spec.suspend; one pod set a replicated job, without the Jobs that succeeded.
 
     Stopped by spec.suspend. Runs when one of its Jobs has all its pods ready.
     """
@@ -62,29 +62,21 @@ class JobSetExtension:
         if not isinstance(jobs, list) or not jobs:
             problem = "is missing" if jobs is None else "is no list of jobs"
             raise InvalidManifest(problem, path, "list at least one")
+        told = entries(manifest, "status", "replicatedJobsStatus")
+        succeeded = {text(each, "name"): number(each, "succeeded") for each in told}
         found: list[PodSet] = []
         names: set[str] = set()
         for index, job in enumerate(jobs):
             where = f"{path}[{index}]"
             if not isinstance(job, Mapping):
                 raise InvalidManifest("is not a mapping", where, "write a name and a template")
-            name = _name(job)
+            name = text(job, "name") or "job"
             if name in names:
                 problem = f"a second job is called {name}"
                 raise InvalidManifest(problem, f"{where}.name", "give each its own name")
             names.add(name)
-            found.append(_pod_set(job, name, where))
+            found.append(_pod_set(job, name, where, max(0, succeeded.get(name, 0))))
         return tuple(found)
-
-    def finished(self, manifest: Mapping[str, Any]) -> Mapping[str, int]:
-        """See Reclaimable. Of a Job that goes on no pod counts."""
-        told = entries(manifest, "status", "replicatedJobsStatus")
-        succeeded = {text(each, "name"): number(each, "succeeded") for each in told}
-        jobs = {_name(each): each for each in entries(manifest, "spec", "replicatedJobs")}
-        return {
-            name: _pods_of_one(job, "spec.replicatedJobs") * max(0, succeeded.get(name, 0))
-            for name, job in jobs.items()
-        }
 
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension. A JobSet names none apart from its pod templates'."""
@@ -99,27 +91,17 @@ class JobSetExtension:
         return {"spec": {"suspend": True}}
 
 
-def _name(job: Mapping[str, Any]) -> str:
-    return text(job, "name") or "job"
-
-
-def _pods_of_one(job: Mapping[str, Any], path: str) -> int:
-    """The pods that one Job of a replicated job runs at once. Raises InvalidManifest."""
+def _pod_set(job: Mapping[str, Any], name: str, path: str, succeeded: int) -> PodSet:
     spec = demand_section({path: job}, path, "template", "spec")
     where = f"{path}.template.spec"
-    pods = demand_count(spec.get("parallelism"), 1, f"{where}.parallelism")
-    return min(pods, demand_count(spec.get("completions"), pods, f"{where}.completions"))
-
-
-def _pod_set(job: Mapping[str, Any], name: str, path: str) -> PodSet:
-    pods = _pods_of_one(job, path)
-    where = f"{path}.template.spec"
     jobs = demand_count(job.get("replicas"), 1, f"{path}.replicas")
+    pods = demand_count(spec.get("parallelism"), 1, f"{where}.parallelism")
+    pods = min(pods, demand_count(spec.get("completions"), pods, f"{where}.completions"))
     if jobs * pods > MAX_COUNT:
         problem = f"{jobs} jobs of {pods} pods are more than can be counted"
         raise InvalidManifest(problem, f"{path}.replicas", f"use at most {MAX_COUNT} in all")
-    template = demand_section({path: job}, path, "template", "spec", "template")
-    return PodSet(name, jobs * pods, where, template=template)
+    template = demand_section({where: spec}, where, "template")
+    return PodSet(name, max(0, jobs - succeeded) * pods, where, template=template)
 
 
 def _outcome(true: Mapping[str, Mapping[str, Any]]) -> Outcome | None:

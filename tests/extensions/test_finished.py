@@ -19,11 +19,10 @@ from tests.extensions.manifests import (
     an_mpijob,
     an_old_mpijob,
 )
-from tests.jobframework.builders import World, a_job, a_tfjob
+from tests.jobframework.builders import World, a_job, a_tfjob, conditions
 
 TELLS = {
     "job",
-    "jobset",
     "jaxjob",
     "mpiv1",
     "mxjob",
@@ -32,7 +31,8 @@ TELLS = {
     "tfjob",
     "xgboostjob",
 }
-"""docs/jobs.md says of each other kind why it is none of them."""
+"""JobSet leaves out of its pod sets what is done. docs/jobs.md says of the others why they do not.
+"""
 
 
 def named(name: str) -> JobExtension:
@@ -113,6 +113,18 @@ def test_of_a_jobset_all_pods_of_a_job_that_succeeded_are_done(
     told: list[Manifest], left: dict[str, int]
 ) -> None:
     assert after(named("jobset"), SET, {"replicatedJobsStatus": told}) == left
+
+
+def test_a_jobset_that_waits_again_asks_for_the_jobs_that_are_left() -> None:
+    world = World(SET, named("jobset"))
+    world.go()
+    world.admit().go()
+    told = [{"name": "workers", "succeeded": 3, "ready": 1}]
+    as_told(world, {"replicatedJobsStatus": told})
+    world.evict().go()
+    as_told(world, {"replicatedJobsStatus": told, "conditions": conditions("Suspended")})
+    assert world.phase == "Enqueued"
+    assert {each.name: each.count for each in world.view.pod_sets} == {"driver": 1, "workers": 3}
 
 
 def test_a_jobset_that_its_failure_policy_restarts_is_charged_for_all_at_once() -> None:
