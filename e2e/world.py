@@ -173,22 +173,41 @@ class World:
 
         Asked of the real kubectl where there is one, else of the server's Table.
         """
+        lines = await self._kubectl("get", kind)
+        return await self._table(kind) if lines is None else _without_age(lines)
+
+    async def told(self, resource: ResourceType, name: str) -> list[tuple[str, str, str]]:
+        """Type, reason and message of the events `kubectl describe` prints of the object.
+
+        Asked of the real kubectl where there is one, else read off the Event objects.
+        """
+        lines = await self._kubectl("describe", resource.kind.lower(), name)
+        if lines is not None:
+            return _events_in(lines)
+        return [
+            (event["type"], event["reason"], event["message"])
+            for event in await self.objects(types.EVENTS)
+            if (event["involvedObject"]["kind"], event["involvedObject"]["name"])
+            == (resource.kind, name)
+        ]
+
+    async def _kubectl(self, *words: str) -> list[str] | None:
+        """The lines kubectl prints in namespace default; None where there is no kubectl."""
         kubectl = os.environ.get("KUBECTL") or shutil.which("kubectl")
         if kubectl is None:
-            return await self._table(kind)
+            return None
         process = await asyncio.create_subprocess_exec(
             kubectl,
             "--kubeconfig",
             str(self.cluster.kubeconfig),
-            "get",
-            kind,
+            *words,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         out, error = await process.communicate()
         if process.returncode != 0:
-            raise Unmet(f"kubectl get {kind} failed: {error.decode().strip()}")
-        return _without_age(out.decode().splitlines())
+            raise Unmet(f"kubectl {' '.join(words)} failed: {error.decode().strip()}")
+        return out.decode().splitlines()
 
     async def _table(self, kind: str) -> list[list[str]]:
         resource = next(one for one in KINDS.values() if one.kind.lower() == kind)
@@ -239,6 +258,14 @@ def _without_age(lines: Sequence[str]) -> list[list[str]]:
         if name[0] != "AGE"
     ]
     return [[line[column].strip() for column in columns] for line in lines[1:]]
+
+
+def _events_in(lines: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Type, reason and message of the events at the end of what `kubectl describe` printed."""
+    start = next((n for n, line in enumerate(lines) if line.startswith("Events:")), len(lines))
+    # Names of columns and a rule stand above them, age and source beside.
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=4) for line in lines[start + 3 :]]
+    return [(row[0], row[1], row[4]) for row in rows if len(row) == 5]
 
 
 def _brief(whole: Object) -> str:

@@ -45,6 +45,40 @@ async def two_tfjobs(world: World) -> None:
     )
 
 
+@scenario(
+    "Q1d",
+    "kubectl describe of a job, and of its unit, says where and why it waited, and until when",
+)
+async def described(world: World) -> None:
+    await world.apply(tree("4"))
+    await world.apply(job("first", "3", seconds=4))
+    await world.until(QUEUE_UNITS, lambda units: admitted(units, "first"), "first admitted")
+    await world.apply(job("second", "3", seconds=1))
+    await world.until(
+        QUEUE_UNITS,
+        lambda units: waits_because(units, "second", "InsufficientQuota"),
+        "second waits for quota",
+    )
+    await world.until(
+        QUEUE_UNITS, lambda units: phase(units, "second") == "Succeed", "second runs after all"
+    )
+    unit = "second-job-qu"
+    said = {
+        ("Normal", "Enqueued"): f"QueueUnit {unit} waits in queue root-root.default",
+        ("Warning", "FailedScheduling"): (
+            "InsufficientQuota: quota root/root.default: cpu requested 3, used 3, max 4; "
+            "waits until 2 cpu is released in root/root.default"
+        ),
+        ("Normal", "Scheduled"): (
+            "Admitted to quota root/root.default from queue root-root.default"
+        ),
+    }
+    for resource, name in ((JOBS, "second"), (QUEUE_UNITS, unit)):
+        told = await world.told(resource, name)
+        ours = {(kind, reason): text for kind, reason, text in told if (kind, reason) in said}
+        assert ours == said, f"{resource.kind}: {told}"
+
+
 @scenario("Q1m", "memory is enforced as well: of two 3Gi jobs under 4Gi one waits")
 async def memory_counts(world: World) -> None:
     await world.apply(tree("4", memory="4Gi"))
