@@ -51,9 +51,7 @@ def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings
     templates: list[Mapping[str, Any] | None] = []
     total = EMPTY
     for pod_set in pod_sets:
-        each = pod_set.requests
-        if each is None:
-            each = _of_template(pod_set, namespace, surroundings)
+        each = of_one_pod(pod_set, namespace, surroundings)
         whole = each * pod_set.count
         total += whole
         for name, amount in total.items:
@@ -82,7 +80,10 @@ def _quota_template(
     return lean_template(pod_set.template, namespace, surroundings)
 
 
-def _of_template(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> ResourceVector:
+def of_one_pod(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> ResourceVector:
+    """What each pod of the set asks for. Raises InvalidInput."""
+    if pod_set.requests is not None:
+        return pod_set.requests
     if pod_set.template is None:
         raise InvalidManifest("is missing", f"{pod_set.path}.template", "write a pod template")
     try:

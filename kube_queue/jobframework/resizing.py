@@ -14,7 +14,7 @@ from typing import Final
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.extension import PodSet, Reclaimable
-from kube_queue.jobframework.requests import AskedSet, asked
+from kube_queue.jobframework.requests import AskedSet, asked, of_one_pod
 from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue.jobframework.unit_view import HeldSet, UnitView
 from kube_queue.jobframework.view import JobView
@@ -44,8 +44,8 @@ def resized(view: JobView, unit: UnitView, surroundings: Surroundings) -> Resize
             return None
         larger = {
             each.name
-            for each in asked(pod_sets, view.ref.namespace, _NOTHING_AROUND).sets
-            if each.name in held and _exceeds(each.each, held[each.name].each)
+            for each in pod_sets
+            if each.name in held and _exceeds(each, view.ref.namespace, held[each.name].each)
         }
         if not larger and counts == {name: each.count for name, each in held.items()}:
             return None
@@ -63,14 +63,21 @@ def resized(view: JobView, unit: UnitView, surroundings: Surroundings) -> Resize
 def outgrown(unit: UnitView, pod_sets: tuple[PodSet, ...], namespace: str) -> bool:
     """Whether the job asks for other numbers of pods than its unit's spec says, or larger ones.
 
-    Raises InvalidInput.
+    Larger ones have been charged before: where the spec says what is held there are none. Raises
+    InvalidInput.
     """
     said = {each.name: each for each in unit.pod_sets}
     asks = {each.name: each.count for each in pod_sets}
     if not asks or asks != {name: each.count for name, each in said.items()}:
         return bool(asks)
-    found = asked(pod_sets, namespace, _NOTHING_AROUND).sets
-    return any(_exceeds(each.each, said[each.name].each) for each in found)
+    behind = {
+        each.name
+        for each in unit.held_sets
+        if each.count and each.name in said and each.each != said[each.name].each
+    }
+    return any(
+        each.name in behind and _exceeds(each, namespace, said[each.name].each) for each in pod_sets
+    )
 
 
 def _charged(asks: AskedSet, count: int, had: HeldSet | None, larger: bool) -> HeldSet:
@@ -83,8 +90,10 @@ def _charged(asks: AskedSet, count: int, had: HeldSet | None, larger: bool) -> H
     return HeldSet(asks.name, count, each * count)
 
 
-def _exceeds(one: ResourceVector, other: ResourceVector) -> bool:
-    return any(amount > other[name] for name, amount in one.items)
+def _exceeds(pod_set: PodSet, namespace: str, price: ResourceVector) -> bool:
+    """Whether the template itself asks for more than this. Raises InvalidInput."""
+    asks = of_one_pod(pod_set, namespace, _NOTHING_AROUND)
+    return any(amount > price[name] for name, amount in asks.items)
 
 
 def _going_on(view: JobView, pod_sets: tuple[PodSet, ...]) -> dict[str, int]:
