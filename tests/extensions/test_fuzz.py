@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kube_queue.api import names
 from kube_queue.api.errors import InvalidInput
+from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import (
     KUEUE_QUEUE_LABEL,
     PREEMPTIBLE_LABELS,
@@ -21,7 +22,7 @@ from kube_queue.api.names import (
 )
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import project_unit
-from kube_queue.jobframework.decisions import CreateUnit
+from kube_queue.jobframework.decisions import CreateUnit, Topic
 from kube_queue.jobframework.extension import (
     HeldAtFirst,
     Hold,
@@ -324,6 +325,25 @@ def test_annotations_and_labels_that_are_no_texts_make_no_job_ask_for_less(
             now = charged(extension, changed)
             # One that is no longer held has no unit; one of its owner's words cannot be read.
             assert now is None or now == whole, (key, value)
+
+
+@pytest.mark.parametrize(("name", "manifest"), HELD)
+def test_no_absurd_edit_of_a_running_job_makes_it_hold_what_cannot_be_counted(
+    name: str, manifest: Manifest
+) -> None:
+    extension = extension_named(name)
+    admitted = World(manifest, extension)
+    admitted.go()
+    admitted.admit().go()
+    assert admitted.job is not None
+    for place in places({"spec": manifest["spec"]}):
+        for value in ABSURD:
+            job = with_value(admitted.job, place, value)
+            world = World(job, extension, admitted.unit, waited=dict.fromkeys(Topic, 1e6))
+            world.go()
+            unit = project_unit(orjson.loads(orjson.dumps(world.unit)))
+            assert unit.phase is Phase.DEQUEUED and unit.held, (place, value)
+            assert all(amount < 2**63 for _, amount in unit.held.items), (place, value)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

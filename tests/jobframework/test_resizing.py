@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from kube_queue.api.resources import ResourceVector
 from kube_queue.jobframework.decisions import Topic, UnitStatus
 from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue_extensions.raycluster import RayClusterExtension
 from kube_queue_extensions.trainjob import TrainJobExtension
-from tests.extensions.manifests import a_trainjob
+from tests.extensions.manifests import a_raycluster, a_trainjob
 from tests.jobframework.builders import World, a_template, conditions, kinds, tf_world
 
 RUNNING = {"status": {"conditions": conditions("Running")}}
@@ -115,6 +116,27 @@ def test_an_owners_word_for_more_is_charged_at_once() -> None:
     world.job_is({"metadata": {"annotations": {"kube-queue/min-resources": "cpu: 8"}}})
     settled(world)
     assert cpu(world) == 8000
+
+
+def test_worker_groups_that_are_edited_come_or_are_suspended_are_charged_as_they_are() -> None:
+    def with_groups(*groups: dict[str, Any]) -> dict[str, Any]:
+        return {"spec": {"workerGroupSpecs": list(groups)}}
+
+    def group(name: str, cpu: str, **fields: Any) -> dict[str, Any]:
+        return {"groupName": name, "template": a_template(cpu), "replicas": 2, **fields}
+
+    world = World(a_raycluster(workerGroupSpecs=[group("a", "1")]), RayClusterExtension())
+    world.go()
+    world.admit().go()
+    world.job_is({"status": {"state": "ready"}})
+    world.go()
+    assert cpu(world) == 3000
+    world.job_is(with_groups(group("a", "2"), group("b", "3"))).go()
+    assert cpu(world) == 1000 + 2 * 2000 + 2 * 3000, "at once"
+    world.job_is(with_groups(group("a", "2", suspend=True), group("b", "3", replicas=1)))
+    settled(world)
+    assert cpu(world) == 1000 + 3000
+    assert world.view.unit.request["cpu"] == 4000
 
 
 @pytest.mark.parametrize("sets", [{"PS": {"replicas": 0}, "Worker": {"replicas": 0}}, None])
