@@ -184,5 +184,19 @@ def batch_world(**job: Any) -> World:
     return World(a_job(**job), BatchJob())
 
 
+RUNNING = {"status": {"conditions": conditions("Created", "Running")}}
+
+
+def running_tfjob(name: str = "job1") -> World:
+    world = tf_world(name=name)
+    world.go()
+    world.admit().go()
+    world.job_is(RUNNING)
+    world.pods = Pods(on_node=3)
+    world.go()
+    assert world.phase == "Running"
+    return world
+
+
 def kinds(decisions: list[Decision] | tuple[Decision, ...]) -> list[str]:
     return [type(each).__name__ for each in decisions]

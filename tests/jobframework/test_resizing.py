@@ -14,9 +14,8 @@ from kube_queue.jobframework.surroundings import Surroundings
 from kube_queue_extensions.raycluster import RayClusterExtension
 from kube_queue_extensions.trainjob import TrainJobExtension
 from tests.extensions.manifests import a_raycluster, a_trainjob
-from tests.jobframework.builders import World, a_template, conditions, kinds, tf_world
+from tests.jobframework.builders import RUNNING, World, a_template, conditions, kinds, tf_world
 
-RUNNING = {"status": {"conditions": conditions("Running")}}
 BARE: dict[str, Any] = {"spec": {"containers": [{"name": "main"}]}}
 
 

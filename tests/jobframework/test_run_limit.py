@@ -19,6 +19,7 @@ from kube_queue.jobframework.decisions import (
 from kube_queue.jobframework.unit_status import Pods
 from tests.jobframework.builders import (
     NOW,
+    RUNNING,
     Manifest,
     World,
     a_job,
@@ -27,7 +28,7 @@ from tests.jobframework.builders import (
     kinds,
     tf_world,
 )
-from tests.jobframework.test_plan import RUNNING, OnlyResumable
+from tests.jobframework.test_stopping import OnlyResumable
 
 LIMIT = "kube-queue/maximum-execution-time-seconds"
 EXPECTED = "kube-queue/expected-run-seconds"
