@@ -24,7 +24,7 @@ async def see_held(world: World, name: str, cpu: str, *, within: float = 30.0) -
     await world.until(QUEUE_UNITS, holds, f"{name} holds {cpu} cpu", within=within)
 
 
-@scenario("Q26", "a job scaled up while it runs is charged at once, scaled down makes room again")
+@scenario("Q27", "a job scaled up while it runs is charged at once, scaled down makes room again")
 async def scaled(world: World) -> None:
     ledger = await follow_units(world, tree("4"))
     wide = job("wide", "1")
@@ -52,7 +52,7 @@ async def scaled(world: World) -> None:
 
 
 @scenario(
-    "Q26r", "pods that are done give their share to the next while the rest of their job runs"
+    "Q27r", "pods that are done give their share to the next while the rest of their job runs"
 )
 async def done_in_part(world: World) -> None:
     ledger = await follow_units(world, tree("4"))

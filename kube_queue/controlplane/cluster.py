@@ -36,6 +36,8 @@ _READY_WITHIN = 90.0
 _POLL_SECONDS = 0.1
 # A path longer than this does not fit into a socket's address.
 _LONGEST_SOCKET = 100
+# Each kwok has a name of its own and waits for the leases of the one before it to run out.
+_NODE_LEASE_SECONDS = 8
 _NODES = "/api/v1/nodes"
 _DEFAULT_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
@@ -267,7 +269,7 @@ class ControlPlane:
                 f"--kubeconfig={self.kubeconfig('kwok')}",
                 f"--config={STAGES}",
                 "--manage-all-nodes",
-                "--node-lease-duration-seconds=40",
+                f"--node-lease-duration-seconds={_NODE_LEASE_SECONDS}",
             ),
         )
 
