@@ -105,10 +105,13 @@ class Promises:
             assert home is not None
             own = [uid for uid in everyone if held[uid].leaf == home]
             assert self._within_min(unit, home, own), "reclaims beyond its min"
+        # Also what the unit does not ask for keeps it out, if others use more of it than they may.
+        short = self.model.shortages(unit, self.model.charged(), self.kept(but=unit.uid))
+        scarce = {name for _, name in short}
         for leaf in {held[uid].leaf for uid in foreign}:
             assert leaf is not None
             leaving = [uid for uid in everyone if held[uid].leaf == leaf]
-            assert self._above_min_at_each(unit, leaf, leaving), f"{leaf} gave below its min"
+            assert self._above_min_at_each(scarce, leaf, leaving), f"{leaf} gave below its min"
         for uid in victims:
             better = self._better(unit, uid, rules)
             assert not better, f"{better} goes before {uid}"
@@ -145,19 +148,21 @@ class Promises:
             if amount and (name != MAX_JOBS or name in low)
         )
 
-    def _above_min(self, unit: Unit, leaf: str, gone: set[str]) -> bool:
+    def _above_min(self, scarce: set[str], leaf: str, gone: set[str]) -> bool:
         low = self.model.scaled(self.model.guarantee(leaf))
         used = self.model.used(leaf, self.model.charged(gone))
         return any(
             used.get(name, 0) > low.get(name, 0)
-            for name, amount in asked_by(unit).items()
-            if amount and (name != MAX_JOBS or name in low)
+            for name in scarce
+            if name != MAX_JOBS or name in low
         )
 
-    def _above_min_at_each(self, unit: Unit, leaf: str, victims: list[str]) -> bool:
-        """Whether there is an order in which the leaf is above its min before each of them."""
+    def _above_min_at_each(self, scarce: set[str], leaf: str, victims: list[str]) -> bool:
+        """Whether there is an order in which the leaf is above its min, in something scarce, before
+        each of them.
+        """
         return any(
-            all(self._above_min(unit, leaf, set(order[:at])) for at in range(len(order)))
+            all(self._above_min(scarce, leaf, set(order[:at])) for at in range(len(order)))
             for order in permutations(victims)
         )
 

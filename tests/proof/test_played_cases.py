@@ -54,6 +54,21 @@ def test_a_promise_within_what_a_leaf_does_not_lend_counts_once() -> None:
     )
 
 
+def test_a_leaf_gives_what_it_borrowed_of_a_resource_that_others_used_up() -> None:
+    _plays(
+        FULL,
+        Policy.ROUND,
+        ("Any", "Never"),
+        (
+            _unit("u1", "b", memory=4).in_phase(Phase.RUNNING),
+            _unit("u2", "a", memory=3).in_phase(Phase.RUNNING),
+        ),
+        (_unit("u3", "a", cpu=1),),
+        "u1",
+        (),
+    )
+
+
 def test_the_smallest_share_goes_first_among_sleepers_where_reclaim_is_on() -> None:
     _plays(
         FULL,
