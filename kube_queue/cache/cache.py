@@ -115,6 +115,7 @@ class Cache(Answers):
         if leaf is None:
             return
         self.core.moved(leaf)
+        self.pending.reshared(leaf)
         if former.highest(held) is not held:
             self.pending.released(Charge(leaf, former, True))
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.builders import World, a_queue, a_quota, a_tree, a_unit
+from tests.builders import World, a_queue, a_quota, a_tree, a_unit, vector
+
+
+def test_a_share_that_rose_by_pods_of_no_unit_counts_for_units_that_wait_already() -> None:
+    tree = a_tree(
+        a_quota("root").over(
+            a_quota("a").min(cpu=2).serving("a"), a_quota("b").min(cpu=2).serving("b")
+        )
+    )
+    world = World(tree).sees(a_unit("first").of_namespace("a"))
+    world.cache.unmanaged_seen("", "a", vector(cpu=1))
+    world.sees(a_unit("second").of_namespace("b").submitted_at(1))
+    assert world.admits() == ["second", "first"]
 
 
 def test_a_share_that_rose_counts_for_every_queue_of_its_leaf() -> None:
