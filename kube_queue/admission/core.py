@@ -21,13 +21,14 @@ class Core:
         self.running = running
         self.reclaim = reclaim
         self.again = Again(ledger, reclaim)
-        running.moved = self.moved
         self.promises = Promises(ledger, pending, running, self.moved)
+        running.moved = self.moved
 
     def moved(self, leaf: str) -> None:
         """What a leaf uses, was promised, or could give up may have changed."""
         self.reclaim.borrowers.moved(leaf)
         self.again.moved(leaf)
+        self.promises.stir()
 
     def rebuild(self) -> None:
         """The tree is another one, and everybody is where he belongs in it."""

@@ -1,7 +1,7 @@
 """One cycle: whoever fits is admitted, in the order of turns, until nothing that waits fits.
 
 Who does not fit may have others evicted: then their quota is promised to it, and it waits outside
-the queues until the last of them is gone.
+the queues until the last of them is gone, or until there is room that nobody else takes.
 """
 
 from __future__ import annotations
@@ -26,17 +26,9 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
     run = _Cycle(core, now, limit)
     run.ring()
     run.keep_promises()
-    core.again.look()
-    while run.may_go_on and (turn := run.next_turn()) is not None:
-        line, choice = turn
-        blocked = run.blocked(choice)
-        if blocked is None:
-            run.admit(line, choice)
-        elif victims := run.victims(line, choice):
-            run.evict(line, choice, victims)
-        else:
-            run.refuse(line, choice, blocked)
-        core.again.had_turn(choice.group.lane)
+    run.take_turns()
+    while run.anticipate():
+        run.take_turns()
     return run.decisions
 
 
@@ -71,10 +63,7 @@ class _Cycle:
                 return
             charge = core.promises.called_in(uid)
             if charge is not None and self._fits(charge):
-                core.promises.kept(uid)
-                self._admit(uid, charge)
-                core.pending.remove(uid)
-                core.pending.reshared(charge.leaf or "")
+                self._keep(uid, charge)
             else:
                 core.promises.end(uid)
 
@@ -89,6 +78,33 @@ class _Cycle:
                 return turn
             for group in again.of_line(first):
                 pending.try_again(group)
+
+    def take_turns(self) -> None:
+        """Nobody is left who has a turn and fits."""
+        again = self._core.again
+        again.look()
+        while self.may_go_on and (turn := self.next_turn()) is not None:
+            line, choice = turn
+            blocked = self.blocked(choice)
+            if blocked is None:
+                self.admit(line, choice)
+            elif victims := self.victims(line, choice):
+                self.evict(line, choice, victims)
+            else:
+                self.refuse(line, choice, blocked)
+            again.had_turn(choice.group.lane)
+
+    def anticipate(self) -> bool:
+        """What is left over goes to units that wait for their victims. Returns whether any got it:
+        then others behind them may have a turn.
+        """
+        before, promises = self._written, self._core.promises
+        for uid in promises.early() if self.may_go_on else ():
+            if self.may_go_on and promises.has_room(uid):
+                charge = promises.called_in(uid)
+                if charge is not None:
+                    self._keep(uid, charge)
+        return self._written > before
 
     def blocked(self, choice: Choice) -> Blocked | None:
         """The bound that has the least room for the choice, None if it fits."""
@@ -141,6 +157,13 @@ class _Cycle:
         shortage = group.shortage = self._core.ledger.told(group.lane.chain, blocked)
         line.scan.refused(line, choice, ((bound, resource), amount), self._now)
         self.decisions.append(Requeue(choice.uid, shortage))
+
+    def _keep(self, uid: str, charge: Charge) -> None:
+        core = self._core
+        core.promises.kept(uid)
+        self._admit(uid, charge)
+        core.pending.remove(uid)
+        core.pending.reshared(charge.leaf or "")
 
     def _fits(self, charge: Charge) -> bool:
         ledger = self._core.ledger

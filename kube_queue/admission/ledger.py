@@ -211,6 +211,27 @@ class QuotaLedger(QuotaBounds):
                 node.reserve((bound, resource), -max(0, amount - held), below)
         self._keep_after(made.chain, made.demand)
 
+    def has_room(self, uid: str) -> bool:
+        """Whether what is promised to the uid is free, together with what is kept back for it; not
+        to be asked where quotas declare what they lend. KeyError: nothing is promised to it.
+        """
+        made = self._promises[uid]
+        bounds = {bound for bound, _ in made.demand}
+        # Whoever takes back lacks room above its own leaf.
+        for node in reversed(made.chain):
+            if any(bound in bounds for bound, _ in node.over):
+                return False
+            for bound, resource, amount in flat(made.demand):
+                held = made.leaving.get((node.path, bound, resource), 0)
+                if node.free[bound].get(resource, amount) + max(0, amount - held) < amount:
+                    return False
+        return True
+
+    @property
+    def lends(self) -> bool:
+        """Whether a quota of the tree declares how much of its min it lends."""
+        return bool(self._lent)
+
     def leave(self, uid: str, preemptor: str = "") -> None:
         """The uid was told to go, for the preemptor or for nobody."""
         self.stay(uid)

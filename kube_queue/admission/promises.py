@@ -6,6 +6,8 @@ victims gave up so far. It ends
 
 * when the last victim is gone: the unit is admitted, or, if something else than a decision took the
   room meanwhile (another tree, an adopted job), waits like anybody;
+* when there is room before that, because others gave something back that nobody else takes: the
+  unit is admitted;
 * when its unit is gone, held, or asks for something else or elsewhere;
 * when one of its evictions could not be carried out.
 
@@ -72,6 +74,7 @@ class Promises:
         self._evicted_for: dict[str, set[str]] = {}
         """Who was ever evicted for a unit, while it is known."""
         self._due: dict[str, None] = {}
+        self._stirred = False
         self._serial = 0
 
     # --- making and ending ------------------------------------------------------------------------
@@ -116,10 +119,35 @@ class Promises:
         """Units whose victims are all gone, in the order in which they were promised."""
         return sorted(self._due, key=lambda uid: self._promises[uid].serial)
 
+    def early(self) -> list[str]:
+        """Units that have room already though not all their victims are gone, in the order in which
+        they were promised it. Each may take the room of those behind it.
+        """
+        self._stirred = False
+        return [uid for uid in self._promises if uid not in self._due and self.has_room(uid)]
+
+    def has_room(self, uid: str) -> bool:
+        """Whether the unit could be admitted now. KeyError: no promise."""
+        promise, waiter, ledger = self._promises[uid], self._pending.waiter(uid), self._ledger
+        if waiter is None or waiter.cooling_until or self._charge_of(waiter) != promise.charge:
+            return False
+        if not ledger.lends:
+            return ledger.has_room(uid)
+        # What is kept back for it may be a part of what its quotas keep from others.
+        ledger.withdraw(uid)
+        demand = ledger.demand(promise.charge.request, promise.charge.preemptible)
+        blocked = ledger.blocker(ledger.chain(promise.charge.leaf or ""), demand)
+        ledger.promise(uid, promise.charge, promise.victims)
+        return blocked is None
+
+    def stir(self) -> None:
+        """What somebody holds has changed: there may be room before the victims are gone."""
+        self._stirred = bool(self._promises)
+
     @property
     def waiting(self) -> bool:
-        """Whether somebody's victims are all gone."""
-        return bool(self._due)
+        """Whether somebody's victims are all gone, or others may have made room."""
+        return bool(self._due) or self._stirred
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._promises

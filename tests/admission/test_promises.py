@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kube_queue.api.lifecycle import Phase
+from kube_queue.api.names import LEND_LIMIT_ATTRIBUTE
 from kube_queue.api.preemption import ReclaimPolicy
 from kube_queue.api.queues import Policy
 from kube_queue.api.resources import EMPTY
@@ -48,6 +49,42 @@ def test_what_is_really_over_may_be_used_meanwhile() -> None:
     world.runs("beta-2")
     assert world.known("alpha-1").phase is Phase.ENQUEUED
     assert world.decides() == []
+
+
+def test_whoever_has_room_before_its_victims_are_gone_is_admitted_at_once() -> None:
+    world = promised()
+    assert world.ends("beta-1").cache.has_work()
+    assert world.admits() == ["alpha-1"]
+    assert world.leave("beta-2").admits() == ["beta-2"]
+
+
+def test_room_that_comes_before_the_victims_are_gone_goes_by_turns_first() -> None:
+    world = promised().sees(unit("beta-3", 2, 9))
+    assert world.ends("beta-1").admits() == ["beta-3"]
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
+def test_room_that_comes_early_to_the_head_lets_those_behind_it_have_their_turn() -> None:
+    world = two(7, policy=Policy.BLOCK).running(unit("beta-1", 3), unit("beta-2", 3))
+    assert world.sees(unit("alpha-1", 3)).evicts() == ["beta-2"]
+    assert world.sees(unit("alpha-2", 1).submitted_at(1)).decides() == []
+    assert world.ends("beta-1").admits() == ["alpha-1", "alpha-2"]
+
+
+def test_what_a_quota_keeps_to_itself_is_room_for_whom_others_leave() -> None:
+    lends = {"attributes": {LEND_LIMIT_ATTRIBUTE: '{"cpu": "2"}'}}
+    alpha = replace(leaf("alpha", 3), limits={**leaf("alpha", 3).limits, **lends})
+    world = Storm(under(6, alpha, leaf("beta", 3)))
+    world.running(unit("beta-1", 3), unit("beta-2", 2))
+    assert world.sees(unit("alpha-1", 3)).evicts() == ["beta-2"]
+    assert world.ends("beta-1").admits() == ["alpha-1"]
+
+
+def test_an_eviction_that_lands_late_keeps_nobody_from_room_that_is_there() -> None:
+    late = promised().told("beta-2").known("beta-2")
+    world = two().running(unit("beta-1", 3), unit("beta-2", 3)).sees(unit("alpha-1", 3))
+    world.ends("beta-1").cache.unit_seen(late)
+    assert world.admits() == ["alpha-1"]
 
 
 def test_each_promise_is_kept_by_its_own_victims() -> None:

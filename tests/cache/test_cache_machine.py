@@ -388,6 +388,11 @@ class CacheMachine(ClusterMachine):
         kept, held = self.promises.kept(), self.model.charged()
         for promise in self.promises.owed():
             assert promise.leaving, f"all victims left and {promise.preemptor} is not admitted"
+        for promise in self.promises.open.values():
+            unit = self.model.units[promise.preemptor]
+            may = unit in self.model.waiting(self.now) and unit.uid not in self._cooling()
+            others = self.promises.kept(but=unit.uid)
+            assert not (may and self.model.fits(unit, held, others)), f"{unit.uid} has room already"
         for unit in self.model.turns(self.now):
             if unit.uid in self._cooling() or not self.model.fits(unit, held, kept):
                 continue
