@@ -26,6 +26,7 @@ def cycle(core: Core, now: float, limit: int = 0) -> list[Decision]:
     run = _Cycle(core, now, limit)
     run.ring()
     run.keep_promises()
+    run.settle_debts()
     run.take_turns()
     while run.anticipate():
         run.take_turns()
@@ -66,6 +67,14 @@ class _Cycle:
                 self._keep(uid, charge)
             else:
                 core.promises.end(uid)
+
+    def settle_debts(self) -> None:
+        """For whom others left before this process decided has been tried before anybody else."""
+        promises = self._core.promises
+        while self.may_go_on and (owed := promises.next_owed()) is not None:
+            uid, charge = owed
+            if self._fits(charge):
+                self._take_out(uid, charge)
 
     def next_turn(self) -> tuple[Line, Choice] | None:
         """The unit that is tried next. Who found no victims and may find some now takes part."""
@@ -159,11 +168,14 @@ class _Cycle:
         self.decisions.append(Requeue(choice.uid, shortage))
 
     def _keep(self, uid: str, charge: Charge) -> None:
-        core = self._core
-        core.promises.kept(uid)
+        self._core.promises.kept(uid)
+        self._take_out(uid, charge)
+
+    def _take_out(self, uid: str, charge: Charge) -> None:
+        """The unit has its quota, whose turn ever it is."""
         self._admit(uid, charge)
-        core.pending.remove(uid)
-        core.pending.reshared(charge.leaf or "")
+        self._core.pending.remove(uid)
+        self._core.pending.reshared(charge.leaf or "")
 
     def _fits(self, charge: Charge) -> bool:
         ledger = self._core.ledger

@@ -12,6 +12,10 @@ victims gave up so far. It ends
 * when one of its evictions could not be carried out.
 
 Victims of a promise that ended still leave; nobody is evicted twice for the same unit.
+
+Whoever takes over finds evictions that name a unit, and units that have left for one and wait. Of
+the latter he cannot tell whether the promise had ended, so it is kept once: the unit is tried
+before anybody else, and waits like anybody if it does not fit.
 """
 
 from __future__ import annotations
@@ -75,6 +79,7 @@ class Promises:
         """Who was ever evicted for a unit, while it is known."""
         self._due: dict[str, None] = {}
         self._stirred = False
+        self._owed: dict[str, None] = {}
         self._serial = 0
 
     # --- making and ending ------------------------------------------------------------------------
@@ -140,6 +145,21 @@ class Promises:
         ledger.promise(uid, promise.charge, promise.victims)
         return blocked is None
 
+    def owe(self, uids: Iterable[str]) -> None:
+        """Others left for these units before we were there; they are tried once, in this order."""
+        self._owed = dict.fromkeys(uids)
+
+    def next_owed(self) -> tuple[str, Charge] | None:
+        """The next unit that others left for and what it asks for; it is not named again."""
+        while self._owed:
+            uid = next(iter(self._owed))
+            del self._owed[uid]
+            waiter = self._pending.waiter(uid)
+            charge = self._charge_of(waiter) if uid not in self._promises else None
+            if waiter is not None and not waiter.cooling_until and charge is not None:
+                return uid, charge
+        return None
+
     def stir(self) -> None:
         """What somebody holds has changed: there may be room before the victims are gone."""
         self._stirred = bool(self._promises)
@@ -147,7 +167,7 @@ class Promises:
     @property
     def waiting(self) -> bool:
         """Whether somebody's victims are all gone, or others may have made room."""
-        return bool(self._due) or self._stirred
+        return bool(self._due) or self._stirred or bool(self._owed)
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._promises

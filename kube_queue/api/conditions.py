@@ -102,6 +102,15 @@ def withdrawn(
     return result
 
 
+def requeued_conditions(
+    conditions: Iterable[Mapping[str, Any]] | None, reason: str, message: str, now_text: str
+) -> list[dict[str, Any]]:
+    """The conditions of a unit whose quota went back and that waits again since now."""
+    # Requeued once before and admitted since, it did not wait all the time.
+    over = withdrawn(conditions, (*GIVEN_BACK, UnitCondition.REQUEUED), reason, message, now_text)
+    return set_condition(over, UnitCondition.REQUEUED, True, reason, message, now_text)
+
+
 def condition_is_true(conditions: object, type: str) -> bool:
     """Whether condition ``type`` is there with status ``"True"``; odd input counts as not."""
     if not isinstance(conditions, (list, tuple)):

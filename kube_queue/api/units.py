@@ -102,6 +102,12 @@ class Unit:
     """(name, state) of its admission checks, in the order of status.admissionChecks."""
     ended: int = 0
     """When its job ended, by condition Finished; 0 unless the phase is Succeed or Failed."""
+    granted: int = 0
+    """When quota was last granted, even if it went back since; 0 = never, or not known."""
+    left_for: str = ""
+    """While it waits again after an eviction: the uid of the unit that it made room for."""
+    left_at: int = 0
+    """Since when it does; 0 unless ``left_for`` names somebody."""
 
     asked_pods: PodGroups = ()
     """The pods behind ``request``; only where quotas count by them (see ``with_pods``)."""
@@ -145,6 +151,8 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
     request = _request(spec, faults)
     phase = _phase(status, faults)
     evicted = condition_is_true(status.get("conditions"), UnitCondition.EVICTED)
+    granted = _time(status.get("lastAllocateTime"))
+    left_for = _left_for(status) if phase is Phase.ENQUEUED else ""
     return Unit(
         namespace=intern(text_of(metadata.get("namespace"))),
         name=text_of(metadata.get("name")),
@@ -167,7 +175,7 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         evicted=evicted,
         job_priority=_integer(annotations.get(JOB_PRIORITY_ANNOTATION)),
         invalid=faults.first,
-        allocated=_time(status.get("lastAllocateTime")) if phase in HOLDS_QUOTA else 0,
+        allocated=granted if phase in HOLDS_QUOTA else 0,
         started=_since(status, UnitCondition.PODS_READY) if phase is Phase.RUNNING else 0,
         expected_seconds=_count(_integer(annotations.get(EXPECTED_RUN_SECONDS_ANNOTATION))),
         limit_seconds=_count(spec.get("maximumExecutionTimeSeconds")),
@@ -175,6 +183,9 @@ def project_unit(obj: Mapping[str, Any]) -> Unit:
         evictable=annotations.get(EVICTABLE_ANNOTATION) != "false",
         checks=_checks(status.get("admissionChecks")),
         ended=_since(status, UnitCondition.FINISHED) if phase in FINISHED else 0,
+        granted=granted,
+        left_for=left_for,
+        left_at=_since(status, UnitCondition.REQUEUED) if left_for else 0,
     )
 
 
@@ -313,6 +324,13 @@ def _since(status: Mapping[str, Any], kind: UnitCondition) -> int:
 
 def _preemptor(status: Mapping[str, Any]) -> str:
     return preemptor_in(text_of(_condition(status, UnitCondition.EVICTED).get("message")))
+
+
+def _left_for(status: Mapping[str, Any]) -> str:
+    requeued = _condition(status, UnitCondition.REQUEUED)
+    return (
+        preemptor_in(text_of(requeued.get("message"))) if requeued.get("status") == "True" else ""
+    )
 
 
 def _checks(entries: object) -> tuple[tuple[str, str], ...]:

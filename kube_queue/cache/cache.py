@@ -41,7 +41,7 @@ from kube_queue.api.queues import Policy, Queue
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import EMPTY, ResourceVector
-from kube_queue.api.units import Unit
+from kube_queue.api.units import Unit, order_key
 from kube_queue.cache.answers import Answers
 from kube_queue.cache.known import Assumption, Known
 
@@ -168,6 +168,23 @@ class Cache(Answers):
                 self._hold(known, now)
                 self._mark(self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED))
         return decisions
+
+    def takes_over(self) -> None:
+        """What is known is what another process left: whom it had others evicted for, and did not
+        admit once they were gone, is tried first.
+        """
+        left = [
+            known.unit
+            for known in self._known.values()
+            if known.unit.left_for and self.pending.waiter(known.unit.uid) is not None
+        ]
+        owed: dict[str, None] = {}
+        for unit in sorted(left, key=lambda unit: (unit.left_at, *order_key(unit))):
+            preemptor = self.unit(unit.left_for)
+            # Times on the wire are whole seconds: granted in the same one, it was for this.
+            if preemptor is not None and preemptor.granted < unit.left_at:
+                owed[preemptor.uid] = None
+        self.core.promises.owe(owed)
 
     def confirm(self, uid: str, resource_version: str) -> None:
         """The admission was written and made this version. The watch will show it, or has shown

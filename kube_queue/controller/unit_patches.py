@@ -14,6 +14,7 @@ from kube_queue.api.admission_checks import CheckState
 from kube_queue.api.conditions import (
     GIVEN_BACK,
     UnitCondition,
+    requeued_conditions,
     rfc3339,
     set_condition,
     withdrawn,
@@ -122,9 +123,6 @@ def words_patch(record: UnitRecord, reason: Reason, message: str, now: float) ->
 def return_patch(record: UnitRecord, reason: Reason, message: str, now: float) -> Patch:
     """Reserved no more but Enqueued again: there is no job to wait for."""
     standing = record.standing or _NEVER_BACK
-    conditions = withdrawn(
-        conditions_manifest(record.conditions), GIVEN_BACK, reason, message, rfc3339(now)
-    )
     return _status(
         record,
         now,
@@ -133,8 +131,8 @@ def return_patch(record: UnitRecord, reason: Reason, message: str, now: float) -
         phase=Phase.ENQUEUED.value,
         admissions=None,
         requeueState={"count": standing.requeues + 1, "requeueAt": None},
-        conditions=set_condition(
-            conditions, UnitCondition.REQUEUED, True, reason, message, rfc3339(now)
+        conditions=requeued_conditions(
+            conditions_manifest(record.conditions), reason, message, rfc3339(now)
         ),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kube_queue.api.conditions import GIVEN_BACK, UnitCondition, set_condition, withdrawn
+from kube_queue.api.conditions import UnitCondition, requeued_conditions, set_condition, withdrawn
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.reasons import Reason
 from kube_queue.jobframework.extension import Outcome
@@ -108,8 +108,7 @@ def pods_seen(pods: Pods, phase: Phase, now_text: str) -> dict[str, Any]:
 
 def requeued(unit: UnitView, reason: Reason, message: str, now_text: str) -> dict[str, Any]:
     """Enqueued again, holding nothing."""
-    conditions = withdrawn(unit.condition_list(), GIVEN_BACK, reason, message, now_text)
-    conditions = set_condition(conditions, UnitCondition.REQUEUED, True, reason, message, now_text)
+    conditions = requeued_conditions(unit.condition_list(), reason, message, now_text)
     return _status(
         Phase.ENQUEUED,
         reason,

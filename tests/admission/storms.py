@@ -36,7 +36,8 @@ class Storm(World):
         for builder in builders:
             self.now += 1
             unit = builder.in_phase(Phase.RUNNING).unit
-            self.cache.unit_seen(replace(unit, allocated=int(self.now * 1_000_000)))
+            since = int(self.now * 1_000_000)
+            self.cache.unit_seen(replace(unit, allocated=since, granted=since))
         return self
 
     def evicts(self) -> list[str]:
@@ -74,6 +75,8 @@ class Storm(World):
                     held=EMPTY,
                     evicted=False,
                     preemptor="",
+                    left_for=unit.preemptor if unit.evicted else "",
+                    left_at=int(self.now * 1_000_000) if unit.evicted and unit.preemptor else 0,
                     allocated=0,
                     resource_version=version,
                 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from kube_queue.admission import Admit
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import LEND_LIMIT_ATTRIBUTE
 from kube_queue.api.preemption import ReclaimPolicy
@@ -288,6 +290,67 @@ def test_a_promise_is_made_anew_for_a_unit_whose_time_has_come_since() -> None:
     world.now += 1
     assert world.decides() == []
     assert world.why("alpha-1")[0] == "ReclaimPending"
+
+
+def taken_over(old: Storm, *names: str, **switches: Any) -> Storm:
+    """Another process takes over just when these units are known."""
+    world = two(**switches)
+    world.now = old.now
+    for name in names:
+        world.cache.unit_seen(old.known(name))
+    world.cache.takes_over()
+    return world
+
+
+ALL = ("alpha-1", "beta-1", "beta-2")
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_whom_others_left_for_is_admitted_first_by_whoever_takes_over(policy: Policy) -> None:
+    world = taken_over(promised().leave("beta-2"), *ALL, policy=policy)
+    assert world.sees(unit("beta-9", 3, 99)).cache.has_work()
+    assert world.decides()[0].uid == "uid-alpha-1"
+    assert not any(isinstance(one, Admit) for one in world.decides())
+
+
+def test_a_limit_does_not_let_others_before_whom_others_left_for() -> None:
+    old = promised().running(unit("beta-3", 0)).leave("beta-2")
+    world = taken_over(old, *ALL).sees(unit("beta-9", 3, 99))
+    assert world.admits(limit=1) == ["alpha-1"]
+
+
+def test_what_was_owed_and_does_not_fit_is_forgotten() -> None:
+    old = promised().leave("beta-2").running(unit("beta-7", 2))
+    world = taken_over(old, *ALL, "beta-7", reclaim=ReclaimPolicy.NEVER)
+    assert world.admits() == []
+    world.ends("beta-7").sees(unit("beta-9", 3, 99))
+    world.cache.queue_seen(a_queue("root-beta", priority=1))
+    assert world.admits()[0] == "beta-9"
+
+
+@pytest.mark.parametrize("how", ["admitted since", "in the same second", "deactivated", "deleted"])
+def test_nothing_is_owed_to_whom_got_it_or_does_not_want_it(how: str) -> None:
+    old = promised().leave("beta-2")
+    left = old.known("beta-2").left_at
+    alpha = replace(old.known("alpha-1"), resource_version="9")
+    if how == "deactivated":
+        old.cache.unit_seen(replace(alpha, active=False))
+    elif how != "deleted":
+        granted = left + (1_000_000 if how == "admitted since" else 0)
+        old.cache.unit_seen(replace(alpha, granted=granted))
+    names = ("beta-1", "beta-2") if how == "deleted" else ALL
+    world = taken_over(old, *names).sees(unit("beta-9", 3, 99))
+    world.cache.queue_seen(a_queue("root-beta", priority=1))
+    assert world.admits()[0] == "beta-9"
+
+
+def test_a_victim_that_holds_quota_again_is_owed_for_no_more() -> None:
+    old = promised().leave("beta-2")
+    back = unit("beta-2", 1).holding(cpu=1).at_version(9).unit
+    old.cache.unit_seen(replace(back, granted=old.known("beta-2").left_at))
+    world = taken_over(old, *ALL).sees(unit("beta-9", 2, 99))
+    world.cache.queue_seen(a_queue("root-beta", priority=1))
+    assert world.admits() == ["beta-9"]
 
 
 def test_backfill_counts_on_the_end_of_a_promised_unit_as_soon_as_it_is_admitted() -> None:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_queue.api.conditions import (
+    UnitCondition,
     condition_is_true,
     parse_rfc3339,
+    requeued_conditions,
     rfc3339,
     rfc3339_micro,
     set_condition,
@@ -35,6 +37,15 @@ def test_a_new_condition_is_appended_and_the_given_list_is_left_alone() -> None:
             "lastTransitionTime": EARLY,
         },
     ]
+
+
+def test_a_unit_that_is_requeued_again_waits_since_then() -> None:
+    first = requeued_conditions(None, "Reclaimed", "for one", EARLY)
+    admitted = set_condition(first, UnitCondition.ADMITTED, True, "Admitted", "", EARLY)
+    again = requeued_conditions(admitted, "Reclaimed", "for another", LATE)
+    requeued, other = again
+    assert (requeued["message"], requeued["lastTransitionTime"]) == ("for another", LATE)
+    assert other["status"] == "False"
 
 
 def test_the_time_of_a_condition_moves_only_with_its_status() -> None:

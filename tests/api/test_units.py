@@ -273,6 +273,37 @@ def test_a_run_lasts_from_ready_pods_to_the_end_of_its_job(
     assert (unit.started, unit.ended) == (started * 1_000_000, ended * 1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("phase", "truth", "left"),
+    [
+        ("Enqueued", "True", ("1-2-3", 1_000_000)),
+        ("Enqueued", "False", ("", 0)),
+        ("Dequeued", "True", ("", 0)),
+        ("TimeoutBackoff", "True", ("", 0)),
+    ],
+)
+def test_a_unit_that_waits_again_names_the_one_it_made_room_for(
+    phase: str, truth: str, left: tuple[str, int]
+) -> None:
+    requeued = {
+        "type": "Requeued",
+        "status": truth,
+        "message": "makes room for QueueUnit team/needs-it (uid 1-2-3)",
+        "lastTransitionTime": "1970-01-01T00:00:01Z",
+    }
+    unit = project_unit({"status": {"phase": phase, "conditions": [requeued]}})
+    assert (unit.left_for, unit.left_at) == left
+
+
+@pytest.mark.parametrize(("phase", "allocated"), [("Running", 7), ("Enqueued", 0)])
+def test_when_quota_was_granted_last_is_known_after_it_went_back(
+    phase: str, allocated: int
+) -> None:
+    status = {"phase": phase, "lastAllocateTime": "1970-01-01T00:00:07Z"}
+    unit = project_unit({"status": status})
+    assert (unit.granted, unit.allocated) == (7_000_000, allocated * 1_000_000)
+
+
 @pytest.mark.parametrize("status", ["True", "False"])
 def test_a_unit_names_the_one_its_last_eviction_was_for(status: str) -> None:
     message = "makes room for QueueUnit team/needs-it (uid 1-2-3)"

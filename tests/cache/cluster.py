@@ -152,9 +152,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 unit,
                 phase=Phase.DEQUEUED,
                 held=unit.request,
-                allocated=self.micros(),
-                evicted=False,
-                preemptor="",
+                **self._grant(),
             )
         elif cpu >= 0 and (unit := self.pick(data, Phase.RUNNING)):
             self.write(unit, held=vector(cpu=cpu))
@@ -185,10 +183,16 @@ class ClusterMachine(RuleBasedStateMachine):
         if unit := self.pick(data, *HELD, Phase.TIMEOUT_BACKOFF):
             self._leaves(unit, phase)
 
+    def _grant(self) -> dict[str, object]:
+        granted = self.micros()
+        words = {"evicted": False, "preemptor": "", "left_for": "", "left_at": 0}
+        return {"allocated": granted, "granted": granted, **words}
+
     def _leaves(self, unit: Unit, phase: Phase, later: int = 0) -> None:
         due = int((self.now + later) * 1e6) if later else 0
         # Whether the condition of a past eviction is cleared is the job side's affair.
         evicted = unit.evicted and self.names % 2 == 0
+        waits = phase is Phase.ENQUEUED
         self.write(
             unit,
             phase=phase,
@@ -198,6 +202,8 @@ class ClusterMachine(RuleBasedStateMachine):
             requeue_at=due,
             evicted=evicted,
             preemptor=unit.preemptor if evicted else "",
+            left_for=unit.preemptor if waits and unit.evicted else "",
+            left_at=self.micros() if waits and unit.evicted and unit.preemptor else 0,
         )
 
     @rule(data=st.data())
@@ -235,9 +241,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 unit,
                 phase=phase,
                 held=unit.request,
-                allocated=self.micros(),
-                evicted=False,
-                preemptor="",
+                **self._grant(),
             ).resource_version
 
     def _evicts(self, write: Write, unit: Unit) -> None:

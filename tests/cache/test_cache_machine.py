@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kube_queue.admission import Admit, Decision
-from kube_queue.admission.decisions import Evict
+from kube_queue.admission.decisions import Evict, Requeue
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
@@ -41,6 +41,8 @@ class CacheMachine(ClusterMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cooling: dict[str, float] = {}
+        self.debts: list[str] = []
+        """uids of units for which others left before a restart, to be tried first."""
         self.rate = 1.0
         self._fresh(Policy.ROUND, ("Any", "Never"))
 
@@ -219,7 +221,32 @@ class CacheMachine(ClusterMachine):
         for (quota, namespace), held in self.model.unmanaged.items():
             self.cache.unmanaged_seen(quota, namespace, held)
         self.cache.tree_seen(self.model.tree)
+        self.cache.takes_over()
         self._promises_as_written()
+        self._debts_as_written()
+
+    def _debts_as_written(self) -> None:
+        left = sorted(
+            (unit.left_at, *order_key(unit), unit.left_for)
+            for unit in self.objects.values()
+            if unit.left_for and self.model.waits(unit)
+        )
+        known = [(at, self.objects[uid]) for at, *_, uid in left if uid in self.objects]
+        self.debts = list(dict.fromkeys(unit.uid for at, unit in known if unit.granted < at))
+
+    def _check_debts(self, admitted: str = "") -> bool:
+        """Whoever is owed goes before anybody to whom nothing is. Whether this one was owed."""
+        while self.debts:
+            uid = self.debts.pop(0)
+            if uid == admitted:
+                return True
+            unit = self.model.units.get(uid)
+            if unit is None or uid in self.promises.open or uid in self.cooling:
+                continue
+            may = unit in self.model.waiting(self.now)
+            kept = self.promises.kept()
+            assert not (may and self.model.fits(unit, self.model.charged(), kept)), f"{uid} is owed"
+        return False
 
     def _promises_as_written(self) -> None:
         before, self.promises.open = self.promises.open, {}
@@ -258,15 +285,19 @@ class CacheMachine(ClusterMachine):
 
     @rule(limit=st.sampled_from([0, 0, 0, 1]), settles=st.sampled_from([True, True, False]))
     def a_cycle_runs(self, limit: int, settles: bool) -> None:
+        self._note_promised()
         decisions = self.cache.cycle(self.now, limit)
         for preemptor, several in groupby(decisions, key=_preemptor):
             if preemptor:
+                self._check_debts()
                 self._check_evictions(preemptor, [one for one in several if isinstance(one, Evict)])
                 continue
             for decision in several:
                 if isinstance(decision, Admit):
                     self._check_admission(decision)
         self._mark_promised()
+        if not limit or len([one for one in decisions if not isinstance(one, Requeue)]) < limit:
+            self._check_debts()
         if not limit:
             self._check_nobody_left()
         if settles:
@@ -279,6 +310,10 @@ class CacheMachine(ClusterMachine):
                 del self.promises.open[uid]
         self.model.promised = set(self.promises.open)
 
+    def _note_promised(self) -> None:
+        # Of a promise that was disturbed nobody knows whether it stands.
+        self.model.promised = {promise.preemptor for promise in self.promises.owed()}
+
     def _is_promised(self, uid: str) -> bool:
         waiting = self.cache.why(uid)
         return waiting is not None and waiting.reason is Reason.RECLAIM_PENDING
@@ -290,17 +325,16 @@ class CacheMachine(ClusterMachine):
         assert unit in self.model.waiting(self.now), "admitted something that may not be tried"
         assert self.model.fits(unit, self.model.charged()), "above a bound"
         assert (decision.leaf, decision.request) == (self.model.leaf(unit), unit.request)
-        self._check_turn(unit)
+        if uid not in self.promises.open and not self._check_debts(uid):
+            self._check_turn(unit)
         before = self.promises.worlds()
         self.promises.open.pop(uid, None)
-        self.model.promised = set(self.promises.open)
+        self._note_promised()
         self.model.decided[uid] = Held(decision.leaf, unit.request, unit.preemptible)
         self.writes.append(Write(uid, decision.resource_version))
         self._check_nothing_stolen(uid, before)
 
     def _check_turn(self, unit: Unit) -> None:
-        if unit.uid in self.promises.open:
-            return
         queue, leaf = self.model.lane_of(unit)
         lane = self.model.lanes(self.now)[queue, leaf]
         policy = self.model.policy(queue)
@@ -326,6 +360,7 @@ class CacheMachine(ClusterMachine):
             unit
             for unit in self.model.turns(self.now)
             if unit.uid not in self.cooling
+            and unit.uid not in self.promises.open
             and self.model.fits(unit, held, kept)
             and self._reason(unit.uid) is not Reason.BACKOFF
         ]
@@ -366,7 +401,8 @@ class CacheMachine(ClusterMachine):
         assert self.model.may_be_tried(unit, lane), "evicts for what has no turn"
         assert not self.model.fits(unit, self.model.charged(), self.promises.kept(preemptor))
         before = self.promises.worlds()
-        assert preemptor not in self.promises.open, "evicts again while its victims leave"
+        owed = [promise.preemptor for promise in self.promises.owed()]
+        assert preemptor not in owed, "evicts again while its victims leave"
         promise = self.promises.open[preemptor] = Promise(preemptor)
         victims = [decision.uid for decision in decisions]
         for uid in victims:

@@ -187,6 +187,7 @@ class QueueSide:
         self.units.add_handler(effects.unit_changed)
         for tree in self.trees.values():
             self._say_verdict(tree)
+        self.cache.takes_over()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop.run(effects))

@@ -8,9 +8,24 @@ from collections import Counter
 
 import pytest
 
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.lifecycle import Phase
 from kube_queue.api.quota import queue_name
+from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
-from tests.controller.queueing.world import Object, World, a_leaf, a_root, in_world, phase_of
+from kube_queue.api.types import QUEUES
+from kube_queue.api.units import project_unit
+from kube_queue.jobframework import unit_status
+from kube_queue.jobframework.unit_view import view_unit
+from tests.controller.queueing.world import (
+    Object,
+    World,
+    a_leaf,
+    a_root,
+    in_world,
+    no_fault,
+    phase_of,
+)
 
 HOLDS = ("Reserved", "Dequeued", "Running")
 
@@ -107,6 +122,61 @@ def test_sums_after_a_restart_are_those_of_the_objects(seed: int) -> None:
         await world.settle(5)
         assert sums_in_memory(world) == await sums_on_server(world)
         assert len(await world.units()) == 100
+
+    in_world(story)
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_whom_others_left_for_goes_first_after_a_restart_in_that_very_moment(
+    reserved: bool,
+) -> None:
+    async def story(world: World) -> None:
+        others_queue = queue_name("root/team-b")
+        checked: Object = {"admissionChecks": [{"name": "yes"}]} if reserved else {}
+        mine, others = {"cpu": "3"}, {"max": {"cpu": "6"}}
+        leaves = (a_leaf("team-a", 6, min=mine), a_leaf("team-b", 6, min=mine))
+        await world.create_tree(a_root(*leaves, **others))
+        await world.settle()
+        # Whatever is free goes to this Queue's units, were it not for the promise.
+        await world.user.patch(
+            QUEUES, "kube-queue", others_queue, {"spec": {"priority": 9, **checked}}
+        )
+        await world.create_unit("stays", cpu=3, namespace="team-b", queue=others_queue)
+        await world.settle(2)
+        await world.create_unit("goes", cpu=3, namespace="team-b", queue=others_queue)
+        await world.settle(2)
+        recorder = world.recorder
+
+        async def slow(method: str, path: str, body: Object) -> str:
+            if body.get("status", {}).get("phase") == "Dequeued":
+                await asyncio.sleep(60)
+            return ""
+
+        recorder.fault = slow
+        await world.create_unit("wants", cpu=3, namespace="team-a", queue=queue_name("root/team-a"))
+        await world.settle(0.5)
+        await world.kill()
+        recorder.fault = no_fault
+        if not reserved:
+            told = view_unit(await world.unit("goes", "team-b"))
+            said = told.condition("Evicted")
+            patch = unit_status.requeued(
+                told, Reason.RECLAIMED, str(said["message"]), rfc3339(world.clock())
+            )
+            await world.set_status("goes", patch["status"], "team-b")
+        left = project_unit(await world.unit("goes", "team-b"))
+        wants = project_unit(await world.unit("wants", "team-a"))
+        assert (left.phase, left.left_for) == (Phase.ENQUEUED, wants.uid)
+        assert wants.phase is Phase.ENQUEUED
+        await world.create_unit("rival", cpu=3, namespace="team-b", queue=others_queue)
+        recorder.writes.clear()
+        await world.start()
+        await world.settle(1)
+        assert phase_of(await world.unit("wants", "team-a")) == "Dequeued"
+        said = [
+            write.body["status"].get("reason") for write in recorder.writes if write.of_unit_status
+        ]
+        assert "Reclaimed" not in said, "nobody else goes"
 
     in_world(story)
 
