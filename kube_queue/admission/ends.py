@@ -2,7 +2,7 @@
 
 Kept for the nodes somebody asked about, in order of the ends, and only from then on: as long as
 nobody asks, nothing is done. A unit ends when it started (until that is seen: when quota was
-granted) plus the most that ``RunTimes`` knew for it when it was last seen. Units without a known
+granted) plus the most that ``RunTimes`` knows for it by now. Units without a known
 run time, those whose checks still run and those that are evicted for others have no end here, and
 an end that is past means nothing: who runs longer than expected gives back when he does.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.order import SortedKeys
 from kube_queue.admission.running import Held, Running
-from kube_queue.admission.runtimes import RunTimes
+from kube_queue.admission.runtimes import Alike, Length, RunTimes, Unlearned
 from kube_queue.api.lifecycle import HOLDS_QUOTA, Phase
 from kube_queue.api.units import Unit
 
@@ -45,6 +45,7 @@ class Ends:
         self._ends: dict[str, _End] = {}
         self._below: dict[str, SortedKeys] = {}
         self._decided: dict[str, Held] = {}
+        self._unlearned = Unlearned()
         running.tell(self._heard)
 
     @property
@@ -57,6 +58,23 @@ class Ends:
         self._ends.clear()
         self._below.clear()
         self._decided.clear()
+        self._unlearned.clear()
+
+    def length(self, unit: Unit) -> Length:
+        """What is known of the most the unit's job runs."""
+        return self._run_times.length(unit)
+
+    def most_of(self, length: Length) -> float | None:
+        """How long that is by now, in whole seconds; None: not known."""
+        return self._run_times.most(length)
+
+    def learned(self, alike: Alike) -> None:
+        """Jobs that are so alike end by what is known of them now."""
+        for uid in self._unlearned.like(alike):
+            held = self._decided.get(uid) or self._running.get(uid)
+            self._remove(uid)
+            if held is not None:
+                self._put(held)
 
     def most(self, unit: Unit) -> float | None:
         """How long the unit's job runs at most, in whole seconds; None: not known."""
@@ -83,7 +101,10 @@ class Ends:
             self._put(held)
 
     def _put(self, held: Held) -> None:
-        end = self._end_of(held) if self._below else None
+        if not self._below:
+            return
+        self._unlearned.add(held.unit)
+        end = self._end_of(held)
         if end is None:
             return
         self._ends[held.unit.uid] = end
@@ -92,6 +113,7 @@ class Ends:
                 self._below[path].add((end.at, 0, "", held.unit.uid))
 
     def _remove(self, uid: str) -> None:
+        self._unlearned.discard(uid)
         end = self._ends.pop(uid, None)
         if end is None:
             return
@@ -115,6 +137,7 @@ class Ends:
             one.unit.uid: one for leaf in self._leaves(node) for one in self._running.in_leaf(leaf)
         }
         for uid, one in {**held, **self._decided}.items():
+            self._unlearned.add(one.unit)
             end = self._ends.get(uid) or self._end_of(one)
             if end is not None and node.path in end.paths:
                 self._ends[uid] = end

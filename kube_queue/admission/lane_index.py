@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from kube_queue.admission.lanes import Choice, Group, Kind, Lane, Line, Waiter
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
 from kube_queue.admission.queue_state import QueueState
+from kube_queue.admission.runtimes import Alike
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 
@@ -36,12 +37,15 @@ class LaneIndex:
         self._queues = queues
         self._waiters = waiters
         self._lanes: dict[str, dict[Lane, None]] = {}
+        self._timed: dict[Lane, None] = {}
+        """Lanes in which run times matter."""
         self._deferred: dict[Group, None] = {}
         self._serial = 0
 
     def clear(self) -> None:
         """Nobody is in a lane."""
         self._lanes.clear()
+        self._timed.clear()
         self._deferred.clear()
 
     # --- units ------------------------------------------------------------------------------
@@ -50,7 +54,7 @@ class LaneIndex:
         """The unit is in the lane of its Queue and this leaf. KeyError: there is no such Queue."""
         lane = self._lane_for(self._queues[waiter.place.queue], waiter, leaf)
         line, unit = lane.line, waiter.unit
-        kind = waiter.place.request, unit.preemptible, line.scan.most(waiter)
+        kind = waiter.place.request, unit.preemptible, line.scan.length(waiter)
         group = lane.groups.get(kind)
         if group is None:
             group = self._new_group(lane, kind, inherited)
@@ -111,6 +115,7 @@ class LaneIndex:
         for lane in state.dissolve():
             self._turns.dropped(lane)
             del self._lanes[lane.leaf][lane]
+            self._timed.pop(lane, None)
             for group in lane.groups.values():
                 self._deferred.pop(group, None)
                 group.deferred = False
@@ -136,6 +141,8 @@ class LaneIndex:
         if lane is None:
             lane = line.lanes[leaf] = Lane(line, leaf, self._ledger.chain(leaf))
             self._lanes.setdefault(leaf, {})[lane] = None
+            if line.scan.by_run_time:
+                self._timed[lane] = None
             leader = state.leader(lane)
             if leader is not None:
                 self._turns.shut(lane, leader)
@@ -152,6 +159,7 @@ class LaneIndex:
     def _drop(self, lane: Lane) -> None:
         self._turns.dropped(lane)
         del self._lanes[lane.leaf][lane]
+        self._timed.pop(lane, None)
         self._queues[lane.line.queue.name].drop(lane)
 
     # --- events -----------------------------------------------------------------------------
@@ -204,6 +212,38 @@ class LaneIndex:
     def look_over(self, lane: Lane) -> None:
         """A unit that holds quota of the lane's nodes has run longer than expected."""
         lane.look_at = 0.0
+        self._reopen_kept(lane)
+
+    def learned(self, alike: Alike) -> None:
+        """What is known of the run time of jobs so alike counts for those that wait already. Costs
+        a look at every lane where run times matter, and the first time one at every unit so alike.
+        """
+        for lane in tuple(self._timed):
+            groups: dict[Group, list[Waiter]] = {}
+            for uid in lane.unlearned.like(alike):
+                waiter = self._waiters[uid]
+                if waiter.group is not None:
+                    groups.setdefault(waiter.group, []).append(waiter)
+            for group, waiters in groups.items():
+                self._regroup(group, waiters)
+            self._reopen_kept(lane)
+
+    def _regroup(self, group: Group, waiters: list[Waiter]) -> None:
+        """These units of the group are where their run time, which is learned now, has them."""
+        lane = group.lane
+        kind = group.request, group.preemptible, lane.line.scan.length(waiters[0])
+        if len(waiters) == len(group.units) and kind not in lane.groups:
+            # Jobs of one sweep are many, and alike.
+            lane.groups[kind] = lane.groups.pop(group.kind)
+            group.length = kind[2]
+            for waiter in waiters:
+                lane.unlearned.discard(waiter.unit.uid)
+            return
+        for waiter in waiters:
+            self.leave(waiter)
+            self.join(waiter, lane.leaf, None)
+
+    def _reopen_kept(self, lane: Lane) -> None:
         again = [
             lane.line.scan.reopened(lane.line, group) for group in lane.kept_groups(with_room=False)
         ]

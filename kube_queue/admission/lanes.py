@@ -25,6 +25,7 @@ from kube_queue.admission.ledger import Demand, LedgerNode
 from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.order import Key, SortedKeys
 from kube_queue.admission.quota_node import MAX
+from kube_queue.admission.runtimes import Length, Unlearned
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.units import Unit, order_key
 
@@ -32,7 +33,7 @@ Dimension = tuple[int, str]
 """(bound, resource)."""
 Position = tuple[int, Key]
 """(lap, key): where a unit stands in its line's scan."""
-Kind = tuple[ResourceVector, bool, float | None]
+Kind = tuple[ResourceVector, bool, Length]
 """(request, preemptible, run time): what units of one group have in common."""
 Rank = tuple[int, float, int, str, str, str]
 """(-queue priority, share of the leaf, head's submission, head, queue, leaf): least goes first."""
@@ -103,7 +104,7 @@ class Group:
         "head",
         "kept",
         "lane",
-        "most",
+        "length",
         "need",
         "opened",
         "preemptible",
@@ -124,7 +125,7 @@ class Group:
         serial: int,
     ) -> None:
         self.lane = lane
-        self.request, self.preemptible, self.most = kind
+        self.request, self.preemptible, self.length = kind
         self.demand = demand
         self.serial = serial
         self.units = SortedKeys()
@@ -150,7 +151,7 @@ class Group:
     @property
     def kind(self) -> Kind:
         """What its units have in common."""
-        return self.request, self.preemptible, self.most
+        return self.request, self.preemptible, self.length
 
     @property
     def asleep(self) -> bool:
@@ -177,6 +178,7 @@ class Lane:
         "look_at",
         "order",
         "rank",
+        "unlearned",
         "watch",
     )
 
@@ -194,6 +196,8 @@ class Lane:
         """The head they were kept back for."""
         self.look_at = 0.0
         """When they may not have to be kept back any more; seconds since the epoch, 0 = unset."""
+        self.unlearned = Unlearned()
+        """Units whose groups change with what is learned of run times (Backfill)."""
         self.leader: Lane | None = None
         """While another lane's units all go first: that lane; nobody of this one is tried."""
         self.rank: Rank = self.present_rank()
@@ -354,12 +358,14 @@ class Scan(ABC):
     """Whether every lane of the queue is a line of its own."""
     backs_off = False
     """Whether a failed try keeps the unit from tries that no release asked for."""
+    by_run_time = False
+    """Whether it matters how long a unit runs."""
     keeps_held_in_lane = False
     """Whether a unit that has no turn for a while (a failed write, a promise) keeps its place in
     front of others meanwhile."""
 
-    def most(self, waiter: Waiter) -> float | None:
-        """The run time in seconds that units of one group have to share; None: any."""
+    def length(self, waiter: Waiter) -> Length:
+        """The run time that units of one group have to share; None: any."""
         return None
 
     def next_of(self, line: Line, group: Group) -> Position:

@@ -17,6 +17,7 @@ from kube_queue.admission.lanes import NO_CURSOR, Choice, Group, Lane, Line, Pla
 from kube_queue.admission.ledger import Charge, QuotaLedger
 from kube_queue.admission.policies import BackfillScan, Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
+from kube_queue.admission.runtimes import alike_of
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE
@@ -336,6 +337,14 @@ class PendingQueues:
         if lane.look_at != moment:
             lane.look_at = moment
             self._timers.set(moment, lane, news=False)
+
+    def learned(self, unit: Unit) -> None:
+        """More is known of how long jobs like the unit's run, and counts for those that run or wait
+        already.
+        """
+        alike = alike_of(unit)
+        self.ends.learned(alike)
+        self._lanes.learned(alike)
 
     # --- what the cycle reports ----------------------------------------------------------------
 

@@ -135,7 +135,7 @@ class Cache(Answers):
             known = self._known[unit.uid] = Known(unit)
         before, known.unit = known.unit, unit
         if unit.phase is Phase.SUCCEED and before.started and unit.ended:
-            self.run_times.ended(unit, (unit.ended - before.started) / 1_000_000)
+            self._ran(unit, (unit.ended - before.started) / 1_000_000)
         assumed = known.assumed
         if assumed is not None:
             waits = unit.phase not in HOLDS_QUOTA and unit.phase not in FINISHED
@@ -282,6 +282,11 @@ class Cache(Answers):
                 self._waits(known.unit)
         self._hold(known)
         self._count(known)
+
+    def _ran(self, unit: Unit, seconds: float) -> None:
+        """Jobs like the unit's are expected to run as long, those that run or wait already too."""
+        if self.run_times.ended(unit, seconds):
+            self.pending.learned(unit)
 
     def _holds(self, unit: Unit) -> None:
         self.pending.remove(unit.uid)

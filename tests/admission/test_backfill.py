@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kube_queue.admission.runtimes import RUNS_KEPT
+from kube_queue.api.lifecycle import Phase
 from kube_queue.api.queues import Policy
 from kube_queue.api.quota import QuotaTree
 from tests.builders import START, UnitBuilder, World, a_queue, a_quota, a_tree, a_unit, one_quota
@@ -48,6 +50,56 @@ def test_a_unit_without_known_run_time_passes_only_beside_the_head() -> None:
     assert passes(world, *waiting) == ["u"]
     world.ends("r")
     assert world.admits() == ["head"]
+
+
+def teaches(world: World, name: str, seconds: int, **asked: str | int) -> None:
+    """A job of this name, charged nowhere, ran so long."""
+    began = int(START * 1_000_000)
+    unit = replace(a_unit(name).asking(**asked).unit, quota="none", uid=f"teacher-{seconds}")
+    runs = replace(unit, phase=Phase.RUNNING, started=began)
+    ended = replace(unit, phase=Phase.SUCCEED, ended=began + seconds * 1_000_000)
+    world.sees(UnitBuilder(runs), UnitBuilder(ended)).cache.unit_gone(unit.uid)
+
+
+def test_what_is_learned_of_run_times_reaches_units_that_wait_already() -> None:
+    world = start(one_quota(cpu="4"), runs_for("r", 100, cpu=3))
+    assert passes(world, runs_for("head", 0, cpu=4), runs_for("etl-2", 0, cpu=1)) == []
+    teaches(world, "etl-1", 100, cpu=1)
+    assert world.cache.has_work()
+    assert world.admits() == ["etl-2"]
+
+
+def test_what_is_learned_of_run_times_reaches_units_that_run_already() -> None:
+    world = start(one_quota(cpu="4"), runs_for("etl-2", 0, cpu=3))
+    assert passes(world, runs_for("head", 0, cpu=4), runs_for("short", 50, cpu=1)) == []
+    teaches(world, "etl-1", 50, cpu=3)
+    assert world.admits() == ["short"]
+
+
+def test_what_is_learned_later_counts_more_than_what_was_learned_first() -> None:
+    world = start(one_quota(cpu="4"), runs_for("r", 100, cpu=3))
+    assert passes(world, runs_for("head", 0, cpu=4), runs_for("etl-2", 0, cpu=1)) == []
+    teaches(world, "etl-1", 101, cpu=1)
+    assert world.admits() == []
+    for _ in range(RUNS_KEPT):
+        teaches(world, "etl-1", 99, cpu=1)
+    assert world.admits() == ["etl-2"]
+
+
+def test_a_time_limit_still_caps_what_is_learned_of_units_that_wait() -> None:
+    world = start(one_quota(cpu="4"), runs_for("r", 100, cpu=3))
+    capped = UnitBuilder(replace(runs_for("etl-2", 0, cpu=1).unit, limit_seconds=100))
+    loose = UnitBuilder(replace(runs_for("etl-3", 0, cpu=1).unit, limit_seconds=300))
+    teaches(world, "etl-0", 200, cpu=1)
+    assert passes(world, runs_for("head", 0, cpu=4), loose, capped) == ["etl-2"]
+
+
+def test_only_units_alike_change_with_what_is_learned() -> None:
+    world = start(one_quota(cpu="4"), runs_for("r", 100, cpu=3))
+    waiting = [runs_for("head", 0, cpu=4), runs_for("etl-2", 0, cpu=1), runs_for("other", 0, cpu=1)]
+    assert passes(world, *waiting) == []
+    teaches(world, "other-1", 10, cpu=1)
+    assert world.admits() == ["other"]
 
 
 def test_a_unit_that_uses_nothing_the_head_needs_passes() -> None:

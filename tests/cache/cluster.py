@@ -98,7 +98,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 fields["namespace"] = data.draw(st.sampled_from(namespaces))
             later = fields.pop("later")
             unit = replace(
-                a_unit(f"u{self.names}").unit,
+                a_unit(f"u-{self.names}").unit,
                 **fields,
                 evictable=self.names % 7 != 0,
                 submitted=self.micros() - self.names % 2,
@@ -202,6 +202,7 @@ class ClusterMachine(RuleBasedStateMachine):
             requeue_at=due,
             evicted=evicted,
             preemptor=unit.preemptor if evicted else "",
+            ended=self.micros() if phase is Phase.SUCCEED else 0,
             left_for=unit.preemptor if waits and unit.evicted else "",
             left_at=self.micros() if waits and unit.evicted and unit.preemptor else 0,
         )

@@ -12,8 +12,8 @@ run time, only the second way is open, and what is free now has to be enough for
 
 So the head never starts later than reserved because of a unit that passed it, as long as jobs keep
 to their run times. Units that would delay the head are *kept back*: the group sleeps until so much
-is given back that the answer may be another one, until the head is another one, or until a unit
-that the reserved start counts on has run longer than expected.
+is given back that the answer may be another one, until the head is another one, until a unit
+that the reserved start counts on has run longer than expected, or until more is known of run times.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.order import Key
 from kube_queue.admission.policies.priority import PriorityScan
 from kube_queue.admission.quota_node import Demand, LedgerNode, rooms
+from kube_queue.admission.runtimes import Learned, Length
 
 _MICRO: Final = 1_000_000
 _ENDS_READ: Final = 1_000
@@ -41,6 +42,7 @@ class BackfillScan(PriorityScan):
     """The head, and whoever cannot delay it."""
 
     per_lane = True
+    by_run_time = True
     keeps_held_in_lane = True
 
     def __init__(
@@ -50,10 +52,12 @@ class BackfillScan(PriorityScan):
         self._ends = ends
         self._look_at = look_at
 
-    def most(self, waiter: Waiter) -> float | None:
-        return self._ends.most(waiter.unit)
+    def length(self, waiter: Waiter) -> Length:
+        return self._ends.length(waiter.unit)
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
+        if not isinstance(group.length, Learned):
+            group.lane.unlearned.add(line.waiters[key[3]].unit)
         if group.exceeds is not None:
             return False
         is_head = group.lane.order.first == key
@@ -62,6 +66,7 @@ class BackfillScan(PriorityScan):
         return super().joined(line, group, key, newcomer) or is_head
 
     def left(self, line: Line, lane: Lane, key: Key, was_head: bool) -> bool:
+        lane.unlearned.discard(key[3])
         return was_head
 
     def ahead_of(self, lane: Lane, key: Key) -> Key | None:
@@ -156,7 +161,8 @@ class Reservation:
         """Empty if the group's units cannot delay the head. Else what has to be free for another
         answer: as soon as one of the beds has room.
         """
-        if group.most is not None and self._now + group.most * _MICRO <= self.start < inf:
+        most = self._ends.most_of(group.length)
+        if most is not None and self._now + most * _MICRO <= self.start < inf:
             return ()
         if self.start == inf:
             return self._delayed_now(group)
