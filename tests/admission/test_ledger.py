@@ -68,6 +68,15 @@ def test_memory_above_two_gibibytes_is_exact() -> None:
     assert ledger.shortage(LEAF, vector(memory="2")) is not None
 
 
+def test_a_decision_is_exact_beyond_64_bits() -> None:
+    ledger = ledger_of(one_quota(memory=str(2**64 + 10)))
+    ledger.charge("u", LEAF, vector(memory=str(2**64)))
+    assert ledger.shortage(LEAF, vector(memory="10")) is None
+    short = ledger.shortage(LEAF, vector(memory="11"))
+    assert short is not None
+    assert (short.used, short.limit, short.missing) == (2**64, 2**64 + 10, 1)
+
+
 def test_max_jobs_counts_units_of_the_whole_subtree() -> None:
     tree = a_tree(a_quota("root").max(jobs="2").over(a_quota("a"), a_quota("b")))
     ledger = ledger_of(tree)
@@ -151,6 +160,15 @@ class TestUnitsThatAreNotPreemptible:
         assert short is not None
         assert (short.bound, short.reason) == (Bound.MIN, Reason.INSUFFICIENT_MIN)
         assert (short.used, short.limit) == (1000, 2000)
+
+    def test_their_min_counts_with_the_oversell_rate(self) -> None:
+        tree = a_tree(a_quota("root").over(a_quota("team").min(cpu="2").max(cpu="10")))
+        ledger = ledger_of(tree, 1.5)
+        assert ledger.shortage(LEAF, vector(cpu="3"), preemptible=False) is None
+        ledger.charge("hard", LEAF, vector(cpu="3"), preemptible=False)
+        short = ledger.shortage(LEAF, vector(cpu="1m"), preemptible=False)
+        assert short is not None
+        assert (short.bound, short.limit) == (Bound.MIN, 3000)
 
     def test_max_holds_for_them_as_well(self) -> None:
         tree = a_tree(a_quota("root").over(a_quota("team").min(cpu="2").max(cpu="3")))
