@@ -10,9 +10,10 @@ A unit that does not fit looks at two sorts of victims:
 * **Its own leaf** (preemption policy ``LowerPriority``): units of lower priority, the lowest first,
   then the newest. They go first where the leaf is within min only without them, and last otherwise.
 
-A leaf is within min if it is so in everything the unit asks for. What min does not list is
-guaranteed to nobody; jobs, and resources that no max on the way to the root bounds, count only
-where min lists them. A unit that is not preemptible needs room in the min left to its kind besides.
+A leaf is within min if it is so in everything the unit asks for, and in what keeps the unit out
+though it does not ask for it (others are above that bound). What min does not list is guaranteed
+to nobody; jobs, and resources that no max on the way to the root bounds, count only where min lists
+them. A unit that is not preemptible needs room in the min left to its kind besides.
 
 All or nothing: without room for the unit in the end nobody is evicted. Who turned out unnecessary
 is left alone, the last picked first. While enough leaves already, nobody else is evicted. Never
@@ -122,6 +123,8 @@ class _Search:
         self._short = short(self._chain, self._demand)
         wanted = dict(self._asked)
         self._lacked = [(one, wanted.get(one.resource, 0)) for one in self._short]
+        others = {one.resource: 0 for one in self._short if one.bound == MAX}
+        self._guarded: Wanted = tuple({**others, **wanted}.items())
         for one in self._short:
             # Counted before anybody is tried out as gone.
             reclaim.borrowers.under(one.node, one.resource)
@@ -130,7 +133,7 @@ class _Search:
         if not self._short or any(one.bound == MIN for one in self._short):
             return ()
         while own and self._short and not self._within_min():
-            if not self._take(self._of_own_leaf(over_min(self._chain, self._asked))):
+            if not self._take(self._of_own_leaf(over_min(self._chain, self._guarded))):
                 break
         reclaims = self._reclaim.reclaim is not ReclaimPolicy.NEVER and self._within_min()
         while reclaims and self._short and self._take(self._of_others()):
@@ -208,7 +211,7 @@ class _Search:
     # --- rules --------------------------------------------------------------------------------
 
     def _within_min(self) -> bool:
-        return not over_min(self._chain, self._asked)
+        return not over_min(self._chain, self._guarded)
 
     def _give_back(self) -> None:
         for held in tuple(reversed(self._picks)):

@@ -12,7 +12,7 @@ from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy, preemptor_in
 from kube_queue.api.queues import Policy
 from tests.admission.storms import Storm, leaf, two, under, unit
-from tests.builders import a_quota, a_tree, vector
+from tests.builders import a_quota, a_tree, a_unit, vector
 
 ANY, LOWER, NEVER = ReclaimPolicy.ANY, ReclaimPolicy.LOWER_PRIORITY, ReclaimPolicy.NEVER
 INSIDE = PreemptionPolicy.LOWER_PRIORITY
@@ -48,6 +48,16 @@ def test_what_min_does_not_list_is_guaranteed_to_nobody() -> None:
 def test_what_no_quota_bounds_does_not_count_against_min() -> None:
     world = two().running(unit("beta-1", 3), unit("beta-2", 3))
     assert world.sees(unit("alpha-1", 3).asking(cpu=3, memory=1)).evicts() == ["beta-2"]
+
+
+@pytest.mark.parametrize(("low", "evicts"), [(0, []), (2, ["beta-1"])])
+def test_a_leaf_above_its_min_takes_nothing_back_of_what_its_unit_does_not_ask_for(
+    low: int, evicts: list[str]
+) -> None:
+    world = Storm(under(6, leaf("alpha", low), leaf("beta", 0)))
+    world.running(unit("alpha-1", 2), unit("beta-1", 5))
+    asks = a_unit("alpha-2").of_namespace("alpha").asking(memory=1)
+    assert world.sees(asks).evicts() == evicts
 
 
 def test_the_own_max_of_a_leaf_is_no_matter_of_what_others_borrowed() -> None:

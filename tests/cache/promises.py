@@ -98,16 +98,17 @@ class Promises:
         for uid in victims:
             self._judge_victim(unit, self.model.units[uid], home, rules)
         everyone = self.open[unit.uid].leaving
+        # Also what the unit does not ask for keeps it out, if others use more of it than they may.
+        short = self.model.shortages(unit, self.model.charged(), self.kept(but=unit.uid))
+        scarce = {name for _, name in short}
         for uid in victims:
-            assert not self._enough(unit, everyone - {uid}), f"{uid} was evicted for nothing"
+            needed = not self._enough(unit, everyone - {uid}, scarce)
+            assert needed, f"{uid} was evicted for nothing"
         foreign = [uid for uid in victims if held[uid].leaf != home]
         if foreign:
             assert home is not None
             own = [uid for uid in everyone if held[uid].leaf == home]
-            assert self._within_min(unit, home, own), "reclaims beyond its min"
-        # Also what the unit does not ask for keeps it out, if others use more of it than they may.
-        short = self.model.shortages(unit, self.model.charged(), self.kept(but=unit.uid))
-        scarce = {name for _, name in short}
+            assert self._within_min(unit, home, own, scarce), "reclaims beyond its min"
         for leaf in {held[uid].leaf for uid in foreign}:
             assert leaf is not None
             leaving = [uid for uid in everyone if held[uid].leaf == leaf]
@@ -116,12 +117,12 @@ class Promises:
             better = self._better(unit, uid, rules)
             assert not better, f"{better} goes before {uid}"
 
-    def _enough(self, unit: Unit, victims: set[str]) -> bool:
+    def _enough(self, unit: Unit, victims: set[str], scarce: set[str]) -> bool:
         """Whether so few would do, and could be taken: others' only if it is within min then."""
         home, held = self.model.leaf(unit), self.model.holders()
         assert home is not None
         own = [uid for uid in victims if held[uid].leaf == home]
-        if len(own) < len(victims) and not self._within_min(unit, home, own):
+        if len(own) < len(victims) and not self._within_min(unit, home, own, scarce):
             return False
         return self.model.fits(unit, self.model.charged(victims), self.kept(but=unit.uid))
 
@@ -139,14 +140,13 @@ class Promises:
             assert reclaim != "Never", "reclaim is off"
             assert reclaim == "Any" or victim.priority < unit.priority
 
-    def _within_min(self, unit: Unit, leaf: str, own: list[str]) -> bool:
+    def _within_min(self, unit: Unit, leaf: str, own: list[str], scarce: set[str]) -> bool:
         low = self.model.scaled(self.model.guarantee(leaf))
         after = plus(self.model.used(leaf, self.model.charged(own)), asked_by(unit))
-        return all(
-            after[name] <= low.get(name, 0)
-            for name, amount in asked_by(unit).items()
-            if amount and (name != MAX_JOBS or name in low)
-        )
+        bounded = {name for path in self.model.chain(leaf) for name in self.model.node(path).max}
+        counted = {*low, *(bounded - {MAX_JOBS})}
+        concerned = scarce | {name for name, amount in asked_by(unit).items() if amount}
+        return all(after.get(name, 0) <= low.get(name, 0) for name in concerned & counted)
 
     def _above_min(self, scarce: set[str], leaf: str, gone: set[str]) -> bool:
         low = self.model.scaled(self.model.guarantee(leaf))

@@ -9,7 +9,7 @@ from kube_queue.api.queues import Policy
 from kube_queue.api.quota import QuotaTree
 from tests.builders import UnitBuilder, a_unit
 from tests.cache.test_cache_machine import CacheMachine
-from tests.cache.trees import FULL, LENDING, QUEUES, TREES
+from tests.cache.trees import FULL, LENDING, QUEUES, SMALLER, TREES
 
 Step = tuple[UnitBuilder, ...] | str
 """Units that arrive, or the name of one that leaves; a cycle follows the arrivals."""
@@ -65,6 +65,22 @@ def test_a_leaf_gives_what_it_borrowed_of_a_resource_that_others_used_up() -> No
         ),
         (_unit("u3", "a", cpu=1),),
         "u1",
+        (),
+    )
+
+
+def test_a_leaf_above_its_min_takes_nothing_back_of_what_is_scarce() -> None:
+    _plays(
+        SMALLER,
+        Policy.ROUND,
+        ("Any", "Never"),
+        (
+            _unit("u1", "c", cpu=2).in_phase(Phase.RUNNING),
+            _unit("u2", "c", cpu=3).in_phase(Phase.RUNNING),
+            _unit("u3", "a", cpu=1).in_phase(Phase.RUNNING),
+        ),
+        (_unit("u4", "a", memory=1),),
+        "u2",
         (),
     )
 
