@@ -15,7 +15,8 @@ Step = tuple[UnitBuilder, ...] | str
 """Units that arrive, or the name of one that leaves; a cycle follows the arrivals."""
 
 
-def _plays(tree: QuotaTree, policy: Policy, rules: tuple[str, str], *steps: Step) -> None:
+def _plays(tree: QuotaTree, policy: Policy, rules: tuple[str, str], *steps: Step) -> set[str]:
+    """Returns who was evicted."""
     machine = CacheMachine()
     machine._fresh(policy, rules)
     machine.sees_tree(TREES.index(tree))
@@ -31,6 +32,7 @@ def _plays(tree: QuotaTree, policy: Policy, rules: tuple[str, str], *steps: Step
             machine.write(replace(builder.unit))
         machine.tell(True)
         machine.a_cycle_runs(0, True)
+    return {victim.removeprefix("uid-") for victim, _ in machine.promises.history}
 
 
 def _unit(name: str, namespace: str, priority: int = 0, **asked: int) -> UnitBuilder:
@@ -55,22 +57,23 @@ def test_a_promise_within_what_a_leaf_does_not_lend_counts_once() -> None:
 
 
 def test_a_leaf_gives_what_it_borrowed_of_a_resource_that_others_used_up() -> None:
-    _plays(
+    evicted = _plays(
         FULL,
         Policy.ROUND,
         ("Any", "Never"),
         (
-            _unit("u1", "b", memory=4).in_phase(Phase.RUNNING),
-            _unit("u2", "a", memory=3).in_phase(Phase.RUNNING),
+            _unit("u1", "b", 1, memory=3).in_phase(Phase.RUNNING),
+            _unit("u2", "b", memory=4).in_phase(Phase.RUNNING),
         ),
         (_unit("u3", "a", cpu=1),),
-        "u1",
+        "u2",
         (),
     )
+    assert evicted == {"u2"}
 
 
 def test_a_leaf_above_its_min_takes_nothing_back_of_what_is_scarce() -> None:
-    _plays(
+    evicted = _plays(
         SMALLER,
         Policy.ROUND,
         ("Any", "Never"),
@@ -83,6 +86,7 @@ def test_a_leaf_above_its_min_takes_nothing_back_of_what_is_scarce() -> None:
         "u2",
         (),
     )
+    assert evicted == set()
 
 
 def test_the_smallest_share_goes_first_among_sleepers_where_reclaim_is_on() -> None:
