@@ -42,6 +42,15 @@ class Charge(NamedTuple):
     preemptible: bool
 
 
+class Lacking(NamedTuple):
+    """What a promised unit waits for; ``need`` None: that the bound is not exceeded any more."""
+
+    node: LedgerNode
+    bound: int
+    resource: str
+    need: int | None
+
+
 class _Promise(NamedTuple):
     """What is kept back for one unit."""
 
@@ -211,26 +220,25 @@ class QuotaLedger(QuotaBounds):
                 node.reserve((bound, resource), -max(0, amount - held), below)
         self._keep_after(made.chain, made.demand)
 
-    def has_room(self, uid: str) -> bool:
-        """Whether what is promised to the uid is free, together with what is kept back for it; not
-        to be asked where quotas declare what they lend. KeyError: nothing is promised to it.
+    def lacks(self, uid: str) -> Lacking | None:
+        """The bound that has no room yet for what is promised to the uid, with how much has to be
+        free of it besides what is kept back; None: nothing speaks against it, or a quota declares
+        what it lends and only a trial can tell. KeyError: nothing is promised to the uid.
         """
         made = self._promises[uid]
+        if self._lent:
+            return None
         bounds = {bound for bound, _ in made.demand}
         # Whoever takes back lacks room above its own leaf.
         for node in reversed(made.chain):
-            if any(bound in bounds for bound, _ in node.over):
-                return False
+            for bound, resource in node.over:
+                if bound in bounds:
+                    return Lacking(node, bound, resource, None)
             for bound, resource, amount in flat(made.demand):
-                held = made.leaving.get((node.path, bound, resource), 0)
-                if node.free[bound].get(resource, amount) + max(0, amount - held) < amount:
-                    return False
-        return True
-
-    @property
-    def lends(self) -> bool:
-        """Whether a quota of the tree declares how much of its min it lends."""
-        return bool(self._lent)
+                need = min(amount, made.leaving.get((node.path, bound, resource), 0))
+                if resource in node.free[bound] and node.free[bound][resource] < need:
+                    return Lacking(node, bound, resource, need)
+        return None
 
     def leave(self, uid: str, preemptor: str = "") -> None:
         """The uid was told to go, for the preemptor or for nobody."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from kube_queue.admission.early import Early
 from kube_queue.admission.holds import Hold
 from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import Charge, QuotaLedger
@@ -78,7 +79,7 @@ class Promises:
         self._evicted_for: dict[str, set[str]] = {}
         """Who was ever evicted for a unit, while it is known."""
         self._due: dict[str, None] = {}
-        self._stirred = False
+        self._early = Early(ledger)
         self._owed: dict[str, None] = {}
         self._serial = 0
 
@@ -114,6 +115,7 @@ class Promises:
         """The unit was admitted, or is not owed anything any more. KeyError: no promise."""
         promise = self._promises.pop(uid)
         self._due.pop(uid, None)
+        self._early.drop(uid)
         self._ledger.withdraw(uid)
         for victim in promise.victims:
             self._leaving[victim].over = True
@@ -128,16 +130,17 @@ class Promises:
         """Units that have room already though not all their victims are gone, in the order in which
         they were promised it. Each may take the room of those behind it.
         """
-        self._stirred = False
-        return [uid for uid in self._promises if uid not in self._due and self.has_room(uid)]
+        waiting = [uid for uid in self._early.with_room() if uid not in self._due]
+        found = [uid for uid in waiting if self.has_room(uid)]
+        return sorted(found, key=lambda uid: self._promises[uid].serial)
 
     def has_room(self, uid: str) -> bool:
         """Whether the unit could be admitted now. KeyError: no promise."""
         promise, waiter, ledger = self._promises[uid], self._pending.waiter(uid), self._ledger
         if waiter is None or waiter.cooling_until or self._charge_of(waiter) != promise.charge:
             return False
-        if not ledger.lends:
-            return ledger.has_room(uid)
+        if ledger.lacks(uid) is not None:
+            return False
         # What is kept back for it may be a part of what its quotas keep from others.
         ledger.withdraw(uid)
         demand = ledger.demand(promise.charge.request, promise.charge.preemptible)
@@ -162,12 +165,12 @@ class Promises:
 
     def stir(self) -> None:
         """What somebody holds has changed: there may be room before the victims are gone."""
-        self._stirred = bool(self._promises)
+        self._early.stir()
 
     @property
     def waiting(self) -> bool:
         """Whether somebody's victims are all gone, or others may have made room."""
-        return bool(self._due) or self._stirred or bool(self._owed)
+        return bool(self._due) or self._early.stirred or bool(self._owed)
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._promises
@@ -197,6 +200,8 @@ class Promises:
                 self.restore(unit.preemptor)
             else:
                 leaving.seen = True
+                if leaving.preemptor in self._promises:
+                    self._early.look_at(leaving.preemptor)
         elif leaving is not None and leaving.seen:
             # It left and came back between two sightings, or somebody took its eviction back.
             self.left(unit.uid)
@@ -215,6 +220,7 @@ class Promises:
         promise = self._promises.get(leaving.preemptor)
         if promise is not None and uid in promise.victims:
             del promise.victims[uid]
+            self._early.look_at(leaving.preemptor)
             if not promise.victims:
                 self._due[leaving.preemptor] = None
 
@@ -241,6 +247,7 @@ class Promises:
 
     def rebuild(self) -> None:
         """The tree is another one, and everybody is where he belongs in it."""
+        self._early.clear()
         for uid, promise in tuple(self._promises.items()):
             charge = self._charge_of(self._pending.waiter(uid))
             if charge is None:
@@ -248,6 +255,7 @@ class Promises:
             else:
                 promise.charge = charge
                 self._ledger.promise(uid, charge, promise.victims)
+                self._early.look_at(uid)
         self.restore_all()
 
     def restore_all(self) -> None:
@@ -272,6 +280,7 @@ class Promises:
         self._serial += 1
         self._promises[uid] = _Promise(charge, victims, self._serial)
         self._ledger.promise(uid, charge, victims)
+        self._early.look_at(uid)
         self._pending.hold(uid, self._why(victims))
         self._moved(charge.leaf or "")
 
