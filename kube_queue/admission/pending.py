@@ -50,18 +50,25 @@ class PendingQueues:
         """The unit waits at this place; its backoff, if it has one, stays with it."""
         former = self._waiters.get(unit.uid)
         if former is None:
-            self._enter(Waiter(unit, place), None)
+            self._enter(self._newcomer(unit, place), None)
         elif _stays(former, unit, place):
             former.unit = unit
         else:
             inherited = self._backoff_of(former)
             self.remove(unit.uid)
-            waiter = Waiter(unit, place)
+            waiter = self._newcomer(unit, place)
             waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:
                 self._timers.set(waiter.cooling_until, waiter)
             self._enter(waiter, inherited)
+
+    def _newcomer(self, unit: Unit, place: Place) -> Waiter:
+        waiter = Waiter(unit, place)
+        if waiter.due_at <= self.ends.now:
+            # Its time has come already: a promise to it holds, whatever of it is edited.
+            waiter.due_at = 0.0
+        return waiter
 
     def remove(self, uid: str) -> bool:
         """The unit waits no more. Returns whether it did."""
@@ -264,7 +271,7 @@ class PendingQueues:
         for name, state in tuple(self._queues.items()):
             self._queues[name] = QueueState(state.queue, state.policy, self._scans, state.cursor)
         for former, inherited in zip(waiters, backoffs, strict=True):
-            waiter = Waiter(former.unit, place(former.unit))
+            waiter = self._newcomer(former.unit, place(former.unit))
             waiter.kept = former.kept
             waiter.cooling_until = former.cooling_until
             if waiter.cooling_until:

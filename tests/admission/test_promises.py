@@ -166,6 +166,20 @@ def test_a_change_of_priority_keeps_the_promise() -> None:
     assert world.leave("beta-2").admits() == ["alpha-1"]
 
 
+@pytest.mark.parametrize("change", ["priority", "tree"])
+def test_a_unit_whose_time_has_come_keeps_its_promise_through_edits(change: str) -> None:
+    world = two().running(unit("beta-1", 3), unit("beta-2", 3))
+    due = UnitBuilder(replace(unit("alpha-1", 3).unit, requeue_at=int(world.now * 1_000_000)))
+    world.now += 1
+    assert world.sees(due).evicts() == ["beta-2"]
+    if change == "priority":
+        world.sees(due.with_priority(7).at_version(5))
+    else:
+        world.cache.tree_seen(under(7, leaf("alpha", 3), leaf("beta", 3)))
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.leave("beta-2").admits() == ["alpha-1"]
+
+
 def test_a_failed_eviction_ends_the_promise_and_others_are_asked() -> None:
     world = Storm(under(6, leaf("alpha", 3), leaf("beta", 2)))
     world.running(unit("beta-1", 3), unit("beta-2", 3)).sees(unit("alpha-1", 3))
