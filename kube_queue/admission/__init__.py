@@ -9,7 +9,8 @@ Never: asyncio, time, random, logging, structlog, I/O of any kind, a clock of it
 Read in this order: decisions (what comes out), quota_node and ledger (what is free), lanes (how
 waiting units are grouped), policies (who is next in one queue), turns (which queue is next),
 lane_index (they join their lanes, and wake), pending (they come and go), running (who holds quota),
-reclaim (whom to evict), promises (what comes of it), cycle (the steps), explain (the sentences).
+reclaim (whom to evict), promises and early (what comes of it), cycle (the steps), explain (the
+sentences).
 """
 
 from kube_queue.admission.cycle import cycle

@@ -54,7 +54,7 @@ class Early:
         self.stirred = bool(self._waits) or bool(self._open)
 
     def with_room(self) -> Iterator[str]:
-        """Those that have room, each as long as it is: the one before may have taken it."""
+        """Those that nothing speaks against now, each for itself; the others wait on."""
         self.stirred = False
         for (node, bound, resource), index in tuple(self._bars.items()):
             for uid in tuple(index.fitting(node.free[bound][resource])):
