@@ -5,9 +5,11 @@ Zipf's law, in the first leaves of a tree of four levels) go through the informe
 an informer-like copy and the cache. Printed: resident megabytes for the copy, for the cache, and
 together, and the pause of a full collection before and after gc.freeze(). `--waited` gives each
 unit the status of one that was told why it waits; `--leaves 1000` spreads them so thin that nearly
-each has a verdict of its own.
+each has a verdict of its own; `--policy` says by which policy they are served. No cycle runs, as
+after a restart: a Round queue then remembers the turn of everybody who arrived.
 
-Run: python -m benchmarks.cache_memory [--units N] [--leaves N] [--waited] [--json FILE]
+Run: python -m benchmarks.cache_memory [--units N] [--leaves N] [--waited] [--policy POLICY]
+     [--json FILE]
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import orjson
 
 from benchmarks.core_drain import RESOURCES, SHAPES, a_tree
 from kube_queue.api.conditions import rfc3339, rfc3339_micro
-from kube_queue.api.queues import project_queue
+from kube_queue.api.queues import Policy, project_queue
 from kube_queue.api.quota import QuotaTree, queue_name
 from kube_queue.cache import Cache
 from kube_queue.controller.queueing.queues import queue_manifest
@@ -109,7 +111,7 @@ def _told(namespace: str, rng: random.Random, now: float) -> dict[str, Any]:
     }
 
 
-def measure(units: int, leaves: int, *, waited: bool) -> dict[str, float]:
+def measure(units: int, leaves: int, policy: Policy, *, waited: bool) -> dict[str, float]:
     """Megabytes and seconds for so many units."""
     tree = a_tree()
     listing = Listing(tree, leaves, waited=waited)
@@ -122,7 +124,7 @@ def measure(units: int, leaves: int, *, waited: bool) -> dict[str, float]:
         copy[record.namespace, record.name] = record
     gc.collect()
     copied = _resident()
-    cache = Cache()
+    cache = Cache(default_policy=policy)
     cache.tree_seen(tree)
     for leaf in tree.leaves():
         name = queue_name(leaf.path)
@@ -163,10 +165,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--units", type=int, default=100_000)
     parser.add_argument("--leaves", type=int, default=20, help="quotas the units are spread over")
+    parser.add_argument("--policy", type=Policy, default=Policy.ROUND, help="of all queues")
     parser.add_argument("--waited", action="store_true", help="units that were told why they wait")
     parser.add_argument("--json", type=Path, help="write the figures to this file, - for stdout")
     options = parser.parse_args()
-    figures = measure(options.units, options.leaves, waited=options.waited)
+    figures = measure(options.units, options.leaves, options.policy, waited=options.waited)
     if options.json is not None:
         shown = {"python": platform.python_version(), "goal_mb": GOAL_MB, **figures}
         text = json.dumps(shown, indent=2)
