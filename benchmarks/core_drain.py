@@ -339,10 +339,15 @@ def growth(rows: list[dict[str, Any]]) -> str:
         first, last = (row[figure] / row["yardstick_ms"] for row in (rows[0], rows[-1]))
         return float(last / first)
 
-    per_release = f"{'':<20}deepest / shallowest in yards: {times('us_per_release_median'):.2f} x"
+    per_release = times("us_per_release_median")
+    told = f"{'':<20}deepest / shallowest in yards: {per_release:.2f} x a release"
     if "us_per_admission_median" not in rows[0]:
-        return per_release
-    return f"{per_release} a release, {times('us_per_admission_median'):.2f} x an admission"
+        return told
+    moved = [row["admitted_per_release"] + row["evicted_per_release"] for row in rows]
+    return (
+        f"{told}, {times('us_per_admission_median'):.2f} x an admission, "
+        f"{per_release * moved[0] / moved[-1]:.2f} x a unit admitted or evicted"
+    )
 
 
 def drain_row(policy: Policy, row: dict[str, Any]) -> str:
