@@ -6,15 +6,21 @@ import base64
 import contextlib
 import errno
 import os
+import socket
+import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 import yaml
 
 from kube_queue.api.errors import InvalidSetting
 
 CONTEXT = "kube-queue-local"
+PATIENCE_SECONDS: Final = 2.0
+"""How long a server of this machine may take to greet before it counts as gone."""
 
 
 def write_kubeconfig(
@@ -54,6 +60,47 @@ def demand_writable(path: Path) -> None:
     with _fresh_file(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+def demand_unused(path: Path) -> None:
+    """No local cluster that runs wrote this file: its users go on reaching it by it.
+
+    A server counts as that cluster if it has the key of the certificate that the file trusts.
+    Raises InvalidSetting.
+    """
+    written = _local_cluster(path)
+    if written is not None and _greets(*written):
+        raise InvalidSetting(
+            f"{path} belongs to the local cluster that serves at {written[0]}",
+            "--kubeconfig",
+            "stop that one, or name another file",
+        )
+
+
+def _local_cluster(path: Path) -> tuple[str, str] | None:
+    """Server and PEM certificate, if `write_kubeconfig` wrote this file, else None."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        clusters = {one["name"]: one["cluster"] for one in config["clusters"]}
+        cluster = clusters[CONTEXT]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        return str(cluster["server"]), authority
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return None
+
+
+def _greets(server: str, authority: str) -> bool:
+    address = urlsplit(server)
+    try:
+        trust = ssl.create_default_context(cadata=authority)
+        where = (address.hostname or "", address.port or 443)
+        with (
+            socket.create_connection(where, timeout=PATIENCE_SECONDS) as plain,
+            trust.wrap_socket(plain, server_hostname=address.hostname),
+        ):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

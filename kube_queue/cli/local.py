@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from kube_queue.app.child import announce, run_loop, until_stopped
-from kube_queue.app.kubeconfig import demand_writable
+from kube_queue.app.kubeconfig import demand_unused, demand_writable
 from kube_queue.app.local import (
     LOCAL_EXTENSIONS,
     LocalCluster,
@@ -64,6 +64,7 @@ def up_verb(
     profile_named(profile)
     path = (kubeconfig or default_kubeconfig()).absolute()
     demand_writable(path)
+    demand_unused(path)
     options = LocalOptions(
         kubeconfig=path,
         port=port,
