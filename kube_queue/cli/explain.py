@@ -8,6 +8,7 @@ from typing import Any
 from kube_queue.cli.output import DOCUMENTS, demand_form, print_document
 from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
+from kube_queue.serving.naming import kind_and_name
 
 NONE = "-"
 
@@ -18,12 +19,12 @@ def explain_verb(
     """Print the explanation. Raises Stop when the queue does not know the job."""
     demand_form(output, {"", *DOCUMENTS})
     questions = Questions(kubeconfig, context)
-    kind, _, name = job.rpartition("/")
+    kind, name = kind_and_name(job)
     answer = questions.ask(
         "explain",
         namespace=namespace or questions.credentials.namespace,
         name=name,
-        kind=kind.partition(".")[0],
+        kind=kind,
     )
     if output:
         print_document(answer, output)

@@ -15,7 +15,7 @@ from kube_queue.cli.stopping import demand_queue, with_client
 from kube_queue.kube.client import Client
 from kube_queue.kube.credentials import load_credentials
 from kube_queue.kube.patches import merge_patch
-from kube_queue.serving.naming import several, units_named
+from kube_queue.serving.naming import kind_and_name, several, units_named, unknown
 
 TRIES = 5
 """How often an edit that somebody else overtook is decided anew."""
@@ -148,12 +148,11 @@ async def _edited(client: Client, namespace: str, job: str, edit: Edit) -> str:
 
 async def _named(client: Client, namespace: str, job: str) -> Unit:
     """The one unit that is meant, as `explain` would find it. Raises Stop."""
-    kind, _, name = job.rpartition("/")
-    kind = kind.partition(".")[0]
+    kind, name = kind_and_name(job)
     units = [project_unit(one) for one in await client.list(QUEUE_UNITS, namespace)]
     found = units_named(units, namespace, name, kind.lower())
     if len(found) > 1:
         raise Stop(several(namespace, name, found))
     if not found:
-        raise Stop(f"the queue knows no {kind or 'job or unit'} {namespace}/{name}")
+        raise Stop(unknown(namespace, name, kind))
     return found[0]

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kube_queue.api.errors import InvalidInput
 from kube_queue.api.units import Unit
 
 UNIT_WORDS: Final = frozenset({"queueunit", "queueunits", "qu", "qus"})
+
+
+def kind_and_name(words: str) -> tuple[str, str]:
+    """What ``NAME``, ``KIND/NAME`` and ``KIND.GROUP/NAME`` mean; the kind may be empty.
+
+    Raises InvalidInput.
+    """
+    kind, slash, name = words.rpartition("/")
+    if not name or "/" in kind or (slash and not kind):
+        raise InvalidInput(f"{words!r} is no name", "JOB", "write NAME or KIND/NAME")
+    return kind.partition(".")[0], name
+
+
+def unknown(namespace: str, name: str, kind: str) -> str:
+    """That the queue has no such job, and what it takes to be queued."""
+    return (
+        f"the queue knows no {kind or 'job or unit'} {namespace}/{name}; "
+        "queued is what was created suspended, if its kind is enabled"
+    )
 
 
 def units_named(units: Iterable[Unit], namespace: str, name: str, kind: str) -> list[Unit]:

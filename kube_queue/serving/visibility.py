@@ -51,7 +51,7 @@ from kube_queue.config.settings import QuotaSystem
 from kube_queue.controller.queueing.queue_side import QueueSide
 from kube_queue.controller.records import UnitRecord
 from kube_queue.serving.explaining import amounts_words, explained_words, job_words
-from kube_queue.serving.naming import several, units_named
+from kube_queue.serving.naming import several, units_named, unknown
 from kube_queue.serving.quotas import quota_rows
 
 PREFIX: Final = "/visibility/v1"
@@ -183,8 +183,7 @@ class Visibility:
             raise _Refused(409, several(namespace, name, found))
         explained = self._cache.explain(found[0].uid, self._clock()) if found else None
         if explained is None:
-            what = f"{kind or 'job or unit'} {namespace}/{name}"
-            raise _Refused(404, f"the queue knows no {what}")
+            raise _Refused(404, unknown(namespace, name, kind))
         return {**self._words(found[0], explained), **explained_words(explained)}
 
     async def _try(self, query: Mapping[str, str]) -> Words:

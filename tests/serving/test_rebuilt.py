@@ -70,4 +70,8 @@ async def test_asking_writes_nothing(user: Client) -> None:
 
 async def test_an_unknown_job_is_said_to_be_unknown(user: Client) -> None:
     status, answer = await asked(user, "explain", namespace="default", name="nobody")
-    assert (status, answer) == (404, {"error": "the queue knows no job or unit default/nobody"})
+    sentence = (
+        "the queue knows no job or unit default/nobody; "
+        "queued is what was created suspended, if its kind is enabled"
+    )
+    assert (status, answer) == (404, {"error": sentence})
