@@ -15,8 +15,19 @@ TO_QUEUE = Annotated[str, typer.Option("--queue", help="Name of the Queue it is 
 
 def register(app: typer.Typer) -> None:
     """The app has the verbs `submit`, `hold`, `resume`, `move`, `priority`, `stop`, `start`."""
-    for verb in (submit, hold, resume, move, priority, stop, start):
-        app.command(name=verb.__name__)(verb)
+    for verb, words in (
+        (submit, "Create jobs so that they wait in a queue."),
+        (hold, "Keep a job from running."),
+        (resume, "Let a job that is held wait again."),
+        (move, "Put a waiting job into another Queue."),
+        (stop, "Stop a Queue, and with --drain its jobs."),
+        (start, "Start a Queue that was stopped."),
+    ):
+        app.command(name=verb.__name__, short_help=words)(verb)
+    # What looks like an option and is none of this verb is its number: -3.
+    numbers = {"ignore_unknown_options": True}
+    words = "Change a job's priority in its queue."
+    app.command(name="priority", short_help=words, context_settings=numbers)(priority)
 
 
 def spelled_out(arguments: list[str]) -> list[str]:
@@ -108,7 +119,7 @@ def priority(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Change a job's priority in its queue; before a negative number write --."""
+    """Change a job's priority in its queue."""
 
     def verb() -> None:
         from kube_queue.cli.units import priority_verb

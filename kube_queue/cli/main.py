@@ -38,7 +38,7 @@ def _finish(code: int) -> None:
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(short_help="Play two jobs under a quota.")
 def demo(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=300, help="How long each job's pods run.")
@@ -114,7 +114,7 @@ def up(
     _finish(run(verb))
 
 
-@local.command()
+@local.command(short_help="Build a genuine Kubernetes ahead of its first use.")
 def build(
     program: Annotated[
         str, typer.Argument(help="One program, or all that a real Kubernetes needs.")
@@ -173,10 +173,10 @@ def simulator(
     _finish(run(verb))
 
 
-@app.command()
+@app.command(short_help="Show units, queues or quotas.")
 def get(
     what: Annotated[str, typer.Argument(help="units, queues or quotas", metavar="WHAT")],
-    name: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this one.", metavar="NAME")] = None,
     namespace: Namespace = None,
     all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="wide, yaml or json.")] = "",
@@ -196,7 +196,7 @@ def get(
     _finish(run(verb))
 
 
-@app.command()
+@app.command(short_help="Say why a job waits.")
 def explain(
     job: Annotated[str, typer.Argument(help="NAME of a job or unit, or KIND/NAME", metavar="JOB")],
     namespace: Namespace = None,

@@ -86,8 +86,8 @@ NOT_SETTINGS = {"config", "kubeconfig", "context", "child", "with_job_extensions
 
 def register(app: typer.Typer) -> None:
     """The app has the verbs `controller` and `job-extensions`."""
-    app.command(name="controller")(controller)
-    app.command(name="job-extensions")(job_extensions)
+    app.command(name="controller", short_help="Run the queue controller.")(controller)
+    app.command(name="job-extensions", short_help="Run the job side.")(job_extensions)
 
 
 def controller(

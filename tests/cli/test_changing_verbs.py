@@ -108,7 +108,7 @@ async def test_a_priority_changes_the_order_at_once(desk: Desk) -> None:
         return [row.split()[2] for row in rows] == ["third", "second", "first"]
 
     await desk.until(order)
-    assert "priority -3" in await desk.done("priority", "third", "--", "-3")
+    assert "priority -3" in await desk.done("priority", "third", "-3")
     assert "priority -3 already" in await desk.done("priority", "third", "--", "-3")
     await desk.refused("priority", "third", "9999999999", code=2)
     await desk.refused("priority", "third", "high", code=2)

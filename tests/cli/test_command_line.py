@@ -46,6 +46,11 @@ def test_help_loads_none_of_the_heavy_libraries(verb: list[str]) -> None:
     assert HEAVY.isdisjoint(json.loads(done.stderr.splitlines()[-1]))
 
 
+@pytest.mark.parametrize("verbs", [[], ["local"]])
+def test_what_a_verb_does_is_said_whole_in_a_narrow_window(verbs: list[str]) -> None:
+    assert "..." not in run(*verbs, "--help", COLUMNS="80").stdout.replace("ARGS]...", "")
+
+
 def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
     offered = run("controller", "--help").stdout + run("job-extensions", "--help").stdout
     missing = [one.flag for one in switches() if one.flag and one.flag not in offered]
@@ -73,6 +78,10 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["submit"], {}, "--filename"),
         (["move", "job1"], {}, "--queue"),
         (["priority", "job1", "high"], {}, "high"),
+        (["priority", "job1", "--high"], {}, "--high"),
+        (["explain", ""], {}, "JOB: '' is no name; write NAME or KIND/NAME"),
+        (["explain", "team-a/Job/train"], {}, "write NAME or KIND/NAME"),
+        (["hold", "/train"], {}, "write NAME or KIND/NAME"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
