@@ -57,6 +57,14 @@ from kube_queue.serving.quotas import quota_rows
 PREFIX: Final = "/visibility/v1"
 CHUNK: Final = 1_000
 """Units put into words before others have a turn."""
+PUT_ASIDE: Final = frozenset(
+    {
+        (Reason.NOT_ACTIVE, Reason.ADMISSION_CHECK_REJECTED),
+        (Reason.BACKOFF, Reason.ADMISSION_CHECK_RETRY),
+        (Reason.BACKOFF, Reason.RUNNING_TIMEOUT),
+    }
+)
+"""What decides now, and what the status says that led to it."""
 FITS_NOW: Final = "it fits now; nobody admits it while no controller answers"
 Words = dict[str, Any]
 
@@ -203,7 +211,7 @@ class Visibility:
         }
 
     def _words(self, unit: Unit, told: Summary) -> Words:
-        phase, reason, message = told.phase, told.reason, told.message
+        phase, (reason, message) = told.phase, _why(unit, told)
         if not self._decides and self._cache.assumed(unit.uid):
             phase, reason, message = unit.phase, Reason.ENQUEUED, FITS_NOW
         waits = told.position > 0 or unit.phase is Phase.ENQUEUED
@@ -255,6 +263,13 @@ class Visibility:
             }
             for row in quota_rows(self._side)
         ]
+
+
+def _why(unit: Unit, told: Summary) -> tuple[str, str]:
+    """Reason and message; what put the unit aside says more than that it is aside."""
+    if (told.reason, unit.reason) in PUT_ASIDE:
+        return unit.reason, unit.message
+    return told.reason, told.message
 
 
 def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:

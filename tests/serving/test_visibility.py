@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kube_queue.api.types import QUEUE_UNITS
-from tests.controller.queueing.world import a_leaf, a_root
+from tests.controller.queueing.world import a_leaf, a_root, a_unit_manifest
 from tests.serving.cluster import SETTINGS, Cluster, cluster
 
 
@@ -196,3 +196,34 @@ async def test_the_numbers_of_a_message_are_those_of_now(busy: Cluster) -> None:
     _, answer = await busy.get("/visibility/v1/explain?namespace=default&name=u2")
     assert answer["position"] == 1
     assert "used 3" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("active", "status"),
+    [
+        (False, {"reason": "AdmissionCheckRejected", "message": "rejected by check budget"}),
+        (
+            True,
+            {
+                "phase": "TimeoutBackoff",
+                "reason": "RunningTimeout",
+                "message": "the job did not run within 5 s",
+                "requeueState": {"requeueAt": "2100-01-01T00:00:00Z"},
+            },
+        ),
+    ],
+)
+async def test_a_unit_that_was_put_aside_is_told_by_what(
+    active: bool, status: dict[str, object]
+) -> None:
+    unit = a_unit_manifest("u1", job="job1")
+    unit["spec"]["active"] = False
+    async with cluster() as made:
+        await made.create_tree(a_root(a_leaf("default")))
+        await made.user.create(QUEUE_UNITS, unit)
+        where = (QUEUE_UNITS, "default", "u1")
+        await made.user.patch(*where, {"status": status}, subresource="status")
+        await made.user.patch(*where, {"spec": {"active": active}})
+        await made.phases({"u1": str(status.get("phase", "Enqueued"))})
+        _, answer = await made.get("/visibility/v1/explain?namespace=default&name=u1")
+        assert (answer["reason"], answer["message"]) == (status["reason"], status["message"])
