@@ -18,6 +18,7 @@ from kube_queue.api.resources import parse_limit
 # tree could not be sent.
 _DEEPEST: Final = 100
 _NODE_FIELDS: Final = frozenset({"name", "namespaces", "attributes", "min", "max", "children"})
+_NATIVE_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 @dataclass(slots=True)
@@ -145,6 +146,9 @@ def _amounts(value: object, kind: str, draft: Draft, found: list[Violation]) -> 
     for key, quantity in value.items():
         name = intern(str(key))
         path = field_path(where, name)
+        if not _of_pods(name):
+            problem = f"no pod asks for {shown(name)}; write cpu, memory or a name with a domain"
+            found.append(Violation(path, problem, "warning"))
         try:
             amounts[name] = parse_limit(name, quantity)
         except InvalidInput as error:
@@ -153,6 +157,13 @@ def _amounts(value: object, kind: str, draft: Draft, found: list[Violation]) -> 
             effect = "none of it is allowed" if kind == "max" else "none of it is guaranteed"
             found.append(Violation(path, f"{error}; until then {effect}"))
     return amounts
+
+
+def _of_pods(name: str) -> bool:
+    """Whether Kubernetes lets a pod ask for a resource of this name."""
+    domain, slash, rest = name.partition("/")
+    with_domain = bool(slash and domain and rest)
+    return with_domain or name in _NATIVE_RESOURCES or name.startswith("hugepages-")
 
 
 def _lend_limit(value: object, draft: Draft, found: list[Violation]) -> dict[str, int] | None:

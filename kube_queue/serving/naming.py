@@ -26,7 +26,7 @@ def unknown(namespace: str, name: str, kind: str) -> str:
     """That the queue has no such job, and what it takes to be queued."""
     return (
         f"the queue knows no {kind or 'job or unit'} {namespace}/{name}; "
-        "queued is what was created suspended, if its kind is enabled"
+        "a job is queued if it was created suspended and running job extensions enable its kind"
     )
 
 

@@ -136,6 +136,25 @@ def test_every_violation_is_reported_at_once_with_its_path() -> None:
     assert warnings == {"spec.root.children[0].max.cpu", "spec.root.children[2].childs"}
 
 
+def test_a_resource_that_no_pod_asks_for_is_a_warning() -> None:
+    names = (
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "hugepages-2Mi",
+        "a.com/gpu",
+        "kube-queue/max-jobs",
+    )
+    assert violations({"name": "root", "max": dict.fromkeys(names, 1)}) == {}
+    found = violations(
+        {"name": "root", "max": {"CPU": 4, "nvidia.com/": 1, "": 1}, "min": {"gpu": 1}}
+    )
+    assert {(path, one.severity) for path, one in found.items()} == {
+        (f"spec.root.{field}", "warning")
+        for field in ("max.CPU", "max[nvidia.com/]", "max[]", "min.gpu")
+    }
+
+
 def test_the_root_may_allow_less_than_its_children_together() -> None:
     children = [{"name": name, "max": {"cpu": 4}} for name in "abc"]
     assert violations({"name": "root", "max": {"cpu": 4}, "children": children}) == {}

@@ -72,6 +72,6 @@ async def test_an_unknown_job_is_said_to_be_unknown(user: Client) -> None:
     status, answer = await asked(user, "explain", namespace="default", name="nobody")
     sentence = (
         "the queue knows no job or unit default/nobody; "
-        "queued is what was created suspended, if its kind is enabled"
+        "a job is queued if it was created suspended and running job extensions enable its kind"
     )
     assert (status, answer) == (404, {"error": sentence})
