@@ -81,9 +81,9 @@ def _fixed(answer: Answer) -> bool:
 
 
 def _levels(answer: Answer) -> list[str]:
-    missing: dict[tuple[str, str], list[str]] = {}
+    missing: dict[tuple[str, str], dict[str, str]] = {}
     for one in answer["shortages"]:
-        missing.setdefault((_quota(one), one["resource"]), []).append(one["missing"])
+        missing.setdefault((_quota(one), one["resource"]), {})[one["bound"]] = one["missing"]
     columns_of = ["requested", "used", "min", "max", "available"]
     header = ["QUOTA", "RESOURCE", "REQUESTED", "USED", "MIN", "MAX", "FREE"]
     if any(level["resourceQuota"] for level in answer["levels"]):
@@ -96,9 +96,17 @@ def _levels(answer: Answer) -> list[str]:
     for level in answer["levels"]:
         for one in level["resources"]:
             amounts = [_limit(one[name]) for name in columns_of]
-            short = dict.fromkeys(missing.get((_quota(level), one["resource"]), []))
-            rows.append((_quota(level), one["resource"], *amounts, " and ".join(short)))
+            short = _short(missing.get((_quota(level), one["resource"]), {}))
+            rows.append((_quota(level), one["resource"], *amounts, short))
     return columns((*header, "SHORT BY"), rows).splitlines() if rows else []
+
+
+def _short(by_bound: dict[str, str]) -> str:
+    """What is missing; of which bound, where that is another amount for each."""
+    if len(set(by_bound.values())) > 1:
+        words = [f"{amount} of {bound.replace('_', ' ')}" for bound, amount in by_bound.items()]
+        return ", ".join(words)
+    return next(iter(by_bound.values()), "")
 
 
 def _quota(one: dict[str, Any]) -> str:

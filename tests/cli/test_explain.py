@@ -20,6 +20,7 @@ from kube_queue.cli.questions import ask_directly
 from tests.controller.queueing.world import a_leaf, a_root
 from tests.serving.cluster import SETTINGS, cluster
 
+FIXED = {"quota.scheduling.alibabacloud.com/preemptible": "false"}
 BLOCK = SETTINGS.replaced(controller={"strict_priority": True})
 TEXT = """\
 Job default/job3: Enqueued (BlockedByHead)
@@ -64,6 +65,18 @@ async def test_the_text_says_why_who_holds_it_whom_it_is_behind_and_when_it_star
     text = explained(await an_answer())
     text = re.sub(r"SINCE +", "SINCE   ", re.sub(r"\d{4}-\S+Z", "then", text))
     assert text == TEXT
+
+
+async def test_what_is_short_of_several_bounds_is_told_apart() -> None:
+    async with cluster() as made:
+        await made.create_tree(a_root(a_leaf("default", cpu=4, min={"cpu": 2})))
+        await made.create_unit("u1", cpu=3, job="job1")
+        await made.phases({"u1": "Dequeued"})
+        await made.create_unit("u2", cpu=3, job="job2", labels=FIXED)
+        await made.phases({"u1": "Dequeued", "u2": "Enqueued"})
+        _, answer = await made.get("/visibility/v1/explain?namespace=default&name=job2")
+    (row,) = [line for line in explained(answer).splitlines() if "root/default   cpu" in line]
+    assert row.endswith("   2 of max, 1 of min")
 
 
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
