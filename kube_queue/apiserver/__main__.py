@@ -2,7 +2,8 @@
 
 Prints its URL on one line and serves until it is told to end. With `--certificate-file` it serves
 TLS as well, on a port of its own: it writes its certificate there and prints the https URL on a
-second line; that is the one for kubectl, which sends its token only over TLS.
+second line; that is the one for kubectl, which sends its token only over TLS. With `--data-dir` its
+objects outlive it, and so does the certificate.
 """
 
 import argparse
@@ -15,13 +16,14 @@ from pathlib import Path
 
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.http import serve
-from kube_queue.apiserver.tls import self_signed
+from kube_queue.apiserver.journal import Journal, JournalError
+from kube_queue.apiserver.tls import kept, self_signed
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m kube_queue.apiserver",
-        description="A Kubernetes-compatible API server that keeps everything in memory.",
+        description="A Kubernetes-compatible API server that works in memory.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
@@ -33,16 +35,20 @@ def _arguments() -> argparse.Namespace:
         "--certificate-file", type=Path, help="serve TLS too, and write the certificate here"
     )
     parser.add_argument("--tls-port", type=int, default=0, help="port for TLS; 0 takes a free one")
+    parser.add_argument("--data-dir", type=Path, help="folder that keeps the objects")
     return parser.parse_args()
 
 
 async def _main(arguments: argparse.Namespace) -> None:
+    folder: Path | None = arguments.data_dir
     token = arguments.token_file.read_text().strip() if arguments.token_file else ""
     # This file is a process of its own: here the wall clock and true chance come in.
-    server = ApiServer(clock=time.time, rng=random.SystemRandom())  # noqa: TID251
+    journal = None if folder is None else Journal(folder)
+    server = ApiServer(clock=time.time, rng=random.SystemRandom(), journal=journal)  # noqa: TID251
     fronts = [await serve(server, host=arguments.host, port=arguments.port, token=token)]
     if arguments.certificate_file:
-        tls = self_signed(time.time())  # noqa: TID251
+        now = time.time()  # noqa: TID251
+        tls = self_signed(now) if folder is None else kept(folder / "certificate.pem", now)
         arguments.certificate_file.write_text(tls.certificate)
         fronts.append(
             await serve(server, host=arguments.host, port=arguments.tls_port, token=token, tls=tls)
@@ -60,9 +66,9 @@ async def _main(arguments: argparse.Namespace) -> None:
         watching.cancel()
     else:
         await end.wait()
-    await server.close()
     for front in fronts:
         await front.close()
+    await server.close()
 
 
 async def _drain(reader: asyncio.StreamReader, end: asyncio.Event) -> None:
@@ -72,4 +78,7 @@ async def _drain(reader: asyncio.StreamReader, end: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(_arguments()))
+    try:
+        asyncio.run(_main(_arguments()))
+    except JournalError as problem:
+        sys.exit(f"Error: {problem}")

@@ -20,18 +20,22 @@ from kube_queue.apiserver import (
     writing,
 )
 from kube_queue.apiserver.builtin import load_kinds
+from kube_queue.apiserver.commits import Commits
 from kube_queue.apiserver.conversion import SELECTABLE, extractor, home
 from kube_queue.apiserver.crds import CustomKinds
 from kube_queue.apiserver.garbage import Garbage
+from kube_queue.apiserver.journal import Journal
 from kube_queue.apiserver.lifecycle import Lifecycle
 from kube_queue.apiserver.messages import Request, Response
-from kube_queue.apiserver.start import populate
+from kube_queue.apiserver.start import populate, recall
 from kube_queue.apiserver.status import StatusError, method_not_allowed, no_such_path
-from kube_queue.apiserver.store import WINDOW, Store
+from kube_queue.apiserver.store import WINDOW, Collection, Event, Store
+from kube_queue.apiserver.watch import WatchStream
 from kube_queue.apiserver.world import Call, World
 
 __all__ = ["ApiServer", "Request", "Response"]
 
+_READING = ("GET", "HEAD")
 _HEALTH = ("/healthz", "/readyz", "/livez")
 _VERBS = {
     "GET": ("get", reading.get),
@@ -45,38 +49,83 @@ class ApiServer:
     """A Kubernetes API server in memory.
 
     `clock` gives seconds since the epoch; `rng` makes uids and name suffixes; `window` is how many
-    events of a collection are kept for watches that resume.
+    events of a collection are kept for watches that resume. With a journal, all is there again that
+    it holds, and nobody learns of a change before it is on disk; then it takes a running loop.
+    Raises JournalError when the journal is damaged. `close` closes it too.
     """
 
     def __init__(
-        self, *, clock: Callable[[], float], rng: random.Random, window: int = WINDOW
+        self,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        window: int = WINDOW,
+        journal: Journal | None = None,
     ) -> None:
         store = Store(window=window)
+        store.rv = 0 if journal is None else journal.rv
         self._world = World(store, clock, rng)
         for kind in load_kinds():
             paths = SELECTABLE.get((kind.group, kind.plural), {})
             self._world.serve(replace(kind, selectable=tuple(paths)))
             if home(kind) == (kind.group, kind.plural) and "list" in kind.verbs:
                 store.add_collection(kind.group, kind.plural, extractor(paths))
-        populate(self._world)
-        lifecycle = Lifecycle(self._world)
-        store.listeners += [
-            Garbage(self._world).seen,
-            lifecycle.seen,
-            CustomKinds(self._world).seen,
-        ]
+        self._custom = CustomKinds(self._world)
+        self._followers = (Garbage(self._world), Lifecycle(self._world), self._custom)
+        self._commits: Commits | None = None
+        if journal is None:
+            populate(self._world)
+        else:
+            self._commits = self._open(journal)
+        store.listeners += [follower.seen for follower in self._followers]
+
+    def _open(self, journal: Journal) -> Commits:
+        store = self._world.store
+        recall(self._world, journal, self._custom.seen)
+        commits = Commits(store, journal, step_back=self._step_back, resume=self._resume)
+        self._resume()
+        return commits
+
+    def _step_back(self, collection: Collection, event: Event) -> None:
+        self._world.forget_work()
+        self._custom.seen(collection, event)
+
+    def _resume(self) -> None:
+        if not self._world.store.rv:
+            populate(self._world)
+        for follower in self._followers:
+            follower.resume()
 
     async def handle(self, request: Request) -> Response:
         """The answer to the request; every refusal is a Status."""
+        if self._commits is None:
+            return self._respond(request)
+        while True:
+            response = self._respond(request)
+            try:
+                # A reader, too, must not learn of what a crash could still undo.
+                await self._commits.settled()
+            except BaseException as problem:
+                if isinstance(response.body, WatchStream):
+                    await response.body.aclose()
+                if not isinstance(problem, StatusError):
+                    raise
+                if request.method not in _READING:
+                    return _refused(problem)
+            else:
+                return response
+
+    def _respond(self, request: Request) -> Response:
         try:
             return self._answer(request)
         except StatusError as refusal:
-            headers = {"Content-Type": "application/json", **refusal.headers}
-            return Response(refusal.code, headers, orjson.dumps(refusal.body))
+            return _refused(refusal)
 
     async def close(self) -> None:
-        """Every watch ends and nothing runs on."""
+        """Every watch ends, nothing runs on, and the journal is closed."""
         self._world.close()
+        if self._commits is not None:
+            await self._commits.close()
 
     def _answer(self, request: Request) -> Response:
         route = routes.parse(request.path, self._world.kinds)
@@ -100,7 +149,7 @@ class ApiServer:
             status, content_type, content, headers = document
         else:
             status, content_type, content = found
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in _READING:
             raise method_not_allowed(request.method)
         if headers.get("ETag") and request.headers.get("if-none-match") == headers["ETag"]:
             return Response(304, headers, b"")
@@ -141,10 +190,15 @@ class ApiServer:
     def _collection(self, call: Call) -> Response:
         method, kind = call.request.method, call.kind
         everywhere = kind.namespaced and not call.namespace
-        if method in ("GET", "HEAD"):
+        if method in _READING:
             return reading.list_or_watch(self._world, call)
         if method == "POST" and not everywhere and "create" in kind.verbs:
             return writing.create(self._world, call)
         if method == "DELETE" and not everywhere and "deletecollection" in kind.verbs:
             return deleting.delete_collection(self._world, call)
         raise method_not_allowed(method)
+
+
+def _refused(refusal: StatusError) -> Response:
+    headers = {"Content-Type": "application/json", **refusal.headers}
+    return Response(refusal.code, headers, orjson.dumps(refusal.body))

@@ -43,9 +43,9 @@ class CustomKinds:
                 self._world.kinds.add(kind)
         if event.type == DELETED:
             self._world.store.drop_collection(group, plural)
-            self._world.later(self._reconsider)
+            self._world.later(self.resume)
 
-    def _reconsider(self) -> None:
+    def resume(self) -> None:
         """Definitions whose names were taken may have them now."""
         store = self._world.store
         collection = store.collection(*RESOURCE)

@@ -5,6 +5,8 @@ order of the changes. An owner counts as alive when an object with its uid exist
 namespace or in none; an owner of a kind that is not served is left in doubt, and so alive.
 """
 
+from functools import partial
+
 from kube_queue.apiserver import deleting
 from kube_queue.apiserver.deleting import FOREGROUND, ORPHAN
 from kube_queue.apiserver.options import DeleteOptions
@@ -34,6 +36,16 @@ class Garbage:
                 found = self._store.find_uid(owner)
                 if found is not None and FOREGROUND in found[1].leaving:
                     self._world.later(lambda uid=owner: self._owner_leaving(uid))  # type: ignore[misc]
+
+    def resume(self) -> None:
+        """Whatever an owner that is gone or leaves has left behind is looked at soon."""
+        uids = self._store.uids
+        for uid, (collection, key) in tuple(uids.items()):
+            record = collection.records[key]
+            if record.leaving:
+                self._world.later(partial(self._owner_leaving, uid))
+            if any(owner not in uids for owner in record.owners):
+                self._world.later(partial(self._attend, uid))
 
     def _owner_gone(self, uid: str) -> None:
         for dependent in tuple(self._store.dependents.get(uid, ())):

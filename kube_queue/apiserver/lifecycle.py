@@ -7,7 +7,7 @@ from kube_queue.apiserver import deleting
 from kube_queue.apiserver.crds import RESOURCE
 from kube_queue.apiserver.options import DeleteOptions
 from kube_queue.apiserver.rules.crds import CLEANUP
-from kube_queue.apiserver.store import DELETED, Collection, Event, Record
+from kube_queue.apiserver.store import DELETED, MODIFIED, Collection, Event, Record
 from kube_queue.apiserver.world import World
 
 _BACKGROUND = DeleteOptions(False, None, "Background", "", "")
@@ -37,6 +37,15 @@ class Lifecycle:
         name = self._resources.get(resource)
         if name is not None:
             self._world.later(lambda: self._finish_definition(name))
+
+    def resume(self) -> None:
+        """What is leaving is followed, and nothing else, as the store says now."""
+        self._namespaces.clear()
+        self._resources.clear()
+        for record in tuple(self._store.collection("", "namespaces").records.values()):
+            self._namespace_seen(Event(MODIFIED, record, None))
+        for record in tuple(self._store.collection(*RESOURCE).records.values()):
+            self._definition_seen(Event(MODIFIED, record, None))
 
     def _namespace_seen(self, event: Event) -> None:
         name = event.record.name
@@ -71,8 +80,10 @@ class Lifecycle:
     def _finish_namespace(self, name: str) -> None:
         collection = self._store.collection("", "namespaces")
         record = collection.records.get(name)
-        if record is None or any(
-            name in other.namespaces for other in self._store.collections.values()
+        if (
+            record is None
+            or not record.deleting
+            or any(name in other.namespaces for other in self._store.collections.values())
         ):
             return
         obj = record.decode()
@@ -92,6 +103,7 @@ class Lifecycle:
         definitions = self._store.collection(*RESOURCE)
         record = definitions.records.get(name)
         instances = self._store.collections.get((group, plural))
-        if record is None or (instances is not None and instances.records):
+        waits = instances is not None and instances.records
+        if record is None or not record.deleting or waits:
             return
         deleting.strip_finalizer(self._world, definitions, record, CLEANUP)

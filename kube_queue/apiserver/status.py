@@ -196,6 +196,14 @@ def version_too_large(asked: int, current: int) -> StatusError:
     )
 
 
+def not_stored(why: str, *, full: bool) -> StatusError:
+    """507 or 500: the change could not be written to disk, and has not happened."""
+    message = f"the change was not made, as it could not be stored: {why}"
+    if full:
+        return StatusError(507, "InsufficientStorage", message)
+    return StatusError(500, "InternalError", message)
+
+
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object breaks its rules; every cause is listed."""
     qualified = f"{kind}.{group}" if group else kind

@@ -30,7 +30,7 @@ class Record:
         "rv", "uid",
     )  # fmt: skip
 
-    def __init__(self, obj: Object, rv: int, fields: Fields) -> None:
+    def __init__(self, obj: Object, rv: int, fields: Fields, raw: bytes = b"") -> None:
         meta = obj["metadata"]
         self.namespace: str = meta.get("namespace", "")
         self.name: str = meta["name"]
@@ -46,7 +46,7 @@ class Record:
         """The finalizers that hold an object that is being deleted."""
         if self.deleting:
             self.leaving = tuple(meta.get("finalizers", ()))
-        self.raw: bytes = orjson.dumps(obj)
+        self.raw: bytes = raw or orjson.dumps(obj)
 
     def decode(self) -> Object:
         """A fresh copy of the object."""
@@ -100,6 +100,7 @@ class Collection:
     ) -> None:
         self.group = group
         self.plural = plural
+        self.resource = f"{group}/{plural}"
         self.extract = extract
         self.records: dict[str, Record] = {}
         self.namespaces: dict[str, dict[str, Record]] = {}
@@ -108,7 +109,8 @@ class Collection:
         """Events up to this resourceVersion are forgotten: who asks for them gets a 410."""
         self.changed = floor
         """resourceVersion of the last change."""
-        self.subscribers: dict[Subscriber, None] = {}
+        self.subscribers: dict[Subscriber, int] = {}
+        """Who is told, and up to which resourceVersion they know all."""
         self._sorted: list[Record] | None = None
         self._snapshots: OrderedDict[int, list[Record]] = OrderedDict()
 
@@ -162,27 +164,49 @@ class Collection:
         return missed
 
     def apply(self, event: Event, window: int) -> None:
-        """The collection shows the event's record and its subscribers know."""
-        record = event.record
+        """The collection shows the event's record."""
         if event.type == DELETED:
-            del self.records[record.key]
-            self._sorted = None
-            if record.namespace:
-                inside = self.namespaces[record.namespace]
-                del inside[record.key]
-                if not inside:
-                    del self.namespaces[record.namespace]
+            self.drop(event.record)
         else:
-            self.records[record.key] = record
-            self._sorted = None
-            if record.namespace:
-                self.namespaces.setdefault(record.namespace, {})[record.key] = record
+            self.place(event.record)
         self.changed = event.rv
         self.events.append(event)
         if len(self.events) > window:
             self.floor = self.events.popleft().rv
-        for subscriber in tuple(self.subscribers):
-            subscriber.offer(event)
+
+    def place(self, record: Record) -> None:
+        """The record is shown, instead of an older one of its key."""
+        self.records[record.key] = record
+        self._sorted = None
+        if record.namespace:
+            self.namespaces.setdefault(record.namespace, {})[record.key] = record
+
+    def drop(self, record: Record) -> None:
+        """No record of that key is shown."""
+        del self.records[record.key]
+        self._sorted = None
+        if record.namespace:
+            inside = self.namespaces[record.namespace]
+            del inside[record.key]
+            if not inside:
+                del self.namespaces[record.namespace]
+
+    def tell(self, event: Event | None) -> None:
+        """The subscribers know of the event; None tells them that the collection is gone."""
+        if event is None:
+            self.end()
+            return
+        for subscriber, known in tuple(self.subscribers.items()):
+            if event.rv > known:
+                subscriber.offer(event)
+
+    def forget_after(self, rv: int) -> None:
+        """No trace is left of events after that resourceVersion."""
+        while self.events and self.events[-1].rv > rv:
+            self.events.pop()
+        self.changed, self.floor = min(self.changed, rv), min(self.floor, rv)
+        for late in [version for version in self._snapshots if version > rv]:
+            del self._snapshots[late]
 
     def end(self) -> None:
         """Every watch of the collection ends."""
@@ -190,8 +214,16 @@ class Collection:
             subscriber.end()
 
 
+Step = tuple[Collection, Event | None]
+"""A change of a collection; None: the collection is gone."""
+
+
 class Store:
-    """All collections. Every method is atomic: one event loop, no await."""
+    """All collections. Every method is atomic: one event loop, no await.
+
+    Subscribers are told of a change at once, or, once `held_for` is set, when `release` says so;
+    until then `undo` can take it back. `held_for` is called at every change that is held.
+    """
 
     def __init__(self, *, window: int = WINDOW) -> None:
         self.rv = 0
@@ -201,6 +233,17 @@ class Store:
         self.dependents: defaultdict[str, dict[str, None]] = defaultdict(dict)
         """Owner uid -> uids of the objects that name it as an owner."""
         self.listeners: list[Callable[[Collection, Event], None]] = []
+        self.held_for: Callable[[], None] | None = None
+        self.held: list[Step] = []
+
+    @property
+    def told(self) -> int:
+        """The resourceVersion up to which subscribers know everything."""
+        if not self.held:
+            return self.rv
+        event = self.held[0][1]
+        assert event is not None  # A collection goes in the same step as its definition.
+        return event.rv - 1
 
     def collection(self, group: str, plural: str) -> Collection:
         """The collection of that resource; KeyError when it is not served."""
@@ -222,7 +265,7 @@ class Store:
         """The collection is gone and its watches end."""
         found = self.collections.pop((group, plural), None)
         if found is not None:
-            found.end()
+            self._tell(found, None)
 
     def find_uid(self, uid: str) -> tuple[Collection, Record] | None:
         """Where the object with that uid is, or None."""
@@ -271,5 +314,61 @@ class Store:
 
     def _announce(self, collection: Collection, event: Event) -> None:
         collection.apply(event, self.window)
+        self._tell(collection, event)
         for listener in self.listeners:
             listener(collection, event)
+
+    def _tell(self, collection: Collection, event: Event | None) -> None:
+        if self.held_for is None:
+            collection.tell(event)
+        else:
+            self.held.append((collection, event))
+            self.held_for()
+
+    def restore(self, collection: Collection, raw: bytes) -> Record:
+        """The object is there again as it was stored; nobody is told."""
+        obj = orjson.loads(raw)
+        fields = collection.extract(obj) if collection.extract else NO_FIELDS
+        record = Record(obj, int(obj["metadata"]["resourceVersion"]), fields, raw)
+        self._return(collection, record)
+        return record
+
+    def _return(self, collection: Collection, record: Record) -> None:
+        collection.place(record)
+        self.uids[record.uid] = (collection, record.key)
+        self._index_owners(None, record)
+
+    def release(self, count: int) -> list[Step]:
+        """The oldest changes that were held, now to be told."""
+        steps = self.held[:count]
+        del self.held[:count]
+        return steps
+
+    def undo(self, step_back: Callable[[Collection, Event], None]) -> None:
+        """What is held has never happened; `step_back` is told of each step.
+
+        The resourceVersions are given again: nobody has seen them.
+        """
+        rv, steps = self.told, self.release(len(self.held))
+        held_for, self.held_for = self.held_for, None
+        for collection, event in reversed(steps):
+            if event is None:
+                self.collections[(collection.group, collection.plural)] = collection
+            else:
+                step_back(collection, self._back(collection, event))
+        self.held_for = held_for
+        self.rv = rv
+        for collection in self.collections.values():
+            collection.forget_after(rv)
+
+    def _back(self, collection: Collection, event: Event) -> Event:
+        record, previous = event.record, event.previous
+        if event.type != DELETED:
+            self._index_owners(record, None)
+            if previous is None:
+                collection.drop(record)
+                del self.uids[record.uid]
+                return Event(DELETED, record, None)
+        assert previous is not None
+        self._return(collection, previous)
+        return Event(ADDED, previous, None)

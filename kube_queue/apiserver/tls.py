@@ -1,10 +1,13 @@
 """A certificate of its own for a server on this machine.
 
-Holds: Certificate, self_signed. kubectl sends a bearer token only over TLS, so a server that asks
-for one needs a certificate: a P-256 key, signed by itself, that lives as long as the process.
+Holds: Certificate, self_signed, kept. kubectl sends a bearer token only over TLS, so a server that
+asks for one needs a certificate: a P-256 key, signed by itself, that lives as long as the process,
+or as the file that keeps it.
 """
 
+import contextlib
 import ipaddress
+import os
 import ssl
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _NAME = "kube-queue local"
+_END = "-----END CERTIFICATE-----"
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +79,24 @@ def self_signed(
             serialization.NoEncryption(),
         ).decode(),
     )
+
+
+def kept(path: Path, now: float) -> Certificate:
+    """The certificate of that file while it is good for a day or more, else a new one, kept there.
+
+    Readable by its owner only. Raises OSError when the file cannot be read or written.
+    """
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        text = path.read_text(encoding="ascii")
+        found = x509.load_pem_x509_certificate(text.encode())
+        serialization.load_pem_private_key(text.encode(), password=None)
+        if found.not_valid_after_utc.timestamp() - now > _DAY:
+            certificate, mark, key = text.partition(_END)
+            return Certificate(f"{certificate}{mark}\n", key.lstrip())
+    fresh = self_signed(now)
+    beside = path.with_name(f"{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(fresh.certificate + fresh.key)
+    beside.replace(path)
+    return fresh

@@ -52,7 +52,7 @@ class WatchStream:
     def start(self, timeout: float, *, bookmarks: bool) -> None:
         """Changes are streamed for `timeout` seconds from here on."""
         self._spare = len(self._queue) + self._buffer
-        self._collection.subscribers[self] = None
+        self._collection.subscribers[self] = self._collection.changed
         loop = asyncio.get_running_loop()
         self._timers["end"] = loop.call_later(timeout, self.end)
         if bookmarks:
@@ -107,7 +107,7 @@ class WatchStream:
         self._timers["bookmark"] = asyncio.get_running_loop().call_later(
             BOOKMARK_SECONDS, self._bookmark
         )
-        self.say(self._view.bookmark(self._view.world.store.rv))
+        self.say(self._view.bookmark(self._view.world.store.told))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

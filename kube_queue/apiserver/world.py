@@ -140,10 +140,15 @@ class World:
         if self._work and self._handle is None:
             self._handle = asyncio.get_running_loop().call_soon(self._run)
 
-    def close(self) -> None:
-        """No work runs any more and every watch ends."""
+    def forget_work(self) -> None:
+        """What was to run soon does not."""
         self._work.clear()
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
+
+    def close(self) -> None:
+        """No work runs any more and every watch ends."""
+        self.forget_work()
         for collection in self.store.collections.values():
             collection.end()
