@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -17,7 +17,9 @@ from pathlib import Path
 from kube_queue.api.errors import InvalidSetting
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.http import serve
-from kube_queue.apiserver.tls import self_signed
+from kube_queue.apiserver.journal import Journal, JournalError
+from kube_queue.apiserver.tls import Certificate, kept, self_signed
+from kube_queue.app.data_folder import FLAG, Keepsakes, free_port, keep_ports, keepsakes
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
@@ -48,6 +50,9 @@ class LocalOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
     config: Path | None = None
     """A settings file that both processes of ours read."""
+    data_dir: Path | None = None
+    """Keeps the objects, the token, the ports and the certificate; None: they go with the cluster.
+    """
 
     @property
     def common_flags(self) -> Words:
@@ -75,9 +80,9 @@ async def run_local(
 ) -> None:
     """Run the cluster until cancelled; `up` is called once when everything serves.
 
-    Raises ChildFailed, with one sentence, when a part does not start or the API server ends. The
-    token and the logs live in a directory of their own that goes with the cluster, except when it
-    failed: then the logs stay.
+    Raises ChildFailed, with one sentence, when a part does not start, or when the API server ends
+    and its objects are not kept; InvalidSetting when the data folder cannot be used. The logs live
+    in a directory of their own that goes with the cluster, except when it failed.
     """
     directory = Path(tempfile.mkdtemp(prefix="kube-queue-local-"))
     supervisor = Supervisor(directory, say)
@@ -94,20 +99,15 @@ async def run_local(
 
 
 async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path) -> LocalCluster:
-    token = secrets.token_urlsafe(24)
-    token_file = directory / "token"
+    keep = _keepsakes(options)
+    token, token_file = keep.token, directory / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(token, encoding="utf-8")
     # Children read a kubeconfig of their own: the user's file may be edited, merged or deleted.
     private = directory / "kubeconfig"
-    facts = await supervisor.start(
-        _child(
-            options,
-            "api-server",
-            ("local", "api-server", "--port", str(options.port), "--token-file", str(token_file)),
-            vital=True,
-        )
-    )
+    facts = await supervisor.start(api_server(options, keep, token_file))
+    if options.data_dir is not None:
+        keep_ports(options.data_dir, keep)
     # Our own processes speak plain HTTP on loopback: encrypting it would cost them a third.
     write_kubeconfig(private, server=facts["plain"], token=token)
     server, authority = facts["secure"], facts["authority"]
@@ -130,12 +130,27 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
 
 
+def _keepsakes(options: LocalOptions) -> Keepsakes:
+    if options.data_dir is None:
+        return Keepsakes(secrets.token_urlsafe(24), options.port, 0)
+    return keepsakes(options.data_dir, options.port)
+
+
+def api_server(options: LocalOptions, keep: Keepsakes, token_file: Path) -> Child:
+    """The API server; with a data folder it may end and come back where it was."""
+    words: Words = ("local", "api-server", "--token-file", str(token_file))
+    words += ("--port", str(keep.port), "--plain-port", str(keep.plain_port))
+    if options.data_dir is not None:
+        words += (FLAG, str(options.data_dir.absolute()))
+    return _child(options, "api-server", words, vital=options.data_dir is None)
+
+
 def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     """The simulator and the processes of ours, in the order they are started."""
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue: Words = ("controller", *common, *options.common_flags, "--port", str(_free_port()))
+    queue: Words = ("controller", *common, *options.common_flags, "--port", str(free_port()))
     queue += ("--leader-elect-identity", "local-controller")
     simulator: Words = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
@@ -152,12 +167,6 @@ def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     return children
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _child(
     options: LocalOptions, name: str, arguments: tuple[str, ...], *, vital: bool = False
 ) -> Child:
@@ -166,30 +175,48 @@ def _child(
 
 
 async def run_api_server(
-    *, port: int, token_file: Path, serving: Callable[[dict[str, str]], None]
+    *,
+    port: int,
+    plain_port: int = 0,
+    token_file: Path,
+    data_dir: Path | None = None,
+    serving: Callable[[dict[str, str]], None],
 ) -> None:
     """Serve the embedded API server on loopback until cancelled.
 
     `serving` is told the addresses: `secure` (TLS, on `port`; for kubectl, which sends a token
     only over TLS), its certificate `authority`, and `plain`. Both demand the token.
-    Raises InvalidSetting when the port cannot be had.
+    Raises InvalidSetting when a port cannot be had or the data folder cannot be used.
     """
     token = token_file.read_text(encoding="utf-8").strip()
-    server = ApiServer(clock=time.time, rng=random.Random(secrets.randbits(64)))
-    certificate = self_signed(time.time())
-    plain = await serve(server, token=token)
-    try:
-        secure = await serve(server, port=port, token=token, tls=certificate)
-    except OSError as problem:
-        await plain.close()
-        raise InvalidSetting(
-            f"cannot be had: {problem.strerror or problem}", "--port", "choose another, or 0"
-        ) from problem
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        server, certificate = _server(data_dir)
+        stack.push_async_callback(server.close)
+        try:
+            plain = await serve(server, port=plain_port, token=token)
+            stack.push_async_callback(plain.close)
+            secure = await serve(server, port=port, token=token, tls=certificate)
+            stack.push_async_callback(secure.close)
+        except OSError as problem:
+            raise InvalidSetting(
+                f"cannot be had: {problem.strerror or problem}", "--port", "choose another, or 0"
+            ) from problem
         authority = certificate.certificate
         serving({"plain": plain.url, "secure": secure.url, "authority": authority})
         await asyncio.get_running_loop().create_future()
-    finally:
-        await secure.close()
-        await plain.close()
-        await server.close()
+
+
+def _server(data_dir: Path | None) -> tuple[ApiServer, Certificate]:
+    rng = random.Random(secrets.randbits(64))
+    if data_dir is None:
+        return ApiServer(clock=time.time, rng=rng), self_signed(time.time())
+    try:
+        journal = Journal(data_dir)
+        server = ApiServer(clock=time.time, rng=rng, journal=journal)
+        # Only who has the journal may make a certificate for it.
+        return server, kept(data_dir / "certificate.pem", time.time())
+    except JournalError as problem:
+        raise InvalidSetting(str(problem), FLAG) from problem
+    except OSError as problem:
+        text = f"{problem.filename} cannot be used: {problem.strerror}"
+        raise InvalidSetting(text, FLAG) from problem

@@ -1,7 +1,7 @@
 """Parent of the processes of a local cluster: starts them in order, restarts what falls.
 
 State is only behind the API, so a child may be killed at any moment and started again. A vital
-child (the API server, whose objects are its memory) is not restarted: its end ends everything.
+child (an API server whose objects are only in its memory) is not: its end ends everything.
 """
 
 from __future__ import annotations

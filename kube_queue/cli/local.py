@@ -51,7 +51,10 @@ def up_verb(
     """Run a local cluster until Ctrl-C. Raises Stop, InvalidSetting."""
     start = _starter(control_plane)
     flags = dict(flags)
-    config = flags.pop("--config", None)
+    config, data = flags.pop("--config", None), flags.pop("--data-dir", None)
+    if data is not None and control_plane != "embedded":
+        raise Stop("--data-dir is for the embedded control plane only", USAGE)
+    data_dir = None if data is None else Path(data).absolute()
     shared = {name: flags.pop(name) for name in SHARED_FLAGS if name in flags}
     # Everything that can be wrong on this command line is said before a process starts.
     extensions = enabled_extensions or LOCAL_EXTENSIONS
@@ -75,9 +78,14 @@ def up_verb(
         enabled_extensions=extensions,
         split=split,
         config=None if config is None else Path(config),
+        data_dir=data_dir,
     )
+
+    def up(cluster: LocalCluster) -> None:
+        _greet(cluster, data_dir)
+
     try:
-        run_loop(until_stopped(start(options, say=_say, up=_greet), watch_stdin=False))
+        run_loop(until_stopped(start(options, say=_say, up=up), watch_stdin=False))
     except ChildFailed as failed:
         raise Stop(str(failed)) from failed
 
@@ -109,19 +117,26 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def _greet(cluster: LocalCluster) -> None:
+def _greet(cluster: LocalCluster, data_dir: Path | None) -> None:
+    left = "go with it" if data_dir is None else f"stay in {data_dir}"
     print(
         f"The cluster serves at {cluster.server}. In another terminal:\n\n"
         f"  export KUBECONFIG={cluster.kubeconfig}\n"
         "  kubectl get nodes\n\n"
-        "Ctrl-C stops it; its objects go with it.",
+        f"Ctrl-C stops it; its objects {left}.",
         flush=True,
     )
 
 
-def api_server_verb(*, port: int, token_file: Path) -> None:
+def api_server_verb(*, port: int, plain_port: int, token_file: Path, data_dir: Path | None) -> None:
     """Run the embedded API server as a child process."""
-    work = run_api_server(port=port, token_file=token_file, serving=announce)
+    work = run_api_server(
+        port=port,
+        plain_port=plain_port,
+        token_file=token_file,
+        data_dir=data_dir,
+        serving=announce,
+    )
     run_loop(until_stopped(work, watch_stdin=True))
 
 

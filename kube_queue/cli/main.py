@@ -65,6 +65,10 @@ def up(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="API server port; 0: any free one.")
     ] = 0,
+    data_dir: Annotated[
+        str | None,
+        typer.Option("--data-dir", help="Folder that keeps the objects; default: they are lost."),
+    ] = None,
     nodes: Nodes = None,
     profile: Profile = "default",
     enabled_extensions: Annotated[
@@ -96,6 +100,7 @@ def up(
 
         flags = {
             "--config": config,
+            "--data-dir": data_dir,
             "--queue-group-plugin": queue_group_plugin,
             "--oversellrate": oversellrate,
             "--tree-validation": tree_validation,
@@ -134,13 +139,15 @@ def build(
 def api_server(
     token_file: Annotated[Path, typer.Option("--token-file")],
     port: Annotated[int, typer.Option("--port")] = 0,
+    plain_port: Annotated[int, typer.Option("--plain-port")] = 0,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir")] = None,
 ) -> None:
     """Serve the embedded API server until stdin closes."""
 
     def verb() -> None:
         from kube_queue.cli.local import api_server_verb
 
-        api_server_verb(port=port, token_file=token_file)
+        api_server_verb(port=port, plain_port=plain_port, token_file=token_file, data_dir=data_dir)
 
     _finish(run(verb))
 

@@ -70,6 +70,12 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["local", "up", "--kubeconfig", "/"], {}, "/ cannot be written: Is a directory"),
         (["local", "up", "--kubeconfig", "/dev/null/kubeconfig"], {}, "cannot be written: Not a"),
         (["local", "up", "--control-plane", "k3s"], {}, "embedded or kubernetes"),
+        (["local", "up", "--data-dir", "/dev/null/d"], {}, "/dev/null/d cannot be used: Not a"),
+        (
+            ["local", "up", "--control-plane", "kubernetes", "--data-dir", "d"],
+            {},
+            "--data-dir is for the embedded control plane only",
+        ),
         (["local", "build", "vim"], {}, "kube-apiserver"),
         (["get", "pods"], {}, "units, queues or quotas"),
         (["get", "units", "-o", "xml"], {}, "use wide, yaml or json"),
