@@ -35,6 +35,11 @@ class ProcessTimes:
         }
 
 
+def since_start(pid: int) -> dict[str, float]:
+    """The same figures of one process, since it began."""
+    return {"cpu_seconds": _cpu_seconds(pid), **_memory(pid)}
+
+
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / float(os.sysconf("SC_CLK_TCK"))

@@ -2,7 +2,8 @@
 
 `python benchmarks/server.py [--json]` starts the server and a bare aiohttp server that only echoes
 bodies (and, for watches, writes one ready line to each open stream), each in a process of its own,
-sends both the same requests from this process, in turns, and prints medians and ratios.
+sends both the same requests from this process, in turns, and prints medians and ratios. A third
+server keeps its objects (`--data-dir`): its writes are told of after their commit to the disk.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import itertools
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -213,9 +215,11 @@ async def start(*command: str) -> tuple[asyncio.subprocess.Process, int]:
     return process, int(url.rpartition(":")[2])
 
 
-async def one_round(count: int, watchers: int) -> dict[str, float]:
-    """Every figure once, on fresh processes."""
-    ours, port = await start("-m", "kube_queue.apiserver")
+async def one_round(count: int, watchers: int, folder: str) -> dict[str, float]:
+    """Every figure once, on fresh processes; the folder is empty."""
+    server = ("-m", "kube_queue.apiserver")
+    ours, port = await start(*server)
+    kept, kept_port = await start(*server, "--data-dir", folder)
     echo, echo_port = await start(__file__, "--bare")
     merge = "application/merge-patch+json"
 
@@ -236,16 +240,19 @@ async def one_round(count: int, watchers: int) -> dict[str, float]:
 
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     crd = json.dumps(CRD).encode()
-    await writes(port, 1, 1, lambda _: ("POST", path, crd, "application/json"))
+    for each in (port, kept_port):
+        await writes(each, 1, 1, lambda _: ("POST", path, crd, "application/json"))
     figures = {
         "creates": await writes(port, count, 16, create("unit")),
+        "kept_creates": await writes(kept_port, count, 16, create("unit")),
         "bare_creates": await writes(echo_port, count, 16, create("unit")),
         "patches": await writes(port, count, 16, patch),
+        "kept_patches": await writes(kept_port, count, 16, patch),
         "bare_patches": await writes(echo_port, count, 16, echoed_patch),
         "deliveries": await deliveries(port, count, watchers, again, await present(port)),
         "bare_deliveries": await deliveries(echo_port, count, watchers, echoed_patch),
     }
-    for process in (ours, echo):
+    for process in (ours, kept, echo):
         process.terminate()
         await process.wait()
     return figures
@@ -253,13 +260,19 @@ async def one_round(count: int, watchers: int) -> dict[str, float]:
 
 async def measure(rounds: int, count: int, watchers: int) -> dict[str, Any]:
     """Medians over the rounds, and the ratio of each figure to the bare stack's."""
-    seen = [await one_round(count, watchers) for _ in range(rounds)]
+    seen = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="kube-queue-bench-") as folder:
+            seen.append(await one_round(count, watchers, folder))
     result: dict[str, Any] = {
         key: round(statistics.median(figures[key] for figures in seen)) for key in seen[0]
     }
     for key in ("creates", "patches", "deliveries"):
         ratios = [figures[key] / figures[f"bare_{key}"] for figures in seen]
         result[f"{key}_ratio"] = round(statistics.median(ratios), 3)
+    for key in ("creates", "patches"):
+        ratios = [figures[f"kept_{key}"] / figures[key] for figures in seen]
+        result[f"kept_{key}_ratio"] = round(statistics.median(ratios), 3)
     return {"rounds": rounds, "requests": count, "watchers": watchers, **result}
 
 
@@ -286,6 +299,12 @@ def main() -> None:
         print(
             f"{key + '/s':12}{result[key]:>10}{result[f'bare_{key}']:>10}"
             f"{result[f'{key}_ratio']:>8.2f}{goal:>8.2f}"
+        )
+    print(f"\n{'':12}{'--data-dir':>10}{'memory':>10}{'ratio':>8}")
+    for key in ("creates", "patches"):
+        print(
+            f"{key + '/s':12}{result[f'kept_{key}']:>10}{result[key]:>10}"
+            f"{result[f'kept_{key}_ratio']:>8.2f}"
         )
 
 
