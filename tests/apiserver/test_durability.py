@@ -176,6 +176,20 @@ async def test_a_watch_that_begins_during_a_commit_shows_everything_once(tmp_pat
         assert await stream.names(1) == [("DELETED", "a")]
 
 
+async def test_watches_see_the_last_objects_of_a_definition_go_before_they_end(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as api:
+        await api.made(CRDS, a_definition())
+        await api.made(UNITS, a_unit())
+        stream = await api.watch(UNITS)
+        assert await stream.names(1) == [("ADDED", "u")]
+        await api.delete(f"{CRDS}/units.test.kube-queue.io")
+        assert await stream.names(1) == [("DELETED", "u")]
+        assert await stream.ended()
+        assert (await api.get(UNITS)).status == 404
+
+
 async def test_what_is_written_during_a_commit_shares_the_next_one(tmp_path: Path) -> None:
     store = HeldJournal(tmp_path)
     async with served(tmp_path, store) as api:
