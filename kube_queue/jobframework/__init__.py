@@ -17,8 +17,11 @@ from kube_queue.jobframework.extension import (
     JobExtension,
     JobPatch,
     JobState,
+    MadeFromTemplates,
     Outcome,
     PodSet,
+    Replaced,
+    Selective,
     ShowsQueuing,
     SometimesEvictable,
     Stoppable,
@@ -27,7 +30,7 @@ from kube_queue.jobframework.extension import (
     Warns,
     evictable,
 )
-from kube_queue.jobframework.holding import held_from_creation
+from kube_queue.jobframework.holding import held_from_creation, held_in_template
 from kube_queue.jobframework.plan import Scene, plan
 from kube_queue.jobframework.registry import every_extension, load_extensions
 from kube_queue.jobframework.surroundings import Surroundings
@@ -43,9 +46,12 @@ __all__ = [
     "JobPatch",
     "JobState",
     "JobView",
+    "MadeFromTemplates",
     "Outcome",
     "PodSet",
+    "Replaced",
     "Scene",
+    "Selective",
     "ShowsQueuing",
     "SometimesEvictable",
     "Stoppable",
@@ -57,6 +63,7 @@ __all__ = [
     "every_extension",
     "evictable",
     "held_from_creation",
+    "held_in_template",
     "load_extensions",
     "plan",
     "view_job",

@@ -21,6 +21,8 @@ from kube_queue.jobframework.extension import (
     JobExtension,
     JobState,
     Reclaimable,
+    Replaced,
+    Selective,
     ShowsQueuing,
     Stoppable,
     Suspendable,
@@ -134,7 +136,10 @@ def _check_facts(extension: JobExtension, sample: Sample) -> Iterator[str]:
                 yield f"it asks for {found.total.manifest()}, not {dict(sample.asks)}"
     if isinstance(extension, Reclaimable):
         yield from _check_finished(extension, extension, sample)
-    if sample.hold is not Hold.NONE and sample.succeeded is None:
+    held = sample.hold is not Hold.NONE
+    if held and isinstance(extension, Selective) and not extension.concerns(sample.manifest):
+        yield "a held job does not concern it"
+    if held and sample.succeeded is None:
         kinds = {type(each).__name__ for each in _first_plan(extension, sample.manifest)}
         if "CreateUnit" not in kinds:
             yield f"a held job gets no {QUEUE_UNITS.kind}"
@@ -227,6 +232,10 @@ def _calls(extension: JobExtension) -> Iterator[Callable[[Mapping[str, Any]], ob
         yield extension.stop
     if isinstance(extension, Reclaimable):
         yield extension.finished
+    if isinstance(extension, Replaced):
+        yield extension.replaced
+    if isinstance(extension, Selective):
+        yield extension.concerns
     if isinstance(extension, ShowsQueuing):
         yield lambda manifest: extension.queuing(manifest, True, _NOW)
         yield lambda manifest: extension.queuing(manifest, False, _NOW)

@@ -105,6 +105,14 @@ class StopJob:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """The job goes, and another that is held comes in its place."""
+
+    says: tuple[Emit, ...] = ()
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class AnnotateJob:
     """The job carries a mark of ours that changes nothing about how it runs."""
 
@@ -131,6 +139,7 @@ Write = (
     | ResumeJob
     | SuspendJob
     | StopJob
+    | DeleteJob
     | AnnotateJob
     | MarkQueuing
 )

@@ -60,7 +60,8 @@ class PodSet:
     """`count` equal pods. Exactly one of `template` and `requests` is given.
 
     `template` is a PodTemplateSpec, `requests` what one pod asks for. `path` is where the pod set
-    stands in the manifest, for messages ("spec.template").
+    stands in the manifest, for messages ("spec.template"); empty where the manifest itself is the
+    template, which is a pod's.
     """
 
     name: str
@@ -116,6 +117,42 @@ class HeldAtFirst(Protocol):
 
         Raises InvalidManifest where the job could not be held, or its operator would refuse it.
         """
+
+
+@runtime_checkable
+class Replaced(Protocol):
+    """A kind whose jobs cannot be suspended, but some of which come back, held, once deleted."""
+
+    def replaced(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether somebody makes another job, held like this one was, once this one is deleted."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A kind of which most objects are none of the queue's, and not worth being kept."""
+
+    def concerns(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the object is held, or the queue has marked it as released or stopped."""
+
+
+@runtime_checkable
+class MadeFromTemplates(Protocol):
+    """A kind whose jobs are also made, one by one, by objects of other kinds from their templates.
+
+    `makers` are those kinds.
+    """
+
+    makers: tuple[ResourceType, ...]
+
+    def held_in_template(self, maker: Mapping[str, Any], metadata: Mapping[str, Any]) -> JobPatch:
+        """The patch of the maker after which every job it makes is held from its creation on.
+
+        Their metadata gets `metadata` as well. Raises InvalidManifest where it cannot make jobs, or
+        none that are held.
+        """
+
+    def made(self, maker: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A job as the maker would make it. Raises InvalidManifest."""
 
 
 @runtime_checkable
@@ -189,7 +226,9 @@ class ShowsQueuing(Protocol):
 
 
 def evictable(extension: JobExtension, manifest: Mapping[str, Any]) -> bool:
-    """Whether the job can be suspended once it runs: what cannot is never a victim."""
+    """Whether the job gives its place back once it runs: what does not is never a victim."""
+    if isinstance(extension, Replaced):
+        return extension.replaced(manifest)
     if not isinstance(extension, Suspendable):
         return False
     return not isinstance(extension, SometimesEvictable) or extension.evictable(manifest)

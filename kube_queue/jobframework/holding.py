@@ -12,6 +12,7 @@ from kube_queue.jobframework.extension import (
     Hold,
     JobExtension,
     JobPatch,
+    MadeFromTemplates,
     Suspendable,
 )
 from kube_queue.jobframework.ownership import somebody_elses
@@ -35,6 +36,21 @@ def held_from_creation(extension: JobExtension, manifest: Mapping[str, Any]) -> 
             f"it {whose}, so kube-queue would leave it alone", "", "take that away"
         )
     extension.pod_sets(marked)
+    return marked
+
+
+def held_in_template(
+    extension: JobExtension,
+    templates: MadeFromTemplates,
+    maker: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The maker of such jobs with mark and `metadata` in its template; it is not changed itself.
+
+    Raises InvalidManifest where it would make none that wait, or none that are ours.
+    """
+    marked: dict[str, Any] = merged(maker, templates.held_in_template(maker, metadata))
+    held_from_creation(extension, templates.made(marked))
     return marked
 
 

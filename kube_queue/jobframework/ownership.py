@@ -11,7 +11,14 @@ from kube_queue.api.selectors import Selector, parse_selector
 from kube_queue.jobframework.extension import JobState
 from kube_queue.jobframework.fields import entries, section, text
 
-_OWNERS_THAT_DO_NOT_SUSPEND: Final = frozenset({("batch", "CronJob")})
+_OWNERS_THAT_DO_NOT_SUSPEND: Final = frozenset(
+    {
+        ("batch", "CronJob"),
+        ("apps", "ReplicaSet"),
+        ("apps", "StatefulSet"),
+        ("", "ReplicationController"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,9 @@ def somebody_elses(
 ) -> str:
     """Why the job is none of ours, in words that follow "it"; empty if it is ours to queue.
 
-    A controller owner starts and suspends its jobs itself; only a CronJob does not, and whatever
-    the claims name. One whose own unit counts its jobs' pods keeps them all the same.
+    A controller owner starts and suspends its jobs itself; only a CronJob and what makes pods one
+    by one do not, and whatever the claims name. One whose own unit counts its jobs' pods keeps them
+    all the same.
     """
     labels = section(manifest, "metadata", "labels")
     if KUEUE_QUEUE_LABEL in labels:

@@ -13,6 +13,7 @@ whether somebody was killed half-way. A column is the unit's phase, a row is the
     free      create if ever  adopt, charge       running once its    keep pod state and what it
               released                            pods run            holds up to date
     evicted   -               -                   suspend; once its pods are gone: Enqueued;
+                                                  one that comes back held: delete;
                                                   a kind that cannot be stopped: say so, go on
     too long  -               -                   -                   suspend for good, or end it;
                                                                       else say so, go on
@@ -40,6 +41,7 @@ from kube_queue.jobframework import unit_status
 from kube_queue.jobframework.decisions import (
     AnnotateJob,
     Decision,
+    DeleteJob,
     DeleteUnit,
     Emit,
     MarkQueuing,
@@ -54,6 +56,7 @@ from kube_queue.jobframework.extension import (
     Hold,
     JobPatch,
     JobState,
+    Replaced,
     ShowsQueuing,
     Stoppable,
     Suspendable,
@@ -207,11 +210,14 @@ def _free(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:
     waits = () if left is None else (Wait(Topic.RUN_LIMIT, left),)
     if phase is Phase.TIMEOUT_BACKOFF or unit.unit.evicted:
         extension = view.extension
-        if isinstance(extension, Suspendable) and evictable(extension, view.manifest):
+        if not evictable(extension, view.manifest):
+            return (_REFUSAL, *waits, *_free_and_kept(view, unit, scene))
+        if isinstance(extension, Suspendable):
             # Taken for what it was a moment ago, a unit that came back would lose its job again.
             certain = phase is Phase.TIMEOUT_BACKOFF
             return (SuspendJob(extension.suspend(view.manifest), certain=certain),)
-        return (_REFUSAL, *waits, *_free_and_kept(view, unit, scene))
+        assert isinstance(extension, Replaced)
+        return (DeleteJob(),)
     return (*waits, *_free_and_kept(view, unit, scene))
 
 

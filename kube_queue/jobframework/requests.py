@@ -84,19 +84,21 @@ def of_one_pod(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> R
     """What each pod of the set asks for. Raises InvalidInput."""
     if pod_set.requests is not None:
         return pod_set.requests
+    path = f"{pod_set.path}.template" if pod_set.path else ""
     if pod_set.template is None:
-        raise InvalidManifest("is missing", f"{pod_set.path}.template", "write a pod template")
+        raise InvalidManifest("is missing", path, "write a pod template")
     try:
         spec = demand_section(pod_set.template, "spec")
     except InvalidManifest as error:
-        raise error.under(f"{pod_set.path}.template") from None
+        raise error.under(path) from None
+    where = f"{path}.spec" if path else "spec"
     if not spec.get("containers"):
         # Such a pod is refused when it is created: released, the job would hold quota for ever.
         problem = "a pod needs at least one container"
-        raise InvalidManifest(problem, f"{pod_set.path}.template.spec.containers", "add one")
+        raise InvalidManifest(problem, f"{where}.containers", "add one")
     return pod_request(
         spec,
-        f"{pod_set.path}.template.spec",
+        where,
         container_defaults=surroundings.container_defaults.get(namespace, EMPTY),
         runtime_overhead=surroundings.overheads.get(text(spec, "runtimeClassName"), EMPTY),
     )

@@ -14,6 +14,7 @@ from kube_queue.api.types import PODS, QUEUE_UNITS
 from kube_queue.controller.jobs.around import AroundWatch
 from kube_queue.controller.jobs.kinds import Kinds
 from kube_queue.controller.jobs.neighbours import Neighbours
+from kube_queue.controller.jobs.pod_jobs import PodJobs, PodProjection
 from kube_queue.controller.jobs.pods import PodCounts
 from kube_queue.controller.jobs.reconciler import Reconciler
 from kube_queue.controller.jobs.records import (
@@ -21,7 +22,6 @@ from kube_queue.controller.jobs.records import (
     JobRecord,
     PodOwner,
     PodRecord,
-    pod_record,
 )
 from kube_queue.controller.jobs.watches import Definitions, JobHandler, KindWatch
 from kube_queue.jobframework.extension import JobExtension
@@ -99,10 +99,20 @@ class JobSide:
             page_size=size,
         )
         self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
-        self._pods = Informer[PodRecord](client, PODS, pod_record, rng=rng, page_size=size)
+        self._pod_kind = self._kinds.by_kind.get((PODS.group, PODS.kind))
+        project = PodProjection(self._pod_kind, self)
+        self._pods = Informer[PodRecord](client, PODS, project, rng=rng, page_size=size)
         self._definitions = Definitions(client, rng=rng, page_size=size)
-        self._jobs = {
-            extension.name: KindWatch(
+        self._units.add_handler(self._unit_seen)
+        self._pods.add_handler(self._pod_counts.seen)
+        self._jobs: dict[str, KindWatch | PodJobs] = {
+            extension.name: PodJobs(
+                self._pods,
+                seen=self._job_handler(extension.name),
+                listed=partial(self._listed, extension.name),
+            )
+            if extension is self._pod_kind
+            else KindWatch(
                 client,
                 extension,
                 self._definitions,
@@ -113,8 +123,6 @@ class JobSide:
             )
             for extension in extensions
         }
-        self._units.add_handler(self._unit_seen)
-        self._pods.add_handler(self._pod_counts.seen)
 
     async def run(self) -> None:
         """Queue jobs until cancelled."""
@@ -122,10 +130,14 @@ class JobSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._around.run())
                 group.create_task(self._units.run())
-                group.create_task(self._pods.run())
+                if self._pod_kind is None:
+                    group.create_task(self._pods.run())
                 group.create_task(self._definitions.run())
                 group.create_task(self._neighbours.run())
                 await self._units.synced.wait()
+                if self._pod_kind is not None:
+                    # Pods that are jobs come after their units, as all jobs do.
+                    group.create_task(self._pods.run())
                 await self._pods.synced.wait()
                 await self._around.settled()
                 await self._neighbours.settled()

@@ -38,8 +38,21 @@ from kube_queue.controller.jobs.answers import Answers
 from kube_queue.controller.jobs.kinds import Kinds
 from kube_queue.controller.jobs.patience import Patience
 from kube_queue.controller.jobs.records import JobKey, JobRecord, job_record
-from kube_queue.controller.jobs.writing import JobWrite, lane_of, write_job, write_unit
-from kube_queue.jobframework.decisions import Decision, DeleteUnit, Emit, Wait, Write
+from kube_queue.controller.jobs.writing import (
+    JobWrite,
+    delete_job,
+    lane_of,
+    write_job,
+    write_unit,
+)
+from kube_queue.jobframework.decisions import (
+    Decision,
+    DeleteJob,
+    DeleteUnit,
+    Emit,
+    Wait,
+    Write,
+)
 from kube_queue.jobframework.ownership import Borders
 from kube_queue.jobframework.plan import Scene, plan
 from kube_queue.jobframework.unit_view import UnitView, view_unit
@@ -248,9 +261,13 @@ class Reconciler:
     # Writing.
 
     async def _carry_out(self, client: Client, key: JobKey, write: Write, present: Present) -> None:
+        resource = self._kinds.resources[key.extension]
+        if isinstance(write, DeleteJob):
+            assert present.job is not None
+            await delete_job(client, resource, present.job)
+            return
         if isinstance(write, JobWrite):
             assert present.job is not None
-            resource = self._kinds.resources[key.extension]
             answer = await write_job(client, resource, write, present.job)
             self.jobs.keep(key, job_record(answer))
             return

@@ -80,10 +80,21 @@ class PodRecord:
     on_node: bool
     leaving: bool
     """It is being deleted."""
+    raw: bytes = b""
+    """The whole pod, where it is a job itself."""
+    free: bool = False
+    """It is a job itself, and nothing of ours holds it."""
+
+    @property
+    def job(self) -> JobRecord | None:
+        """The job it is, if it is one."""
+        if not self.raw:
+            return None
+        return JobRecord(self.namespace, self.name, self.uid, self.resource_version, self.raw)
 
 
-def pod_record(obj: Mapping[str, Any]) -> PodRecord:
-    """The record of a pod."""
+def pod_record(obj: dict[str, Any], *, job: bool = False, free: bool = False) -> PodRecord:
+    """The record of a pod; `obj` is given up to it."""
     metadata = section(obj, "metadata")
     return PodRecord(
         namespace=intern(text(metadata, "namespace")),
@@ -94,6 +105,8 @@ def pod_record(obj: Mapping[str, Any]) -> PodRecord:
         live=text(obj, "status", "phase") not in _OVER,
         on_node=bool(text(obj, "spec", "nodeName")),
         leaving=metadata.get("deletionTimestamp") is not None,
+        raw=job_record(obj).raw if job else b"",
+        free=free,
     )
 
 

@@ -10,6 +10,7 @@ from kube_queue.controller.jobs.records import JobRecord
 from kube_queue.jobframework.decisions import (
     AnnotateJob,
     CreateUnit,
+    DeleteJob,
     DeleteUnit,
     MarkQueuing,
     ResumeJob,
@@ -32,7 +33,7 @@ JobWrite = ResumeJob | SuspendJob | StopJob | AnnotateJob | MarkQueuing
 def lane_of(write: Write, unit: UnitView | None) -> Lane:
     """How urgent the write is."""
     match write:
-        case SuspendJob() | StopJob():
+        case SuspendJob() | StopJob() | DeleteJob():
             return Lane.EVICT
         case ResumeJob():
             return Lane.RESUME
@@ -79,3 +80,8 @@ async def write_job(
     patch = merge_patch(job.uid, job.resource_version, write.patch)
     subresource = "status" if isinstance(write, MarkQueuing) else ""
     return await client.patch(resource, job.namespace, job.name, patch, subresource=subresource)
+
+
+async def delete_job(client: Client, resource: ResourceType, job: JobRecord) -> None:
+    """The job goes, if it is still the one that was decided on."""
+    await client.delete(resource, job.namespace, job.name, uid=job.uid)
