@@ -10,7 +10,9 @@ from typing import Final
 
 # --- on jobs, written by users ------------------------------------------------------------------
 SUSPEND_ANNOTATION: Final = "scheduling.x-k8s.io/suspend"
-"""``"true"`` holds a Kubeflow or Spark job until its unit is admitted."""
+"""``"true"`` holds a Kubeflow or Spark job, or by the admission policy a pod, until admitted."""
+SCHEDULING_GATE: Final = "kube-queue/admission"
+"""The scheduling gate that holds a pod until its unit is admitted."""
 PRIORITY_ANNOTATION: Final = "scheduling.x-k8s.io/priority"
 """The job's priority as a decimal integer; beats its PriorityClass."""
 QUEUE_NAME_ANNOTATION: Final = "kube-queue/queue-name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, SUSPEND_ANNOTATION
+from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, SCHEDULING_GATE, SUSPEND_ANNOTATION
 from tests.jobframework.builders import CREATED, a_template
 
 Manifest = dict[str, Any]
@@ -162,3 +162,16 @@ def an_appwrapper(*components: Manifest, held: bool = True) -> Manifest:
     )
     spec = {"suspend": held, "components": list(components)}
     return an_object("workload.codeflare.dev/v1beta2", "AppWrapper", spec)
+
+
+def a_pod(*gates: str, held: bool = True, phase: str = "Pending", **metadata: Any) -> Manifest:
+    """It asks for 1 cpu and 1Gi; `gates` are others besides ours."""
+    names = [*gates, *([SCHEDULING_GATE] if held else [])]
+    spec = {**a_template()["spec"], "schedulingGates": [{"name": name} for name in names]}
+    return {**an_object("v1", "Pod", spec, **metadata), "status": {"phase": phase}}
+
+
+def controlled_by(kind: str, api_version: str = "apps/v1") -> Manifest:
+    """Metadata of what an object of this kind has made."""
+    owner = {"apiVersion": api_version, "kind": kind, "name": "maker", "uid": "uid-maker"}
+    return {"ownerReferences": [{**owner, "controller": True}]}

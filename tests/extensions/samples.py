@@ -9,6 +9,7 @@ from kube_queue.jobframework.extension import Hold
 from tests.extensions.manifests import (
     a_jobset,
     a_kubeflow_job,
+    a_pod,
     a_raycluster,
     a_rayjob,
     a_sparkapp,
@@ -17,6 +18,7 @@ from tests.extensions.manifests import (
     an_appwrapper,
     an_mpijob,
     an_old_mpijob,
+    controlled_by,
 )
 from tests.jobframework.builders import a_job, a_template, a_tfjob, conditions
 
@@ -286,4 +288,15 @@ APPWRAPPERS = (
     Sample(_wrapped("Resetting")),
     Sample(_wrapped("Succeeded"), succeeded=True),
     Sample(_wrapped("Failed"), succeeded=False),
+)
+
+PODS = (
+    Sample(a_pod(), Hold.SPEC, asks={"cpu": "1", "memory": "1Gi"}),
+    Sample(a_pod("example.com/other"), Hold.SPEC),
+    Sample(a_pod(**controlled_by("ReplicaSet")), Hold.SPEC),
+    Sample(a_pod("example.com/other", held=False)),
+    Sample(a_pod(held=False)),
+    Sample(a_pod(held=False, phase="Running"), running=True),
+    Sample(a_pod(held=False, phase="Succeeded"), succeeded=True),
+    Sample(a_pod(held=False, phase="Failed"), succeeded=False),
 )

@@ -24,6 +24,7 @@ SAMPLES = {
     "trainjob": samples.TRAINJOBS,
     "raycluster": samples.RAYCLUSTERS,
     "appwrapper": samples.APPWRAPPERS,
+    "pod": samples.PODS,
 }
 
 

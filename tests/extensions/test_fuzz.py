@@ -42,6 +42,7 @@ from tests.extensions.manifests import (
     a_component,
     a_jobset,
     a_kubeflow_job,
+    a_pod,
     a_raycluster,
     a_rayjob,
     a_replicated_job,
@@ -102,6 +103,7 @@ HELD: tuple[tuple[str, Manifest], ...] = (
         ),
     ),
     ("workflow", a_workflow()),
+    ("pod", a_pod("example.com/other")),
     ("jobset", a_jobset()),
     ("trainjob", a_trainjob()),
     ("raycluster", a_raycluster()),
@@ -394,6 +396,10 @@ def many(name: str) -> Manifest:
     """A job of this kind with 5,000 groups of what it has groups of."""
     if name == "job":
         return a_job(template={"spec": {"containers": a_template()["spec"]["containers"] * 5000}})
+    if name == "pod":
+        pod = a_pod()
+        pod["spec"]["containers"] *= 5000
+        return pod
     if name == "rayjob":
         groups = [a_worker_group(f"group-{each}", replicas=1) for each in range(5000)]
         return a_rayjob(rayClusterSpec={"headGroupSpec": HEAD, "workerGroupSpecs": groups})
@@ -427,7 +433,7 @@ def test_five_thousand_groups_are_refused_or_counted(name: str) -> None:
     manifest = many(name)
     every_answer(extension, manifest)
     found = charged(extension, manifest)
-    if name == "job":
+    if name in ("job", "pod"):
         assert found == ResourceVector.parse({"cpu": 5000, "memory": "5000Gi"})
     elif name == "sparkapp":
         assert found == ResourceVector.parse({"cpu": 2, "memory": "2304Mi"})

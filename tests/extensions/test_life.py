@@ -19,7 +19,7 @@ from kube_queue.jobframework.extension import (
 from kube_queue.jobframework.registry import load_extensions
 from tests.controller.jobs.cluster import Cluster, play
 from tests.extensions.manifests import Manifest
-from tests.extensions.test_pages import PAGES, examples, name_of
+from tests.extensions.test_pages import PAGES, examples, job_of, name_of
 from tests.jobframework.builders import conditions
 
 KUBEFLOW = (
@@ -54,6 +54,7 @@ SAYS: dict[str, tuple[Manifest, Manifest, Manifest]] = {
         {"jobsStatus": [], "conditions": conditions("Suspended")},
         {"conditions": conditions("Complete")},
     ),
+    "pod": ({"phase": "Running"}, {}, {"phase": "Succeeded"}),
     "raycluster": ({"state": "ready"}, {"state": "suspended"}, {}),
     "appwrapper": (
         {"phase": "Running", "conditions": conditions("PodsReady")},
@@ -71,7 +72,7 @@ class Story:
         self.cluster = cluster
         self.extension = extension
         self.unit = f"it-{extension.suffix}-qu"
-        (self.manifest,) = examples(page)
+        self.manifest = job_of(page, extension)
         self.manifest["metadata"] |= {"namespace": "default", "name": "it"}
         self.manifest["metadata"].pop("generateName", None)
 

@@ -38,6 +38,9 @@ POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
         ("trainjob", "TrainJob", "train"),
         ("raycluster", "RayCluster", "raycluster"),
         ("appwrapper", "AppWrapper", "aw"),
+        ("pod", "Pod", "pod"),
+        ("deployment", "Pod", "pod"),
+        ("statefulset", "Pod", "pod"),
     ],
 )
 def test_the_name_means_the_kind_and_its_units_have_their_suffix(

@@ -16,6 +16,7 @@ from tests.extensions.manifests import (
     a_component,
     a_jobset,
     a_kubeflow_job,
+    a_pod,
     a_raycluster,
     a_rayjob,
     a_replicated_job,
@@ -116,6 +117,7 @@ def jobs_of(template: Manifest) -> list[tuple[str, Manifest, str]]:
     found.append(("rayjob", a_rayjob(rayClusterSpec=cluster), "head"))
     found.append(("raycluster", a_raycluster(**cluster), "small"))
     found.append(("jobset", a_jobset(a_replicated_job("a", template=template)), "a"))
+    found.append(("pod", {**a_pod(), **template}, "main"))
     deployment = a_component("Deployment", {"template": template})
     found.append(("appwrapper", an_appwrapper(deployment), "component-0-0"))
     return found
