@@ -9,7 +9,7 @@ import asyncio
 import copy
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,12 +28,15 @@ from kube_queue.app.quiet import log_only_errors
 from kube_queue.controller.jobs.around import AroundWatch
 from kube_queue.jobframework import (
     JobExtension,
+    MadeFromTemplates,
     Surroundings,
     Versioned,
     every_extension,
     held_from_creation,
+    held_in_template,
     view_job,
 )
+from kube_queue.jobframework.conformance import merged
 from kube_queue.jobframework.fields import entries, section, text
 from kube_queue.jobframework.unit_manifest import create_unit
 from kube_queue.kube.client import Client, Object
@@ -52,6 +55,15 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class Maker:
+    """A kind whose objects make jobs that can be queued, and who knows their templates."""
+
+    resource: ResourceType
+    extension: JobExtension
+    templates: MadeFromTemplates
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """One object that is to be created."""
 
@@ -59,6 +71,20 @@ class Submission:
     manifest: dict[str, Any]
     extension: JobExtension | None
     """None: its kind is not queued, so it is created as it is."""
+    maker: Maker | None = None
+    """Not None: it is not queued itself, but every job it makes is."""
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """What waits in a queue: the object, or one of the jobs it will make."""
+        return self.manifest if self.maker is None else self.maker.templates.made(self.manifest)
+
+    @property
+    def waits(self) -> str:
+        """Who waits in a queue, for people."""
+        if self.maker is None:
+            return self.shown
+        return f"Each {self.maker.extension.resource.kind} of {self.shown}"
 
     @property
     def shown(self) -> str:
@@ -75,49 +101,62 @@ class Kinds:
         self._extensions = {
             (one.resource.group, one.resource.kind): one for one in every_extension()
         }
+        self._makers = {
+            (maker.group, maker.kind): Maker(maker, one, one)
+            for one in self._extensions.values()
+            if isinstance(one, MadeFromTemplates)
+            for maker in one.makers
+        }
 
     @property
     def names(self) -> list[str]:
         """Every kind's name."""
-        return sorted({one.resource.kind for one in self._extensions.values()})
+        return sorted(kind for _, kind in (*self._extensions, *self._makers))
 
     def submission(self, place: str, manifest: Mapping[str, Any], wishes: Wishes) -> Submission:
         """The object as it is to be created. Raises InvalidManifest with the place."""
-        group = manifest["apiVersion"].rpartition("/")[0]
-        extension = self._extensions.get((group, manifest["kind"]))
-        if extension is None:
-            return Submission(place, copy.deepcopy(dict(manifest)), None)
-        _demand_version(place, extension, manifest["apiVersion"])
+        kind = (manifest["apiVersion"].rpartition("/")[0], manifest["kind"])
+        extension, maker = self._extensions.get(kind), self._makers.get(kind)
         try:
-            marked = held_from_creation(extension, _wished(manifest, wishes))
+            if extension is not None:
+                _demand_version(_versions(extension), manifest["apiVersion"])
+                wished: dict[str, Any] = merged(manifest, {"metadata": _metadata(wishes)})
+                return Submission(place, held_from_creation(extension, wished), extension)
+            if maker is not None:
+                _demand_version((maker.resource,), manifest["apiVersion"])
+                marked = held_in_template(
+                    maker.extension, maker.templates, manifest, _metadata(wishes)
+                )
+                return Submission(place, marked, maker.extension, maker)
         except InvalidInput as wrong:
             where = f"{place}: {wrong.path}" if wrong.path else place
             raise InvalidManifest(wrong.problem, where, wrong.hint) from None
-        return Submission(place, marked, extension)
+        return Submission(place, copy.deepcopy(dict(manifest)), None)
 
 
-def _demand_version(place: str, extension: JobExtension, written: str) -> None:
-    known = extension.versions if isinstance(extension, Versioned) else (extension.resource,)
+def _versions(extension: JobExtension) -> Sequence[ResourceType]:
+    return extension.versions if isinstance(extension, Versioned) else (extension.resource,)
+
+
+def _demand_version(known: Sequence[ResourceType], written: str) -> None:
     versions = [one.api_version for one in known]
     if written not in versions:
-        kind = extension.resource.kind
-        problem = f"{written} is no version of {kind} that can be queued"
-        raise InvalidManifest(problem, f"{place}: apiVersion", f"use {' or '.join(versions)}")
+        problem = f"{written} is no version of {known[0].kind} that can be queued"
+        raise InvalidManifest(problem, "apiVersion", f"use {' or '.join(versions)}")
 
 
-def _wished(manifest: Mapping[str, Any], wishes: Wishes) -> dict[str, Any]:
-    wished = copy.deepcopy(dict(manifest))
-    metadata = wished["metadata"]
+def _metadata(wishes: Wishes) -> dict[str, dict[str, str]]:
+    """The metadata of a job by which they come true."""
     annotations = {
         QUEUE_NAME_ANNOTATION: wishes.queue,
         PRIORITY_ANNOTATION: "" if wishes.priority is None else str(wishes.priority),
     }
     labels = {QUOTA_LABELS[0]: wishes.quota}
-    for field, said in (("annotations", annotations), ("labels", labels)):
-        given = {name: value for name, value in said.items() if value}
-        if given:
-            metadata[field] = {**(metadata.get(field) or {}), **given}
-    return wished
+    return {
+        field: given
+        for field, said in (("annotations", annotations), ("labels", labels))
+        if (given := {name: value for name, value in said.items() if value})
+    }
 
 
 def unit_question(
@@ -125,7 +164,7 @@ def unit_question(
 ) -> str:
     """The QueueUnit that the job side would make of the job now, as JSON."""
     now = time.time()
-    manifest = copy.deepcopy(submission.manifest)
+    manifest = copy.deepcopy(dict(submission.job))
     metadata = manifest["metadata"]
     if not metadata.get("name"):
         metadata["name"] = f"{metadata['generateName']}new"

@@ -78,7 +78,7 @@ def told(submission: Submission, answer: Answer) -> str:
     """What would become of the job, for people."""
     # What was never submitted has not waited.
     lines = explained({**answer, "waitedSeconds": None}).splitlines()[1:]
-    name = f"{submission.shown} in namespace {answer['namespace']}"
+    name = f"{submission.waits} in namespace {answer['namespace']}"
     if answer["runsNow"]:
         return "\n".join([f"{name} would run now.", *_facts(lines, "Queue:", "Priority:")])
     if answer["evicts"]:
@@ -154,7 +154,8 @@ async def _create_one(client: Client, resource: ResourceType, one: Submission) -
     if one.extension is None:
         print(f"{name} created as it is: its kind is not queued")
     else:
-        print(f"{name} submitted: it is held until its turn comes")
+        who = "it" if one.maker is None else f"each {one.extension.resource.kind} of it"
+        print(f"{name} submitted: {who} is held until its turn comes")
     return True
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from kube_queue.api.types import JOBS, QUEUE_UNITS, TFJOBS, ResourceType
+from kube_queue.api.types import JOBS, PODS, QUEUE_UNITS, TFJOBS, ResourceType
 from kube_queue.api.units import unit_name
-from kube_queue.jobframework import Hold, every_extension
+from kube_queue.app.submitting import Kinds, Wishes
+from kube_queue.jobframework import Hold, MadeFromTemplates, every_extension
 from tests.cli.conftest import Desk
 from tests.cli.test_changing_verbs import the_job
 
@@ -26,8 +27,20 @@ data: {seconds: "5"}
 CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
 
 
-def examples() -> dict[str, dict[str, Any]]:
-    """The first manifest of every kind's page, with its marks taken away."""
+MAKERS = {
+    maker.kind: maker
+    for one in every_extension()
+    if isinstance(one, MadeFromTemplates)
+    for maker in one.makers
+}
+"""Kinds whose pods are queued one by one."""
+
+
+def examples(*, made: bool = False) -> dict[str, dict[str, Any]]:
+    """The first manifest of every kind's page, with its marks taken away.
+
+    Of the kinds whose jobs are queued, or (`made`) of those that make such jobs.
+    """
     found = {}
     for page in sorted(PAGES.glob("*.md")):
         text = page.read_text(encoding="utf-8")
@@ -37,10 +50,13 @@ def examples() -> dict[str, dict[str, Any]]:
         manifest["spec"].pop("suspend", None)
         manifest["spec"].get("runPolicy", {}).pop("suspend", None)
         manifest["spec"].pop("shutdownAfterJobFinishes", None)
+        for pod in (manifest, manifest["spec"].get("template", {})):
+            pod.get("spec", {}).pop("schedulingGates", None)
         manifest["metadata"]["name"] = page.stem
         # The quota's namespace is the one that exists.
         manifest["metadata"].pop("namespace", None)
-        found[page.stem] = manifest
+        if (manifest["kind"] in MAKERS) is made:
+            found[page.stem] = manifest
     return found
 
 
@@ -61,6 +77,71 @@ async def test_one_job_of_every_kind_is_created_held_and_queued(desk: Desk) -> N
         held = await desk.get(kind, name)
         assert extension.state(held).hold is not Hold.NONE, name
         await desk.phase(unit_name(name, extension.suffix), "Enqueued")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet"])
+async def test_what_makes_pods_is_given_the_gate_and_the_flags_in_its_template(
+    desk: Desk, kind: str
+) -> None:
+    manifest = copy.deepcopy(examples(made=True)["deployment"])
+    manifest |= {"kind": kind}
+    manifest["spec"]["template"]["spec"]["schedulingGates"] = [{"name": "example.com/other"}]
+    said = await desk.refused("submit", "-f", "-", code=2, stdin=yaml.safe_dump(manifest))
+    assert f"this cluster serves no {kind} of apps/v1" in said
+    submission = Kinds().submission("here", manifest, Wishes("root-default", "default", 7))
+    assert submission.waits == f"Each Pod of {kind} deployment"
+    spec = submission.manifest["spec"]
+    assert spec["replicas"] == 2
+    template = spec["template"]
+    assert template["spec"]["schedulingGates"] == [
+        {"name": "example.com/other"},
+        {"name": "kube-queue/admission"},
+    ]
+    assert template["metadata"] == {
+        "labels": {"app": "web", "quota.scheduling.alibabacloud.com/name": "default"},
+        "annotations": {
+            "kube-queue/queue-name": "root-default",
+            "scheduling.x-k8s.io/priority": "7",
+        },
+    }
+    pod = await held_pod(desk, template)
+    unit = await desk.phase(f"{pod}-pod-qu")
+    assert (unit["spec"]["queue"], unit["spec"]["priority"]) == ("root-default", 7)
+
+
+async def held_pod(desk: Desk, template: dict[str, Any]) -> str:
+    """The name of a pod as the maker's controller would make it."""
+    metadata = {**template["metadata"], "name": "made"}
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+    await desk.user.create(PODS, pod, "default")
+    return "made"
+
+
+async def test_a_dry_run_tells_of_each_pod_that_would_be_made(desk: Desk) -> None:
+    manifest = examples(made=True)["statefulset"]
+    said = await desk.done("submit", "-f", "-", "--dry-run", stdin=yaml.safe_dump(manifest))
+    assert said.startswith("Each Pod of StatefulSet statefulset in namespace default would run")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"template": None}, "spec.template: is missing"),
+        ({"template": {"metadata": {}}}, "spec.template.spec: is missing"),
+        ({"template": {"spec": {"nodeName": "a"}}}, "spec.template.spec.nodeName: "),
+        (
+            {"template": {"spec": {"schedulingGates": "none"}}},
+            "spec.template.spec.schedulingGates: is no list",
+        ),
+    ],
+)
+async def test_a_template_whose_pods_could_not_wait_is_refused(
+    desk: Desk, change: dict[str, Any], said: str
+) -> None:
+    manifest = examples(made=True)["deployment"]
+    manifest["spec"] |= change
+    refused = await desk.refused("submit", "-f", "-", code=2, stdin=yaml.safe_dump(manifest))
+    assert said in refused
 
 
 async def test_flags_say_queue_quota_and_priority_for_every_job(desk: Desk) -> None:
@@ -133,7 +214,10 @@ async def test_nothing_is_created_when_a_part_of_the_file_is_wrong(desk: Desk) -
 @pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--dry-run=server"]])
 async def test_a_file_without_any_job_is_refused(desk: Desk, flags: list[str]) -> None:
     said = await desk.refused("submit", "-f", "-", *flags, code=2, stdin=CONFIG_MAP)
-    assert "holds no job that can be queued; the kinds are AppWrapper, JAXJob, Job," in said
+    assert (
+        "holds no job that can be queued; the kinds are AppWrapper, Deployment, JAXJob, Job,"
+        in said
+    )
     assert await desk.user.list(CONFIG_MAPS) == []
     said = await desk.refused("submit", "-f", "-", *flags, code=2, stdin="---\n")
     assert "holds no object" in said
