@@ -4,7 +4,8 @@ A pod counts where its own quota label or its namespace says, as long as nothing
 the job of a unit that holds quota:
 
 * of no unit, or of one that waits: once it has a node (where ResourceQuotas are the quotas: from
-  its creation, as they count it), because a pod without a node takes no room;
+  its creation, as they count it), because a pod without a node takes no room; one that waits for a
+  unit of its own, behind a scheduling gate, counts there neither: its unit asks for its room;
 * of a unit that has ended: always, and where it names no quota itself, under the unit's;
 * while it is not known yet what it stands below, in a namespace with units: as the pods beside it
   do, the first not at all. So the pods of a unit are not counted besides it, a pod of none is
@@ -87,11 +88,13 @@ class _Stand(Enum):
 class _Group(Generic[Takes]):
     """The pods below one object, or those of one namespace that nothing controls."""
 
-    __slots__ = ("namespace", "owner", "pods", "quota", "stand")
+    __slots__ = ("alone", "namespace", "owner", "pods", "quota", "stand")
 
-    def __init__(self, namespace: str, owner: Owner | None) -> None:
+    def __init__(self, namespace: str, owner: Owner | None, *, alone: bool) -> None:
         self.namespace = namespace
         self.owner = owner
+        self.alone = alone
+        """It is one pod, which is the job of a unit."""
         self.pods: dict[tuple[str, bool, Takes], int] = {}
         """How many pods there are by quota label, node and what they take."""
         self.stand = _Stand.FREE
@@ -201,7 +204,8 @@ class Unmanaged(Generic[Takes]):
         key = self._key(pod)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(pod.namespace, pod.owner)
+            alone = pod.uid in self._alone
+            group = self._groups[key] = _Group(pod.namespace, pod.owner, alone=alone)
             self._refresh(key)
         elif group.stand is not _Stand.COVERED:
             self._refresh(key)  # its unit may have been admitted, which no handler is told
@@ -318,7 +322,8 @@ class Unmanaged(Generic[Takes]):
         quota, on_node, takes = entry
         if group.stand in (_Stand.COVERED, _Stand.UNKNOWN):
             return
-        if group.stand is _Stand.FREE and not (on_node or self._as_kubernetes):
+        without_node = self._as_kubernetes and not group.alone
+        if group.stand is _Stand.FREE and not (on_node or without_node):
             return
         place = (quota or group.quota, group.namespace)
         sums = self._sums.setdefault(place, {})
