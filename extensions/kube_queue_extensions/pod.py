@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kube_queue.api.names import POD_GROUP_LABEL
 from kube_queue.api.types import PODS, ResourceType
 from kube_queue.jobframework.extension import Hold, JobPatch, JobState, PodSet
 from kube_queue.jobframework.fields import demand_section, section, text
@@ -18,6 +19,8 @@ MAKERS: Final = (
 )
 APPWRAPPER_LABEL: Final = "workload.codeflare.dev/appwrapper"
 """On every pod of an AppWrapper, whose own unit counts it."""
+GROUP_LABELS: Final = (POD_GROUP_LABEL, "leaderworkerset.sigs.k8s.io/name")
+"""On every pod of a group, of either kind of groups."""
 
 
 class PodExtension:
@@ -47,12 +50,13 @@ class PodExtension:
         )
 
     def concerns(self, manifest: Mapping[str, Any]) -> bool:
-        """See Selective."""
-        return gates.concerns(manifest)
+        """See Selective. What is part of a group is not queued by itself."""
+        labels = section(manifest, "metadata", "labels")
+        return gates.concerns(manifest) and not any(each in labels for each in GROUP_LABELS)
 
     def pod_sets(self, manifest: Mapping[str, Any]) -> tuple[PodSet, ...]:
         """See JobExtension."""
-        return (PodSet("main", 1, "", template=gates.template(manifest)),)
+        return (PodSet("main", 1, "", template=gates.template(manifest), whole=True),)
 
     def priority_class(self, manifest: Mapping[str, Any]) -> str:
         """See JobExtension. A pod names it where every template does."""

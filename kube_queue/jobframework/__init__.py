@@ -12,6 +12,7 @@ table), decisions (what comes out), unit_manifest and unit_status (what is writt
 from kube_queue.jobframework.decisions import Decision
 from kube_queue.jobframework.extension import (
     Endless,
+    Grouped,
     HeldAtFirst,
     Hold,
     JobExtension,
@@ -40,6 +41,7 @@ from kube_queue.jobframework.view import JobView, view_job
 __all__ = [
     "Decision",
     "Endless",
+    "Grouped",
     "HeldAtFirst",
     "Hold",
     "JobExtension",

@@ -6,7 +6,7 @@ times, from any process, and must give the same answer; none keeps or changes wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
@@ -60,8 +60,8 @@ class PodSet:
     """`count` equal pods. Exactly one of `template` and `requests` is given.
 
     `template` is a PodTemplateSpec, `requests` what one pod asks for. `path` is where the pod set
-    stands in the manifest, for messages ("spec.template"); empty where the manifest itself is the
-    template, which is a pod's.
+    stands in the manifest, for messages ("spec.template"). `whole`: what stands there is the
+    template itself, which is a pod.
     """
 
     name: str
@@ -69,6 +69,7 @@ class PodSet:
     path: str
     template: Mapping[str, Any] | None = None
     requests: ResourceVector | None = None
+    whole: bool = False
 
 
 @runtime_checkable
@@ -133,6 +134,26 @@ class Selective(Protocol):
 
     def concerns(self, manifest: Mapping[str, Any]) -> bool:
         """Whether the object is held, or the queue has marked it as released or stopped."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A kind, of resource Pod, whose jobs are groups of pods.
+
+    What every other function is given is a whole group, see `joining`; but `concerns` is asked of
+    each pod. A group is identified by its name (`by_name`), else by the pod that stands for it.
+    """
+
+    by_name: bool
+
+    def group(self, pod: Mapping[str, Any]) -> str:
+        """The name of the group that this pod is part of; empty where it is part of none."""
+
+    def head(self, name: str, pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Of this group's pods, the oldest first, the one that stands for it; None: not there."""
+
+    def free(self, pod: Mapping[str, Any]) -> bool:
+        """Whether nothing of ours holds this pod."""
 
 
 @runtime_checkable

@@ -7,18 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kube_queue.api.names import KUEUE_QUEUE_LABEL
+from kube_queue.api.pod_groups import POD_MAKERS
 from kube_queue.api.selectors import Selector, parse_selector
 from kube_queue.jobframework.extension import JobState
 from kube_queue.jobframework.fields import entries, section, text
 
-_OWNERS_THAT_DO_NOT_SUSPEND: Final = frozenset(
-    {
-        ("batch", "CronJob"),
-        ("apps", "ReplicaSet"),
-        ("apps", "StatefulSet"),
-        ("", "ReplicationController"),
-    }
-)
+_OWNERS_THAT_DO_NOT_SUSPEND: Final = frozenset({("batch", "CronJob"), *POD_MAKERS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,9 @@ def _job_gone(unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
 def _without_unit(view: JobView, scene: Scene) -> tuple[Decision, ...]:
     if view.foreign or _for_good(view) or view.state.outcome is not None:
         return ()
+    if not view.ref.uid:
+        # A group of pods, of which the one that stands for it is not there.
+        return ()
     free = view.state.hold is Hold.NONE
     if free and not view.released_before:
         # It never asked for a queue.

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from kube_queue.api.errors import InvalidSetting
-from kube_queue.jobframework.extension import JobExtension
+from kube_queue.jobframework.extension import Grouped, JobExtension
 
 GROUP: Final = "kube_queue.job_extensions"
 SETTING: Final = "--enabled-extensions"
@@ -101,9 +101,11 @@ _PARTS: Final = (
 def _check_together(extensions: Iterable[JobExtension]) -> None:
     """Units of different kinds must have different names, and a kind must have one master."""
     suffixes: dict[str, str] = {}
-    kinds: dict[tuple[str, str], str] = {}
+    kinds: dict[tuple[str, str, str], str] = {}
     for extension in extensions:
-        kind = (extension.resource.group, extension.resource.kind)
+        # A pod is one of a group or none, whoever else queues pods.
+        whose = extension.name if isinstance(extension, Grouped) else ""
+        kind = (extension.resource.group, extension.resource.kind, whose)
         other = suffixes.setdefault(extension.suffix, extension.name)
         same_kind = kinds.setdefault(kind, extension.name)
         if other != extension.name:

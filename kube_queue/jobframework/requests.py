@@ -84,7 +84,7 @@ def of_one_pod(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> R
     """What each pod of the set asks for. Raises InvalidInput."""
     if pod_set.requests is not None:
         return pod_set.requests
-    path = f"{pod_set.path}.template" if pod_set.path else ""
+    path = pod_set.path if pod_set.whole else f"{pod_set.path}.template"
     if pod_set.template is None:
         raise InvalidManifest("is missing", path, "write a pod template")
     try:

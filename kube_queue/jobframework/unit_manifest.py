@@ -68,13 +68,14 @@ def create_unit(
         "annotations": annotations,
         "ownerReferences": [
             {
-                "apiVersion": view.ref.api_version,
-                "kind": view.ref.kind,
-                "name": view.ref.name,
-                "uid": view.ref.uid,
+                "apiVersion": owner.api_version,
+                "kind": owner.kind,
+                "name": owner.name,
+                "uid": owner.uid,
                 "controller": False,
                 "blockOwnerDeletion": False,
             }
+            for owner in view.owners
         ],
     }
     labels = {**_selected_by(view), **_labels(view)}

@@ -12,6 +12,7 @@ from kube_queue.api.names import JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION
 from kube_queue.api.units import JobRef
 from kube_queue.jobframework.extension import JobExtension, JobState
 from kube_queue.jobframework.fields import section, text
+from kube_queue.jobframework.joining import owners_of
 from kube_queue.jobframework.ownership import NO_BORDERS, Borders, somebody_elses
 
 
@@ -33,6 +34,11 @@ class JobView:
     """The queue has released it at least once."""
     stopped: bool
     """The queue has stopped it for good."""
+
+    @property
+    def owners(self) -> tuple[JobRef, ...]:
+        """The objects with whom the job's unit goes."""
+        return owners_of(self.extension, self.manifest) or (self.ref,)
 
     @property
     def annotations(self) -> Mapping[str, Any]:

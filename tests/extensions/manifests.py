@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, SCHEDULING_GATE, SUSPEND_ANNOTATION
+from kube_queue.api.names import (
+    MIN_RESOURCES_ANNOTATION,
+    POD_GROUP_LABEL,
+    POD_GROUP_TOTAL_COUNT_ANNOTATION,
+    SCHEDULING_GATE,
+    SUSPEND_ANNOTATION,
+)
+from kube_queue.jobframework.joining import joined
+from kube_queue_extensions.leaderworkerset import (
+    INDEX_LABEL,
+    NAME_LABEL,
+    SIZE_ANNOTATION,
+    LeaderWorkerSetExtension,
+)
+from kube_queue_extensions.podgroup import PodGroupExtension
 from tests.jobframework.builders import CREATED, a_template
 
 Manifest = dict[str, Any]
@@ -175,3 +189,33 @@ def controlled_by(kind: str, api_version: str = "apps/v1") -> Manifest:
     """Metadata of what an object of this kind has made."""
     owner = {"apiVersion": api_version, "kind": kind, "name": "maker", "uid": "uid-maker"}
     return {"ownerReferences": [{**owner, "controller": True}]}
+
+
+def a_member(name: str = "a", total: Any = "2", *gates: str, **options: Any) -> Manifest:
+    """One pod of the group `team`; it says that the group has `total`."""
+    annotations = {} if total is None else {POD_GROUP_TOTAL_COUNT_ANNOTATION: total}
+    options = {"labels": {POD_GROUP_LABEL: "team"}, "annotations": annotations, **options}
+    return a_pod(*gates, name=name, uid=f"uid-{name}", **options)
+
+
+def a_pod_group(*pods: Manifest) -> Manifest:
+    """The group `team` as its kind is shown it: of these pods, or of two that wait."""
+    kind = PodGroupExtension()
+    return joined(kind, kind, "team", pods or (a_member("a"), a_member("b")))
+
+
+def an_lws_pod(number: int = 0, size: Any = "3", **options: Any) -> Manifest:
+    """The leader of group 0 of set `it`, or one of its workers, which are numbered from 1."""
+    name = f"it-0-{number}" if number else "it-0"
+    labels = {NAME_LABEL: "it", INDEX_LABEL: "0"}
+    annotations = {SIZE_ANNOTATION: size, **options.pop("annotations", {})}
+    maker = controlled_by("StatefulSet")
+    return a_pod(
+        name=name, uid=f"uid-{name}", labels=labels, annotations=annotations, **maker, **options
+    )
+
+
+def an_lws_group(*pods: Manifest) -> Manifest:
+    """Group 0 of set `it` as its kind is shown it: of these pods, or three that wait."""
+    kind = LeaderWorkerSetExtension()
+    return joined(kind, kind, "it-0", pods or tuple(map(an_lws_pod, range(3))))

@@ -80,7 +80,7 @@ class JobSide:
         self._reconciler = Reconciler(self._kinds, self, self._queue, writes, events)
         self._first_seen: dict[JobKey, int] = {}
         self._last_first_seen = 0
-        self._pod_counts = PodCounts(self._pods_changed)
+        self._pod_counts = PodCounts(self._pods_changed, self._part_changed)
         size = options.page_size
         self._around = AroundWatch(
             client,
@@ -99,19 +99,20 @@ class JobSide:
             page_size=size,
         )
         self._units = Informer[UnitView](client, QUEUE_UNITS, view_unit, rng=rng, page_size=size)
-        self._pod_kind = self._kinds.by_kind.get((PODS.group, PODS.kind))
-        project = PodProjection(self._pod_kind, self)
+        self._pod_kinds = self._kinds.by_kind.get((PODS.group, PODS.kind), ())
+        project = PodProjection(self._pod_kinds, self)
         self._pods = Informer[PodRecord](client, PODS, project, rng=rng, page_size=size)
         self._definitions = Definitions(client, rng=rng, page_size=size)
         self._units.add_handler(self._unit_seen)
         self._pods.add_handler(self._pod_counts.seen)
         self._jobs: dict[str, KindWatch | PodJobs] = {
             extension.name: PodJobs(
+                extension,
                 self._pods,
                 seen=self._job_handler(extension.name),
                 listed=partial(self._listed, extension.name),
             )
-            if extension is self._pod_kind
+            if extension in self._pod_kinds
             else KindWatch(
                 client,
                 extension,
@@ -130,12 +131,12 @@ class JobSide:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._around.run())
                 group.create_task(self._units.run())
-                if self._pod_kind is None:
+                if not self._pod_kinds:
                     group.create_task(self._pods.run())
                 group.create_task(self._definitions.run())
                 group.create_task(self._neighbours.run())
                 await self._units.synced.wait()
-                if self._pod_kind is not None:
+                if self._pod_kinds:
                     # Pods that are jobs come after their units, as all jobs do.
                     group.create_task(self._pods.run())
                 await self._pods.synced.wait()
@@ -176,6 +177,10 @@ class JobSide:
         """See Sight."""
         return self._units.get(key.namespace, self._kinds.unit_name(key))
 
+    async def read(self, client: Client, key: JobKey) -> JobRecord | None:
+        """See Sight."""
+        return await self._jobs[key.extension].read(client, key.namespace, key.name)
+
     def borders(self) -> Borders:
         """See Sight."""
         return self._neighbours.borders
@@ -186,8 +191,11 @@ class JobSide:
             surroundings=self._around.surroundings,
             now=self._clock(),
             first_seen=self._first_seen.get(key, 0),
-            pods=self._pod_counts.of(uid),
+            pods=self._pod_counts.of(key if self._consists_of_pods(key) else uid),
         )
+
+    def _consists_of_pods(self, key: JobKey) -> bool:
+        return self._kinds.by_name[key.extension] in self._pod_kinds
 
     # What the informers tell.
 
@@ -220,8 +228,10 @@ class JobSide:
 
     def _pods_changed(self, namespace: str, owner: PodOwner, before: Pods, after: Pods) -> None:
         key = self._kinds.job_of_pod(namespace, owner)
-        if key is None:
-            return
+        if key is not None:
+            self._part_changed(key, before, after)
+
+    def _part_changed(self, key: JobKey, before: Pods, after: Pods) -> None:
         if before.total and after.total:
             self._queue.add_after(key, PODS_PAUSE)
         else:

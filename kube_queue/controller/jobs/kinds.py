@@ -17,7 +17,8 @@ class Kinds:
     """The enabled extensions, by name and by the kind they queue."""
 
     by_name: Mapping[str, JobExtension]
-    by_kind: Mapping[tuple[str, str], JobExtension]
+    by_kind: Mapping[tuple[str, str], tuple[JobExtension, ...]]
+    """Several only where a kind's objects are jobs by themselves and in groups."""
     resources: dict[str, ResourceType]
     """By name: the version that is watched; the preferred one until that is known."""
 
@@ -25,9 +26,13 @@ class Kinds:
     def of(cls, extensions: Iterable[JobExtension]) -> Kinds:
         """The lookup tables of these extensions."""
         known = tuple(extensions)
+        by_kind: dict[tuple[str, str], tuple[JobExtension, ...]] = {}
+        for each in known:
+            kind = (each.resource.group, each.resource.kind)
+            by_kind[kind] = (*by_kind.get(kind, ()), each)
         return cls(
             {each.name: each for each in known},
-            {(each.resource.group, each.resource.kind): each for each in known},
+            by_kind,
             {each.name: each.resource for each in known},
         )
 
@@ -36,15 +41,16 @@ class Kinds:
         job = view.unit.job
         if job is None or job.namespace != view.namespace:
             return None
-        extension = self.by_kind.get((job.api_version.rpartition("/")[0], job.kind))
-        if extension is None or unit_name(job.name, extension.suffix) != view.name:
-            return None
-        return JobKey(extension.name, job.namespace, job.name)
+        for extension in self.by_kind.get((job.api_version.rpartition("/")[0], job.kind), ()):
+            if unit_name(job.name, extension.suffix) == view.name:
+                return JobKey(extension.name, job.namespace, job.name)
+        return None
 
     def job_of_pod(self, namespace: str, owner: PodOwner) -> JobKey | None:
         """The job that controls the pods of this owner; None if it is of no enabled kind."""
-        extension = self.by_kind.get((owner.group, owner.kind))
-        return JobKey(extension.name, namespace, owner.name) if extension else None
+        for extension in self.by_kind.get((owner.group, owner.kind), ()):
+            return JobKey(extension.name, namespace, owner.name)
+        return None
 
     def unit_name(self, key: JobKey) -> str:
         """The name of the job's unit."""

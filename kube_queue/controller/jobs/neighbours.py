@@ -96,14 +96,12 @@ class Neighbours:
             if above is None:
                 return False
             group = text(above, "apiVersion").rpartition("/")[0]
-            extension = self._kinds.by_kind.get((group, text(above, "kind")))
-            if extension is None:
-                return False
-            key = JobKey(extension.name, namespace, text(above, "name"))
-            unit = self._known.unit(key)
-            job = None if unit is None else unit.unit.job
-            if job is not None and job.uid == text(above, "uid"):
+            extensions = self._kinds.by_kind.get((group, text(above, "kind")), ())
+            keys = [JobKey(each.name, namespace, text(above, "name")) for each in extensions]
+            units = [self._known.unit(key) for key in keys]
+            jobs = [unit.unit.job for unit in units if unit is not None]
+            if any(job is not None and job.uid == text(above, "uid") for job in jobs):
                 return True
-            record = self._known.job(key)
-            above = None if record is None else controller_of(record.manifest())
+            records = [record for record in map(self._known.job, keys) if record is not None]
+            above = controller_of(records[0].manifest()) if records else None
         return False

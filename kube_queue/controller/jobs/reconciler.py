@@ -37,7 +37,7 @@ from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.controller.jobs.answers import Answers
 from kube_queue.controller.jobs.kinds import Kinds
 from kube_queue.controller.jobs.patience import Patience
-from kube_queue.controller.jobs.records import JobKey, JobRecord, job_record
+from kube_queue.controller.jobs.records import JobKey, JobRecord
 from kube_queue.controller.jobs.writing import (
     JobWrite,
     delete_job,
@@ -85,6 +85,9 @@ class Sight(Protocol):
 
     def unit(self, key: JobKey) -> UnitView | None:
         """The object that has the name of the job's unit."""
+
+    async def read(self, client: Client, key: JobKey) -> JobRecord | None:
+        """The job as the server has it now, not as the watch told."""
 
     def borders(self) -> Borders:
         """Which jobs are ours."""
@@ -217,8 +220,6 @@ class Reconciler:
 
     async def _read(self, client: Client, key: JobKey) -> Present:
         """Both objects as the server has them now, not as the watch told."""
-        resource = self._kinds.resources[key.extension]
-        job: JobRecord | None = None
         unit: UnitView | None = None
         # The unit first: a job released in between is then seen, not taken for released by hand.
         try:
@@ -227,10 +228,10 @@ class Reconciler:
             self.units.keep(key, unit)
         except NotFound:
             self.units.forget(key)
-        try:
-            job = job_record(await client.get(resource, key.namespace, key.name))
+        job = await self._sight.read(client, key)
+        if job is not None:
             self.jobs.keep(key, job)
-        except NotFound:
+        else:
             self.jobs.forget(key)
         return Present(job, unit)
 
@@ -261,15 +262,17 @@ class Reconciler:
     # Writing.
 
     async def _carry_out(self, client: Client, key: JobKey, write: Write, present: Present) -> None:
-        resource = self._kinds.resources[key.extension]
+        resource, extension = (
+            self._kinds.resources[key.extension],
+            self._kinds.by_name[key.extension],
+        )
         if isinstance(write, DeleteJob):
             assert present.job is not None
-            await delete_job(client, resource, present.job)
+            await delete_job(client, extension, resource, present.job)
             return
         if isinstance(write, JobWrite):
             assert present.job is not None
-            answer = await write_job(client, resource, write, present.job)
-            self.jobs.keep(key, job_record(answer))
+            self.jobs.keep(key, await write_job(client, extension, resource, write, present.job))
             return
         answer = await write_unit(client, write, present.unit)
         if not isinstance(write, DeleteUnit):

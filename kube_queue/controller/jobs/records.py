@@ -80,20 +80,15 @@ class PodRecord:
     on_node: bool
     leaving: bool
     """It is being deleted."""
+    part: JobKey | None = None
+    """The job that it is, or is part of; None where it is neither."""
     raw: bytes = b""
-    """The whole pod, where it is a job itself."""
+    """The whole pod, where it is part of a job."""
     free: bool = False
-    """It is a job itself, and nothing of ours holds it."""
-
-    @property
-    def job(self) -> JobRecord | None:
-        """The job it is, if it is one."""
-        if not self.raw:
-            return None
-        return JobRecord(self.namespace, self.name, self.uid, self.resource_version, self.raw)
+    """It is part of a job, and nothing of ours holds it."""
 
 
-def pod_record(obj: dict[str, Any], *, job: bool = False, free: bool = False) -> PodRecord:
+def pod_record(obj: dict[str, Any], *, part: JobKey | None = None, free: bool = False) -> PodRecord:
     """The record of a pod; `obj` is given up to it."""
     metadata = section(obj, "metadata")
     return PodRecord(
@@ -105,7 +100,8 @@ def pod_record(obj: dict[str, Any], *, job: bool = False, free: bool = False) ->
         live=text(obj, "status", "phase") not in _OVER,
         on_node=bool(text(obj, "spec", "nodeName")),
         leaving=metadata.get("deletionTimestamp") is not None,
-        raw=job_record(obj).raw if job else b"",
+        part=part,
+        raw=b"" if part is None else job_record(obj).raw,
         free=free,
     )
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from kube_queue.api.errors import NotFound
 from kube_queue.api.types import CRDS, ResourceType
 from kube_queue.controller.jobs.records import JobRecord, job_record
 from kube_queue.controller.jobs.versions import Unknown, served
@@ -142,6 +143,13 @@ class KindWatch:
     def jobs(self) -> list[JobRecord]:
         """Every job as last seen."""
         return [] if self._informer is None else list(self._informer.values())
+
+    async def read(self, client: Client, namespace: str, name: str) -> JobRecord | None:
+        """The job as the server has it now; None where there is none."""
+        try:
+            return job_record(await client.get(self.resource, namespace, name))
+        except NotFound:
+            return None
 
     async def run(self) -> None:
         """Watch whenever the kind is served, until cancelled."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, assert_never
 
+from kube_queue.api.errors import NotFound
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.types import QUEUE_UNITS, ResourceType
-from kube_queue.controller.jobs.records import JobRecord
+from kube_queue.controller.jobs.records import JobRecord, job_record
+from kube_queue.jobframework.conformance import merged
 from kube_queue.jobframework.decisions import (
     AnnotateJob,
     CreateUnit,
@@ -20,6 +23,9 @@ from kube_queue.jobframework.decisions import (
     UpdateUnit,
     Write,
 )
+from kube_queue.jobframework.extension import Grouped, JobExtension, JobPatch
+from kube_queue.jobframework.fields import text
+from kube_queue.jobframework.joining import joined, members_of, taken_apart
 from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.kube.client import Client
 from kube_queue.kube.lanes import Lane
@@ -74,14 +80,44 @@ async def write_unit(
 
 
 async def write_job(
-    client: Client, resource: ResourceType, write: JobWrite, job: JobRecord
-) -> Answer:
-    """The server's answer. The patch fits only the job it was decided on, at that version."""
-    patch = merge_patch(job.uid, job.resource_version, write.patch)
+    client: Client,
+    extension: JobExtension,
+    resource: ResourceType,
+    write: JobWrite,
+    job: JobRecord,
+) -> JobRecord:
+    """The job as it is then. The patch fits only what it was decided on, at that version.
+
+    A group's pods are written one after the other; where one refuses, those before it are written.
+    """
+    if isinstance(extension, Grouped):
+        manifest = job.manifest()
+        pods = dict(members_of(manifest))
+        for pod, part in taken_apart(manifest, write.patch):
+            if merged(pod, part) == pod:
+                continue
+            name = text(pod, "metadata", "name")
+            pods[name] = await _patched(client, resource, job_record(dict(pod)), part)
+        return job_record(joined(extension, extension, job.name, tuple(pods.values())))
     subresource = "status" if isinstance(write, MarkQueuing) else ""
-    return await client.patch(resource, job.namespace, job.name, patch, subresource=subresource)
+    return job_record(await _patched(client, resource, job, write.patch, subresource))
 
 
-async def delete_job(client: Client, resource: ResourceType, job: JobRecord) -> None:
+async def delete_job(
+    client: Client, extension: JobExtension, resource: ResourceType, job: JobRecord
+) -> None:
     """The job goes, if it is still the one that was decided on."""
-    await client.delete(resource, job.namespace, job.name, uid=job.uid)
+    if not isinstance(extension, Grouped):
+        await client.delete(resource, job.namespace, job.name, uid=job.uid)
+        return
+    for pod, _ in taken_apart(job.manifest(), {}):
+        record = job_record(dict(pod))
+        with suppress(NotFound):
+            await client.delete(resource, record.namespace, record.name, uid=record.uid)
+
+
+async def _patched(
+    client: Client, resource: ResourceType, job: JobRecord, part: JobPatch, subresource: str = ""
+) -> Answer:
+    patch = merge_patch(job.uid, job.resource_version, part)
+    return await client.patch(resource, job.namespace, job.name, patch, subresource=subresource)

@@ -20,12 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from sys import intern
 from typing import Any, Final, Generic, TypeVar
 
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
 from kube_queue.api.loose import mapping_of, text_of
+from kube_queue.api.pod_groups import POD_MAKERS, pod_group, pod_group_uid
 from kube_queue.api.pod_requests import pod_request
 from kube_queue.api.pod_shapes import PodShape, pod_shape, request_shape
 from kube_queue.api.resources import EMPTY, ResourceVector
@@ -38,6 +40,11 @@ from kube_queue.kube.client import Client
 LIVE_PODS: Final = "status.phase!=Succeeded,status.phase!=Failed"
 """The field selector where ended pods take nothing."""
 _OVER: Final = frozenset({"Succeeded", "Failed"})
+_SHARED: Final = 65_536
+
+_GROUP: Final = "PodGroup"
+"""Stands for the kind of what has none: pods that one unit stands for by the name they share."""
+_MAKERS: Final = frozenset(kind for _, kind in POD_MAKERS)
 
 Takes = TypeVar("Takes", bound=Hashable)
 Place = tuple[str, str]
@@ -94,7 +101,7 @@ class _Group(Generic[Takes]):
         self.namespace = namespace
         self.owner = owner
         self.alone = alone
-        """It is one pod, which is the job of a unit."""
+        """Its pods are the job of a unit themselves, one pod or a group."""
         self.pods: dict[tuple[str, bool, Takes], int] = {}
         """How many pods there are by quota label, node and what they take."""
         self.stand = _Stand.FREE
@@ -204,7 +211,7 @@ class Unmanaged(Generic[Takes]):
         key = self._key(pod)
         group = self._groups.get(key)
         if group is None:
-            alone = pod.uid in self._alone
+            alone = pod.uid in self._alone or (pod.owner is not None and pod.owner.kind == _GROUP)
             group = self._groups[key] = _Group(pod.namespace, pod.owner, alone=alone)
             self._refresh(key)
         elif group.stand is not _Stand.COVERED:
@@ -372,13 +379,22 @@ def _request_of(spec: Mapping[str, Any]) -> ResourceVector:
 
 def _record(obj: Mapping[str, Any], takes: Takes) -> PodRecord[Takes]:
     metadata = mapping_of(obj.get("metadata"))
+    owner = controller_of(metadata)
+    group = pod_group(metadata)
+    if group and (owner is None or owner.kind in _MAKERS):
+        owner = _owner_of(text_of(metadata.get("namespace")), group)
     return PodRecord(
         namespace=intern(text_of(metadata.get("namespace"))),
         name=text_of(metadata.get("name")),
         uid=text_of(metadata.get("uid")),
         resource_version=text_of(metadata.get("resourceVersion")),
-        owner=controller_of(metadata),
+        owner=owner,
         quota=quota_label(mapping_of(metadata.get("labels"))),
         on_node=bool(mapping_of(obj.get("spec")).get("nodeName")),
         takes=takes,
     )
+
+
+@lru_cache(maxsize=_SHARED)
+def _owner_of(namespace: str, group: str) -> Owner:
+    return Owner("v1", _GROUP, group, pod_group_uid(namespace, group))

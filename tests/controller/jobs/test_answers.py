@@ -95,7 +95,7 @@ def a_pod(phase: str = "Pending", *, node: str = "", leaving: bool = False) -> P
 
 def test_pods_are_counted_through_their_whole_life() -> None:
     told: list[tuple[str, PodOwner, Pods, Pods]] = []
-    counts = PodCounts(lambda *change: told.append(change))
+    counts = PodCounts(lambda *change: told.append(change), lambda *_: None)
     life: list[tuple[PodRecord | None, Pods]] = [
         (a_pod(), Pods(pending=1)),
         (a_pod("Running", node="n"), Pods(on_node=1)),
@@ -113,6 +113,20 @@ def test_pods_are_counted_through_their_whole_life() -> None:
 
 
 def test_pods_nobody_controls_are_not_counted() -> None:
-    counts = PodCounts(lambda *_: None)
+    counts = PodCounts(lambda *_: None, lambda *_: None)
     counts.seen(None, pod_record({"metadata": {"name": "lone", "uid": "p"}}))
     assert counts.of("") == Pods()
+
+
+def test_a_pod_that_is_a_job_counts_for_it_once_nothing_holds_it() -> None:
+    told: list[tuple[JobKey, Pods, Pods]] = []
+    counts = PodCounts(lambda *_: None, lambda *change: told.append(change))
+    key = JobKey("pod", "default", "lone")
+    pod = {"metadata": {"namespace": "default", "name": "lone", "uid": "p"}}
+    held = pod_record({**pod, "spec": {}}, part=key)
+    free = pod_record({**pod, "spec": {}}, part=key, free=True)
+    counts.seen(None, held)
+    assert counts.of(key) == Pods()
+    counts.seen(held, free)
+    counts.seen(free, None)
+    assert told == [(key, Pods(), Pods(pending=1)), (key, Pods(pending=1), Pods())]

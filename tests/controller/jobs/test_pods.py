@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import orjson
 import pytest
 
 from kube_queue.api.errors import NotFound
@@ -16,11 +17,14 @@ from kube_queue.controller.jobs.records import JobKey
 from kube_queue.jobframework import UnitView
 from kube_queue_extensions.job import JobExtension as BatchJob
 from kube_queue_extensions.jobset import JOBSETS
+from kube_queue_extensions.leaderworkerset import LeaderWorkerSetExtension
 from kube_queue_extensions.pod import PodExtension
+from kube_queue_extensions.podgroup import PodGroupExtension
 from tests.controller.jobs.cluster import Cluster, Manifest, play
-from tests.extensions.manifests import a_jobset, a_pod, controlled_by
+from tests.extensions.manifests import a_jobset, a_member, a_pod, an_lws_pod, controlled_by
 from tests.jobframework.builders import a_job, a_template, a_tfjob
 
+KINDS = (PodExtension(), PodGroupExtension(), LeaderWorkerSetExtension())
 OURS: Final = {"name": SCHEDULING_GATE}
 UNIT = "web-0-pod-qu"
 OWNERS = {"Job": JOBS, "TFJob": TFJOBS, "JobSet": JOBSETS}
@@ -317,9 +321,25 @@ class NoUnits:
 
 
 def test_of_a_pod_that_nobody_queues_only_a_few_words_are_kept() -> None:
-    for extension in (None, PodExtension()):
-        record = PodProjection(extension, NoUnits())(a_pod(held=False))
-        assert (record.raw, record.job, record.free) == (b"", None, False)
-    record = PodProjection(PodExtension(), NoUnits())(a_pod())
-    assert record.job is not None
-    assert record.job.manifest()["spec"]["schedulingGates"] == [OURS]
+    for extensions in ((), KINDS):
+        record = PodProjection(extensions, NoUnits())(a_pod(held=False))
+        assert (record.raw, record.part, record.free) == (b"", None, False)
+    record = PodProjection(KINDS, NoUnits())(a_pod())
+    assert record.part == JobKey("pod", "default", "job1")
+    assert orjson.loads(record.raw)["spec"]["schedulingGates"] == [OURS]
+
+
+@pytest.mark.parametrize(
+    ("pod", "part"),
+    [
+        (a_member("a"), JobKey("podgroup", "default", "team")),
+        (a_member("a", held=False), JobKey("podgroup", "default", "team")),
+        (a_member("a", **controlled_by("StatefulSet")), JobKey("podgroup", "default", "team")),
+        (a_member("a", **controlled_by("Job", "batch/v1")), None),
+        (an_lws_pod(0), JobKey("leaderworkerset", "default", "it-0")),
+        (an_lws_pod(2), JobKey("leaderworkerset", "default", "it-0")),
+        (an_lws_pod(2, held=False), None),
+    ],
+)
+def test_a_pod_is_part_of_its_group_and_no_job_besides(pod: Manifest, part: JobKey | None) -> None:
+    assert PodProjection(KINDS, NoUnits())(pod).part == part

@@ -314,6 +314,33 @@ def test_a_pod_that_is_itself_the_job_is_covered() -> None:
     in_world(story)
 
 
+def test_the_pods_of_a_group_are_covered_by_the_unit_of_its_name() -> None:
+    async def story(world: World) -> None:
+        await a_world(world)
+        label = {"kube-queue/pod-group-name": "team"}
+        for name in ("p1", "p2"):
+            await a_pod(world, name, "1", labels=label)
+        await a_pod(world, "stranger", "1")
+        await world.settle()
+        assert used(world) == 3000
+        reference = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": "default",
+            "name": "team",
+            "uid": "pod-group/default/team",
+        }
+        await world.create_unit("u1", cpu=2, consumerRef=reference)
+        await world.set_status("u1", {"phase": "Running"})
+        await world.settle()
+        assert used(world) == 3000
+        await world.user.delete(QUEUE_UNITS, "default", "u1")
+        await world.settle()
+        assert used(world) == 3000
+
+    in_world(story)
+
+
 # --- what stands between ------------------------------------------------------------------------
 
 
