@@ -27,7 +27,7 @@ from kube_queue.kube.connection import connect
 
 LOCAL_EXTENSIONS = (
     "tfjob,pytorchjob,job,sparkapp,rayjob,mpiv1,workflow,xgboostjob,paddlejob,jaxjob,mxjob,"
-    "jobset,trainjob,raycluster,appwrapper,pod"
+    "jobset,trainjob,raycluster,appwrapper,pod,podgroup,leaderworkerset"
 )
 Words = tuple[str, ...]
 

@@ -9,13 +9,17 @@ from kube_queue.jobframework.extension import Hold
 from tests.extensions.manifests import (
     a_jobset,
     a_kubeflow_job,
+    a_member,
     a_pod,
+    a_pod_group,
     a_raycluster,
     a_rayjob,
     a_sparkapp,
     a_trainjob,
     a_workflow,
     an_appwrapper,
+    an_lws_group,
+    an_lws_pod,
     an_mpijob,
     an_old_mpijob,
     controlled_by,
@@ -299,4 +303,54 @@ PODS = (
     Sample(a_pod(held=False, phase="Running"), running=True),
     Sample(a_pod(held=False, phase="Succeeded"), succeeded=True),
     Sample(a_pod(held=False, phase="Failed"), succeeded=False),
+)
+
+
+def _team(*phases: str, **options: Any) -> dict[str, Any]:
+    """A group of two that was released, and more pods where some of it failed."""
+    pods = [
+        a_member(name, held=False, phase=phase, **options)
+        for name, phase in zip("abc", phases, strict=False)
+    ]
+    return a_pod_group(*pods)
+
+
+PODGROUPS = (
+    Sample(a_pod_group(), Hold.SPEC, asks={"cpu": "2", "memory": "2Gi"}),
+    Sample(a_pod_group(a_member("a")), Hold.SPEC),
+    Sample(a_pod_group(a_member("a"), a_member("b", "3")), Hold.SPEC),
+    Sample(a_pod_group(a_member("a"), a_member("b", held=False)), Hold.MARK),
+    Sample(_team("Pending", "Pending")),
+    Sample(_team("Running", "Pending")),
+    Sample(_team("Running", "Running"), running=True),
+    Sample(_team("Running", "Succeeded"), running=True),
+    Sample(_team("Running", "Failed"), running=True),
+    Sample(_team("Running", "Failed", "Running"), running=True),
+    Sample(_team("Succeeded", "Succeeded"), succeeded=True),
+    Sample(_team("Succeeded", "Failed", "Succeeded"), succeeded=True),
+    Sample(_team("Succeeded", "Failed"), succeeded=False),
+)
+
+
+def _group(*phases: str) -> dict[str, Any]:
+    return an_lws_group(
+        *(an_lws_pod(number, held=False, phase=phase) for number, phase in enumerate(phases))
+    )
+
+
+LEADERWORKERSETS = (
+    Sample(an_lws_group(), Hold.SPEC, asks={"cpu": "3", "memory": "3Gi"}),
+    Sample(an_lws_group(an_lws_pod(0, "1")), Hold.SPEC, asks={"cpu": "1", "memory": "1Gi"}),
+    Sample(
+        an_lws_group(an_lws_pod(annotations={"kube-queue/min-resources": "cpu: 9"})),
+        Hold.SPEC,
+        asks={"cpu": "9"},
+    ),
+    Sample(an_lws_group(an_lws_pod(0)), Hold.SPEC),
+    Sample(
+        an_lws_group(an_lws_pod(0, held=False, phase="Running"), an_lws_pod(1)), Hold.MARK, True
+    ),
+    Sample(_group("Pending", "Pending", "Pending")),
+    Sample(_group("Running", "Running", "Pending")),
+    Sample(_group("Running", "Running", "Running"), running=True),
 )

@@ -25,6 +25,8 @@ SAMPLES = {
     "raycluster": samples.RAYCLUSTERS,
     "appwrapper": samples.APPWRAPPERS,
     "pod": samples.PODS,
+    "podgroup": samples.PODGROUPS,
+    "leaderworkerset": samples.LEADERWORKERSETS,
 }
 
 

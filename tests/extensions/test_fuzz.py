@@ -42,7 +42,9 @@ from tests.extensions.manifests import (
     a_component,
     a_jobset,
     a_kubeflow_job,
+    a_member,
     a_pod,
+    a_pod_group,
     a_raycluster,
     a_rayjob,
     a_replicated_job,
@@ -51,6 +53,8 @@ from tests.extensions.manifests import (
     a_worker_group,
     a_workflow,
     an_appwrapper,
+    an_lws_group,
+    an_lws_pod,
     an_mpijob,
     an_old_mpijob,
 )
@@ -104,6 +108,8 @@ HELD: tuple[tuple[str, Manifest], ...] = (
     ),
     ("workflow", a_workflow()),
     ("pod", a_pod("example.com/other")),
+    ("podgroup", a_pod_group()),
+    ("leaderworkerset", an_lws_group()),
     ("jobset", a_jobset()),
     ("trainjob", a_trainjob()),
     ("raycluster", a_raycluster()),
@@ -151,6 +157,8 @@ OPEN = frozenset(
 """Maps whose keys are names of one's own: there is no field that nobody knows."""
 ANNOTATIONS = sorted(value for name, value in vars(names).items() if name.endswith("_ANNOTATION"))
 LABELS = sorted({*QUOTA_LABELS, *PREEMPTIBLE_LABELS, KUEUE_QUEUE_LABEL})
+PARTS = ("spec", "members")
+"""Where a manifest says what it asks for: a job, or a group of pods."""
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -265,7 +273,7 @@ def test_no_absurd_value_anywhere_makes_a_job_ask_for_less(name: str, manifest: 
     extension = extension_named(name)
     whole = charged(extension, manifest)
     assert whole
-    for place in places({"spec": manifest["spec"]}):
+    for place in places({part: manifest[part] for part in PARTS if part in manifest}):
         for value in ABSURD:
             changed = with_value(manifest, place, value)
             every_answer(extension, changed)
@@ -371,7 +379,7 @@ def test_a_job_of_which_any_part_is_anything_gets_an_answer(name: str, data: st.
     sample = data.draw(st.sampled_from(SAMPLES[name]))
     changed = dict(sample.manifest)
     for _ in range(data.draw(st.integers(1, 3))):
-        parts = {part: changed[part] for part in ("spec", "status") if part in changed}
+        parts = {part: changed[part] for part in (*PARTS, "status") if part in changed}
         place = data.draw(st.sampled_from(list(places(parts))))
         changed = with_value(changed, place, data.draw(json_values))
     every_answer(extension, changed)
@@ -390,6 +398,21 @@ def test_a_job_that_is_anything_gets_an_answer(
     manifest |= {"metadata": metadata, "spec": spec, "status": status}
     every_answer(extension, manifest)
     charged(extension, manifest)
+
+
+def of_its_own(pod: Manifest, number: int) -> Manifest:
+    """The pod asks for what no other does."""
+    (container,) = pod["spec"]["containers"]
+    container["resources"] = {"requests": {"cpu": f"{number}m"}}
+    return pod
+
+
+def many_pods(name: str) -> Manifest:
+    """A group of 5,000 pods, each of which asks for something else."""
+    numbers = range(5000)
+    if name == "podgroup":
+        return a_pod_group(*(of_its_own(a_member(f"pod-{each}", "5000"), each) for each in numbers))
+    return an_lws_group(*(of_its_own(an_lws_pod(each, "5000"), each) for each in numbers))
 
 
 def many(name: str) -> Manifest:
@@ -430,7 +453,7 @@ def many(name: str) -> Manifest:
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_five_thousand_groups_are_refused_or_counted(name: str) -> None:
     extension = extension_named(name)
-    manifest = many(name)
+    manifest = many_pods(name) if name in ("podgroup", "leaderworkerset") else many(name)
     every_answer(extension, manifest)
     found = charged(extension, manifest)
     if name in ("job", "pod"):

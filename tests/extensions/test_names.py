@@ -41,6 +41,9 @@ POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
         ("pod", "Pod", "pod"),
         ("deployment", "Pod", "pod"),
         ("statefulset", "Pod", "pod"),
+        ("podgroup", "Pod", "group"),
+        ("leaderworkerset", "Pod", "lws"),
+        ("lws", "Pod", "lws"),
     ],
 )
 def test_the_name_means_the_kind_and_its_units_have_their_suffix(

@@ -12,7 +12,8 @@ import yaml
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import unit_name
 from kube_queue.jobframework.decisions import CreateUnit
-from kube_queue.jobframework.extension import Hold, JobExtension, MadeFromTemplates
+from kube_queue.jobframework.extension import Grouped, Hold, JobExtension, MadeFromTemplates
+from kube_queue.jobframework.joining import joined
 from kube_queue.jobframework.registry import load_extensions
 from tests.extensions.asking import asks
 from tests.extensions.test_conformance import SAMPLES
@@ -40,7 +41,11 @@ def name_of(page: Path) -> str:
 
 def job_of(page: Path, extension: JobExtension) -> dict[str, Any]:
     """The page's example, or a job as its example makes them."""
-    (example,) = examples(page)
+    example, *others = examples(page)
+    if isinstance(extension, Grouped) and example["kind"] == extension.resource.kind:
+        name = extension.group(example)
+        return joined(extension, extension, name, [example, *others])
+    assert not others
     if example["kind"] == extension.resource.kind:
         return example
     assert isinstance(extension, MadeFromTemplates)

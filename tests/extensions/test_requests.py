@@ -16,12 +16,16 @@ from tests.extensions.manifests import (
     a_component,
     a_jobset,
     a_kubeflow_job,
+    a_member,
     a_pod,
+    a_pod_group,
     a_raycluster,
     a_rayjob,
     a_replicated_job,
     a_worker_group,
     an_appwrapper,
+    an_lws_group,
+    an_lws_pod,
     an_mpijob,
 )
 from tests.jobframework.builders import a_job
@@ -118,6 +122,11 @@ def jobs_of(template: Manifest) -> list[tuple[str, Manifest, str]]:
     found.append(("raycluster", a_raycluster(**cluster), "small"))
     found.append(("jobset", a_jobset(a_replicated_job("a", template=template)), "a"))
     found.append(("pod", {**a_pod(), **template}, "main"))
+    spec = {**template["spec"], "schedulingGates": a_pod()["spec"]["schedulingGates"]}
+    found.append(("podgroup", a_pod_group({**a_member(total="1"), "spec": spec}), "pods"))
+    leader, worker = an_lws_pod(size="2"), an_lws_pod(1, "2")
+    found.append(("leaderworkerset", an_lws_group({**leader, "spec": spec}, worker), "leader"))
+    found.append(("leaderworkerset", an_lws_group(leader, {**worker, "spec": spec}), "workers"))
     deployment = a_component("Deployment", {"template": template})
     found.append(("appwrapper", an_appwrapper(deployment), "component-0-0"))
     return found

@@ -21,7 +21,8 @@ CASES = [(name, number) for name, samples in SAMPLES.items() for number in range
 def new(sample: Sample) -> dict[str, Any]:
     """The sample as its owner would write it: without a status."""
     manifest = copy.deepcopy(dict(sample.manifest))
-    manifest.pop("status", None)
+    for one in (manifest, *manifest.get("members", {}).values()):
+        one.pop("status", None)
     return manifest
 
 
