@@ -27,6 +27,7 @@ from kube_queue.api.types import ResourceType
 from kube_queue.app.quiet import log_only_errors
 from kube_queue.controller.jobs.around import AroundWatch
 from kube_queue.jobframework import (
+    Grouped,
     JobExtension,
     MadeFromTemplates,
     Surroundings,
@@ -62,6 +63,12 @@ class Maker:
     extension: JobExtension
     templates: MadeFromTemplates
 
+    @property
+    def makes(self) -> str:
+        """What it makes, for people."""
+        kind = self.extension.resource.kind
+        return f"group of {kind}s" if isinstance(self.extension, Grouped) else kind
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -84,7 +91,7 @@ class Submission:
         """Who waits in a queue, for people."""
         if self.maker is None:
             return self.shown
-        return f"Each {self.maker.extension.resource.kind} of {self.shown}"
+        return f"Each {self.maker.makes} of {self.shown}"
 
     @property
     def shown(self) -> str:
@@ -98,12 +105,16 @@ class Kinds:
     """The kinds that can be queued."""
 
     def __init__(self) -> None:
+        every = every_extension()
+        # A pod that is created by itself makes no group.
         self._extensions = {
-            (one.resource.group, one.resource.kind): one for one in every_extension()
+            (one.resource.group, one.resource.kind): one
+            for one in every
+            if not isinstance(one, Grouped)
         }
         self._makers = {
             (maker.group, maker.kind): Maker(maker, one, one)
-            for one in self._extensions.values()
+            for one in every
             if isinstance(one, MadeFromTemplates)
             for maker in one.makers
         }

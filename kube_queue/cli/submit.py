@@ -154,7 +154,7 @@ async def _create_one(client: Client, resource: ResourceType, one: Submission) -
     if one.extension is None:
         print(f"{name} created as it is: its kind is not queued")
     else:
-        who = "it" if one.maker is None else f"each {one.extension.resource.kind} of it"
+        who = "it" if one.maker is None else f"each {one.maker.makes} of it"
         print(f"{name} submitted: {who} is held until its turn comes")
     return True
 

@@ -13,7 +13,7 @@ import yaml
 from kube_queue.api.types import JOBS, PODS, QUEUE_UNITS, TFJOBS, ResourceType
 from kube_queue.api.units import unit_name
 from kube_queue.app.submitting import Kinds, Wishes
-from kube_queue.jobframework import Hold, MadeFromTemplates, every_extension
+from kube_queue.jobframework import Grouped, Hold, MadeFromTemplates, every_extension
 from tests.cli.conftest import Desk
 from tests.cli.test_changing_verbs import the_job
 
@@ -37,7 +37,7 @@ MAKERS = {
 
 
 def examples(*, made: bool = False) -> dict[str, dict[str, Any]]:
-    """The first manifest of every kind's page, with its marks taken away.
+    """The manifest of every kind's page, with its marks taken away.
 
     Of the kinds whose jobs are queued, or (`made`) of those that make such jobs.
     """
@@ -45,7 +45,9 @@ def examples(*, made: bool = False) -> dict[str, dict[str, Any]]:
     for page in sorted(PAGES.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         block = text.split("```yaml\n", 1)[1].split("```", 1)[0]
-        manifest = next(iter(yaml.safe_load_all(block)))
+        manifest, *others = yaml.safe_load_all(block)
+        if others:
+            continue  # several objects that are one job together
         manifest["metadata"].get("annotations", {}).pop("scheduling.x-k8s.io/suspend", None)
         manifest["spec"].pop("suspend", None)
         manifest["spec"].get("runPolicy", {}).pop("suspend", None)
@@ -62,7 +64,11 @@ def examples(*, made: bool = False) -> dict[str, dict[str, Any]]:
 
 async def test_one_job_of_every_kind_is_created_held_and_queued(desk: Desk) -> None:
     manifests = examples()
-    kinds = {(one.resource.group, one.resource.kind): one for one in every_extension()}
+    kinds = {
+        (one.resource.group, one.resource.kind): one
+        for one in every_extension()
+        if not isinstance(one, Grouped)
+    }
     assert len(manifests) >= 15
     await desk.done("stop", "root-default")
     source = desk.file("---\n".join(yaml.safe_dump(one) for one in manifests.values()))
@@ -115,6 +121,29 @@ async def held_pod(desk: Desk, template: dict[str, Any]) -> str:
     pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
     await desk.user.create(PODS, pod, "default")
     return "made"
+
+
+async def test_a_leaderworkerset_is_given_the_gate_in_both_templates_or_the_one_it_has(
+    desk: Desk,
+) -> None:
+    manifest = examples(made=True)["leaderworkerset"]
+    templates = manifest["spec"]["leaderWorkerTemplate"]
+    for template in (templates["leaderTemplate"], templates["workerTemplate"]):
+        template["spec"].pop("schedulingGates")
+    gates = [{"name": "kube-queue/admission"}]
+    wishes = Wishes("", "default", 7)
+    made = Kinds().submission("here", manifest, wishes).manifest["spec"]["leaderWorkerTemplate"]
+    for name in ("leaderTemplate", "workerTemplate"):
+        assert made[name]["spec"]["schedulingGates"] == gates
+        assert made[name]["metadata"]["annotations"] == {"scheduling.x-k8s.io/priority": "7"}
+    del templates["leaderTemplate"]
+    made = Kinds().submission("here", manifest, wishes).manifest["spec"]["leaderWorkerTemplate"]
+    assert made.keys() == {"size", "workerTemplate"}
+    said = await desk.done("submit", "-f", "-", "--dry-run", stdin=yaml.safe_dump(manifest))
+    assert said.startswith(
+        "Each group of Pods of LeaderWorkerSet leaderworkerset in namespace default would wait"
+    )
+    assert "cpu requested 6" in said
 
 
 async def test_a_dry_run_tells_of_each_pod_that_would_be_made(desk: Desk) -> None:
