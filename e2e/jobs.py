@@ -10,6 +10,7 @@ from kube_queue.api.names import (
     PREEMPTIBLE_LABELS,
     PRIORITY_ANNOTATION,
     QUEUE_NAME_ANNOTATION,
+    SCHEDULING_GATE,
     SUSPEND_ANNOTATION,
 )
 
@@ -60,6 +61,12 @@ def job(
             "template": pod_template(amounts, seconds),
         },
     }
+
+
+def gated(one: Mapping[str, Any]) -> bool:
+    """Whether our gate keeps this pod from a node."""
+    gates = one.get("spec", {}).get("schedulingGates") or ()
+    return any(gate["name"] == SCHEDULING_GATE for gate in gates)
 
 
 def tfjob(name: str, *, seconds: float, workers: int = 2, namespace: str = "default") -> Object:

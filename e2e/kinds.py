@@ -7,7 +7,7 @@ from typing import Any, Final
 from e2e.jobs import pod_template
 from kube_queue.api.names import MIN_RESOURCES_ANNOTATION, RUN_SECONDS_ANNOTATION
 from kube_queue.api.names import SUSPEND_ANNOTATION as SUSPEND
-from kube_queue.api.types import JOBS, TFJOBS, ResourceType
+from kube_queue.api.types import JOBS, PODS, TFJOBS, ResourceType
 
 Object = dict[str, Any]
 
@@ -37,9 +37,18 @@ JOB_KINDS: Final = {
         ResourceType("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
         ResourceType("ray.io", "v1", "rayclusters", "RayCluster"),
         ResourceType("workload.codeflare.dev", "v1beta2", "appwrappers", "AppWrapper"),
+        PODS,
     )
 }
 """Every kind that is queued, by the word in its manifests."""
+MAKERS: Final = {
+    resource.kind: resource
+    for resource in (
+        ResourceType("apps", "v1", "deployments", "Deployment"),
+        ResourceType("apps", "v1", "statefulsets", "StatefulSet"),
+    )
+}
+"""Kinds whose pods are queued one by one, by the word in their manifests."""
 
 
 def kubeflow_job(

@@ -32,8 +32,8 @@ _KEPT: Final = "keeps pods by a finalizer, and a real kubelet ends their contain
 ALLOWED: Final[Mapping[str, Skips]] = {
     "embedded": Skips(
         lacking={
-            **dict.fromkeys(("Q1p", "Q1r", "Q1s", "Q1t"), _NO_POLICIES),
-            "Q25k": _NO_CONTROLLERS,
+            **dict.fromkeys(("Q1p", "Q1r", "Q1s", "Q1t", "Q26p"), _NO_POLICIES),
+            **dict.fromkeys(("Q25k", "Q26d", "Q26s"), _NO_CONTROLLERS),
         }
     ),
     "kubernetes": Skips(),

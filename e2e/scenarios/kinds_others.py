@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from e2e.jobs import Object, job, phase, pod_template
-from e2e.kinds import JOB_KINDS, kubeflow_job, rayjob, spark_application, workflow
+from e2e.kinds import JOB_KINDS, MAKERS, kubeflow_job, rayjob, spark_application, workflow
 from e2e.scenario import scenario
 from e2e.scenarios.kinds import Pods, see_admitted_or_over
 from e2e.scenarios.kinds_documented import PAGES, WITHOUT_OPERATOR, Page, see_released
@@ -22,14 +22,10 @@ from e2e.steps import (
 from e2e.trees import tree
 from e2e.world import World
 from kube_queue.api.names import SUSPEND_ANNOTATION
-from kube_queue.api.types import JOBS, NODES, PODS, QUEUE_UNITS, ResourceType
+from kube_queue.api.types import JOBS, NODES, PODS, QUEUE_UNITS
 
 CPU: Final = 64_000
 LONG: Final = 600.0
-APPS: Final = (
-    ResourceType("apps", "v1", "deployments", "Deployment"),
-    ResourceType("apps", "v1", "statefulsets", "StatefulSet"),
-)
 BY_HAND: Final = ("JobSet", "TrainJob", "RayCluster", "LeaderWorkerSet")
 """Nobody runs these here; of the last not even the definition is there."""
 WRITES: Final = 20
@@ -80,13 +76,13 @@ async def started_without_a_queue(world: World) -> None:
         spark_application("spark", seconds=LONG),
     ]
     await world.apply(*map(_started, started))
-    for resource in APPS:
+    for resource in MAKERS.values():
         await world.client.create(resource, _workload(resource.kind), "default")
     for kind in BY_HAND:
         await _pod_below(world, kind)
     names = [
         *(one["metadata"]["name"] for one in started),
-        *(one.kind.lower() for one in APPS),
+        *map(str.lower, MAKERS),
         *map(str.lower, BY_HAND),
     ]
     twos = {"mpijob": 2, "rayjob": 3, "spark": 2}
