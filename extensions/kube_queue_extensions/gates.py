@@ -24,6 +24,8 @@ _MARKS = (JOB_HAS_ENQUEUED_ANNOTATION, STOPPED_ANNOTATION)
 
 def gated(pod: Mapping[str, Any]) -> bool:
     """Whether our gate keeps the pod, or a pod of this template, from a node."""
+    if not section(pod, "spec").get("schedulingGates"):
+        return False
     gates = entries(pod, "spec", "schedulingGates")
     return any(each.get("name") == SCHEDULING_GATE for each in gates)
 

@@ -36,11 +36,9 @@ class PodGroupExtension:
 
     def group(self, pod: Mapping[str, Any]) -> str:
         """See Grouped. The pods of a job that is queued itself are of no group."""
-        owner = controller_of(pod)
-        kind = None if owner is None else _kind(owner)
-        if kind is not None and kind not in POD_MAKERS:
-            return ""
-        return pod_group(section(pod, "metadata"))
+        name = pod_group(section(pod, "metadata"))
+        owner = controller_of(pod) if name else None
+        return name if owner is None or _kind(owner) in POD_MAKERS else ""
 
     def head(self, name: str, pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
         """See Grouped."""

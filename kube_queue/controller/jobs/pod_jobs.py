@@ -21,7 +21,7 @@ from kube_queue.controller.jobs.records import (
 )
 from kube_queue.controller.jobs.watches import JobHandler
 from kube_queue.jobframework.extension import Grouped, Hold, JobExtension, Selective
-from kube_queue.jobframework.fields import text
+from kube_queue.jobframework.fields import section, text
 from kube_queue.jobframework.joining import joined
 from kube_queue.jobframework.unit_view import UnitView
 from kube_queue.kube.client import Client
@@ -42,25 +42,35 @@ class PodProjection:
     """
 
     def __init__(self, extensions: Iterable[JobExtension], units: Units) -> None:
-        self._extensions = tuple(extensions)
         self._units = units
+        # Asking an object for its protocols costs more than all the rest, and pods are many.
+        self._kinds = [
+            (
+                each,
+                each.concerns if isinstance(each, Selective) else _always,
+                each.group if isinstance(each, Grouped) else None,
+            )
+            for each in extensions
+        ]
 
     def __call__(self, obj: dict[str, Any]) -> PodRecord:
         """The record of the pod."""
-        for extension in self._extensions:
-            key = JobKey(extension.name, text(obj, "metadata", "namespace"), _job(extension, obj))
-            if key.name and self._is_job(extension, key, obj):
+        for extension, concerns, group in self._kinds:
+            metadata = section(obj, "metadata")
+            name = text(metadata, "name") if group is None else group(obj)
+            if not name:
+                continue
+            key = JobKey(extension.name, text(metadata, "namespace"), name)
+            uid = text(metadata, "uid") if group is None else ""
+            if concerns(obj) or self._has_unit(key, uid):
                 return pod_record(obj, part=key, free=_free(extension, obj))
         return pod_record(obj)
 
-    def _is_job(self, extension: JobExtension, key: JobKey, obj: Mapping[str, Any]) -> bool:
-        if not isinstance(extension, Selective) or extension.concerns(obj):
-            return True
+    def _has_unit(self, key: JobKey, uid: str) -> bool:
+        """Whether the job of this name has a unit; of this uid, unless it is a group."""
         unit = self._units.unit(key)
         job = None if unit is None else unit.unit.job
-        if job is None or isinstance(extension, Grouped):
-            return job is not None
-        return job.uid == text(obj, "metadata", "uid")
+        return job is not None and uid in ("", job.uid)
 
 
 class PodJobs:
@@ -140,6 +150,10 @@ class PodJobs:
         if pod is None or pod.part is None or pod.part.extension != self._extension.name:
             return None
         return pod.part
+
+
+def _always(pod: Mapping[str, Any]) -> bool:
+    return True
 
 
 def _job(extension: JobExtension, pod: Mapping[str, Any]) -> str:
