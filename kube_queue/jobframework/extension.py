@@ -130,7 +130,10 @@ class Replaced(Protocol):
 
 @runtime_checkable
 class Selective(Protocol):
-    """A kind of which most objects are none of the queue's, and not worth being kept."""
+    """A kind of which most objects are none of the queue's, and not worth being kept.
+
+    What holds its jobs is a mark of ours, which nobody else takes away.
+    """
 
     def concerns(self, manifest: Mapping[str, Any]) -> bool:
         """Whether the object is held, or the queue has marked it as released or stopped."""

@@ -57,6 +57,7 @@ from kube_queue.jobframework.extension import (
     JobPatch,
     JobState,
     Replaced,
+    Selective,
     ShowsQueuing,
     Stoppable,
     Suspendable,
@@ -141,8 +142,10 @@ def _job_gone(unit: UnitView | None, scene: Scene) -> tuple[Decision, ...]:
 
 
 def _without_unit(view: JobView, scene: Scene) -> tuple[Decision, ...]:
-    if view.foreign or _for_good(view) or view.state.outcome is not None:
+    if _for_good(view) or view.state.outcome is not None:
         return ()
+    if view.foreign:
+        return _stuck(view)
     if not view.ref.uid:
         # A group of pods, of which the one that stands for it is not there.
         return ()
@@ -152,6 +155,14 @@ def _without_unit(view: JobView, scene: Scene) -> tuple[Decision, ...]:
         return ()
     first_seen = scene.first_seen or int(scene.now * 1_000_000)
     return (create_unit(view, scene.surroundings, first_seen, certain=free),)
+
+
+def _stuck(view: JobView) -> tuple[Decision, ...]:
+    """Somebody else's job that waits for us: where the hold is ours, nobody else takes it away."""
+    if view.state.hold is Hold.NONE or not isinstance(view.extension, Selective):
+        return ()
+    problem = f"it {view.foreign}, so it is not queued, and nobody takes away what holds it"
+    return (Emit(Reason.INVALID_JOB, problem, warning=True),)
 
 
 def _ended(view: JobView, unit: UnitView, scene: Scene) -> tuple[Decision, ...]:

@@ -296,6 +296,9 @@ def test_a_pod_of_a_job_that_has_its_own_unit_is_not_queued(metadata: Manifest) 
         await cluster.settle(10)
         assert await no_unit(cluster)
         assert await gates_of(cluster) == [OURS]
+        events = await cluster.client.list(EVENTS)
+        (told,) = [each["message"] for each in events if each["reason"] == "InvalidJob"]
+        assert told.endswith("so it is not queued, and nobody takes away what holds it")
 
     play(story, simulated=False)
 
