@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,7 @@ from kube_queue.api.reasons import Reason
 from kube_queue.api.resource_quota import leaf_of
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.api.units import (
+    JobRef,
     invalid_reason,
     is_preemptible,
     preemptible_problem,
@@ -35,7 +37,7 @@ from kube_queue.jobframework.requests import Asked, asked
 from kube_queue.jobframework.resizing import outgrown
 from kube_queue.jobframework.run_time import RunTime, run_time
 from kube_queue.jobframework.surroundings import Surroundings
-from kube_queue.jobframework.unit_view import UnitView
+from kube_queue.jobframework.unit_view import UnitView, owners_number
 from kube_queue.jobframework.view import JobView
 
 _CARRIED_LABELS = (*QUOTA_LABELS, *PREEMPTIBLE_LABELS)
@@ -66,17 +68,7 @@ def create_unit(
         "namespace": view.ref.namespace,
         "name": name,
         "annotations": annotations,
-        "ownerReferences": [
-            {
-                "apiVersion": owner.api_version,
-                "kind": owner.kind,
-                "name": owner.name,
-                "uid": owner.uid,
-                "controller": False,
-                "blockOwnerDeletion": False,
-            }
-            for owner in view.owners
-        ],
+        "ownerReferences": _references(view.owners or (view.ref,)),
     }
     labels = {**_selected_by(view), **_labels(view)}
     if labels:
@@ -131,7 +123,8 @@ def update_unit(view: JobView, unit: UnitView, surroundings: Surroundings) -> Up
         spec.update(_request_fields(wish.asked))
         if not unit.has_request:
             spec["request"] = wish.asked.total.manifest()
-    return _update(spec, annotations, wish.warnings, _changed_labels(view, unit))
+    metadata = {"labels": _changed_labels(view, unit), "ownerReferences": _other_owners(view, unit)}
+    return _update(spec, annotations, wish.warnings, metadata)
 
 
 def update_admitted(view: JobView, unit: UnitView, surroundings: Surroundings) -> UpdateUnit | None:
@@ -151,7 +144,8 @@ def update_admitted(view: JobView, unit: UnitView, surroundings: Surroundings) -
     times = run_time(view)
     spec = _priority_change(priority, unit, annotations)
     spec |= _stopping_change(view, times, unit, annotations) | request
-    return _update(spec, annotations, (*priority.warnings, *times.warnings))
+    metadata = {"ownerReferences": _other_owners(view, unit)}
+    return _update(spec, annotations, (*priority.warnings, *times.warnings), metadata)
 
 
 def submitted(created: int, first_seen: int) -> int:
@@ -228,12 +222,12 @@ def _update(
     spec: dict[str, Any],
     annotations: dict[str, Any],
     warnings: tuple[Emit, ...],
-    labels: dict[str, str | None] | None = None,
+    metadata: dict[str, Any],
 ) -> UpdateUnit | None:
     patch: dict[str, Any] = {}
     if spec:
         patch["spec"] = spec
-    metadata = {"annotations": annotations, "labels": labels}
+    metadata = {"annotations": annotations, **metadata}
     changed = {name: value for name, value in metadata.items() if value}
     if changed:
         patch["metadata"] = changed
@@ -251,6 +245,28 @@ def _request_fields(found: Asked | None) -> dict[str, Any]:
         if template is not None:
             pod_set["template"] = template
     return {"resource": found.total.manifest(), "podSet": pod_sets}
+
+
+def _references(owners: Iterable[JobRef]) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": owner.api_version,
+            "kind": owner.kind,
+            "name": owner.name,
+            "uid": owner.uid,
+            "controller": False,
+            "blockOwnerDeletion": False,
+        }
+        for owner in owners
+    ]
+
+
+def _other_owners(view: JobView, unit: UnitView) -> list[dict[str, Any]]:
+    """The pods of a group, where others own its unit: it must not go with the first of them."""
+    owners = view.owners
+    if not owners or owners_number(owner.uid for owner in owners) == unit.owners:
+        return []
+    return _references(owners)
 
 
 def _labels(view: JobView) -> dict[str, str]:

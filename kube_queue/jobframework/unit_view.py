@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,8 @@ from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, project_unit
 from kube_queue.jobframework.fields import entries, number, section, text
 from kube_queue.jobframework.requests import AskedSet
+
+_OWNERS = ("metadata", "ownerReferences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class UnitView:
     """Why the job's request could not be read when the unit was last written; or empty."""
     has_request: bool
     """spec.request, the original total, has been written."""
+    owners: int
+    """Another number where other objects own it; the same only within one process."""
     ours: bool
     """It carries the time of submission, which the job side writes, and names its job's uid."""
 
@@ -109,8 +113,14 @@ def view_unit(obj: Mapping[str, Any]) -> UnitView:
         backoffs=number(status, "requeueState", "backoffs"),
         problem=text(section(obj, "metadata", "annotations"), INVALID_REQUEST_ANNOTATION),
         has_request=section(obj, "spec").get("request") is not None,
+        owners=owners_number(text(each, "uid") for each in entries(obj, *_OWNERS)),
         ours=_ours(obj),
     )
+
+
+def owners_number(uids: Iterable[str]) -> int:
+    """What `UnitView.owners` is where objects of these uids own the unit."""
+    return hash(frozenset(uids))
 
 
 def _ours(obj: Mapping[str, Any]) -> bool:

@@ -37,8 +37,8 @@ class JobView:
 
     @property
     def owners(self) -> tuple[JobRef, ...]:
-        """The objects with whom the job's unit goes."""
-        return owners_of(self.extension, self.manifest) or (self.ref,)
+        """The objects with whom the job's unit goes; none where the job itself is the one."""
+        return owners_of(self.extension, self.manifest)
 
     @property
     def annotations(self) -> Mapping[str, Any]:

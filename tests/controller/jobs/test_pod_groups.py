@@ -67,6 +67,16 @@ async def ready(cluster: Cluster, name: str = UNIT) -> None:
     await cluster.until(asks, "the group can be admitted")
 
 
+async def a_running_team(cluster: Cluster) -> None:
+    """Pods a and b, which were released together."""
+    cluster.start_jobs(*KINDS)
+    await create(cluster, a_member("a"), a_member("b"))
+    await ready(cluster)
+    await released(cluster)
+    await says(cluster, "Running", "a", "b")
+    await cluster.until_phase(UNIT, Phase.RUNNING)
+
+
 def test_a_group_waits_for_all_its_pods_and_is_released_and_ends_as_one() -> None:
     async def story(cluster: Cluster) -> None:
         cluster.start_jobs(*KINDS)
@@ -130,12 +140,7 @@ def test_a_group_that_contradicts_itself_says_how_until_it_does_not(
 
 def test_a_failed_pod_ends_its_group_when_no_other_is_left_that_runs() -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.start_jobs(*KINDS)
-        await create(cluster, a_member("a"), a_member("b"))
-        await ready(cluster)
-        await released(cluster)
-        await says(cluster, "Running", "a", "b")
-        await cluster.until_phase(UNIT, Phase.RUNNING)
+        await a_running_team(cluster)
         await says(cluster, "Failed", "a")
         await cluster.settle(5)
         assert (await cluster.unit(UNIT)).held["cpu"] == 2000
@@ -149,12 +154,7 @@ def test_a_failed_pod_ends_its_group_when_no_other_is_left_that_runs() -> None:
 
 def test_a_pod_in_place_of_one_that_failed_is_released_at_once() -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.start_jobs(*KINDS)
-        await create(cluster, a_member("a"), a_member("b"))
-        await ready(cluster)
-        await released(cluster)
-        await says(cluster, "Running", "a", "b")
-        await cluster.until_phase(UNIT, Phase.RUNNING)
+        await a_running_team(cluster)
         await says(cluster, "Failed", "a")
         await create(cluster, a_member("c"))
 
@@ -176,12 +176,7 @@ def test_a_pod_in_place_of_one_that_failed_is_released_at_once() -> None:
 
 def test_pods_that_succeeded_give_their_share_back() -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.start_jobs(*KINDS)
-        await create(cluster, a_member("a"), a_member("b"))
-        await ready(cluster)
-        await released(cluster)
-        await says(cluster, "Running", "a", "b")
-        await cluster.until_phase(UNIT, Phase.RUNNING)
+        await a_running_team(cluster)
         await says(cluster, "Succeeded", "a")
 
         async def half() -> bool:
@@ -228,6 +223,28 @@ def test_a_release_that_was_cut_short_is_finished() -> None:
         assert (await cluster.unit(UNIT)).phase in (Phase.DEQUEUED, Phase.RUNNING)
 
     play(story)
+
+
+def test_the_unit_of_a_group_goes_with_the_last_of_its_pods_only() -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.start_jobs(*KINDS)
+        for name in "ab":
+            await create(cluster, a_member(name))
+            await cluster.settle(2)
+        unit = await cluster.unit(UNIT)
+        await released(cluster)
+        await says(cluster, "Running", "a", "b")
+        await cluster.until_phase(UNIT, Phase.RUNNING)
+        await says(cluster, "Failed", "a")
+        await create(cluster, a_member("c"))
+        await cluster.settle(2)
+        for name in "ab":
+            await cluster.client.delete(PODS, "default", name, grace_seconds=0)
+            await cluster.settle(5)
+            assert (await cluster.unit(UNIT)).uid == unit.uid
+        assert (await cluster.unit(UNIT)).held["cpu"] == 2000
+
+    play(story, simulated=False)
 
 
 def test_a_group_whose_pods_are_gone_has_no_unit() -> None:
