@@ -50,20 +50,20 @@ async def the_pod(world: World, name: str) -> Object:
     environment={"StrictConsistency": "true"},
 )
 async def plain_pods(world: World) -> None:
-    ledger = await follow_units(world, tree("2"))
-    await world.apply(job("before", "2"))
+    ledger = await follow_units(world, tree("200m"))
+    await world.apply(job("before", "200m"))
     await see_admitted(world, "before")
     await world.apply(
-        pod("low", "2", seconds=1),
-        pod("high", "1", OTHER, OURS, priority=9),
-        pod("beside", "1", seconds=1, priority=5),
+        pod("low", "200m", seconds=1),
+        pod("high", "100m", OTHER, OURS, priority=9),
+        pod("beside", "100m", seconds=1, priority=5),
     )
     for name in ("low", "high", "beside"):
         await see_waiting(world, name)
         one = await the_pod(world, name)
         assert gated(one) and not one["spec"].get("nodeName"), one["spec"]
     # Pods that wait take nothing of their quota, and those of a unit that holds some no more.
-    await see_used(world, "2")
+    await see_used(world, "200m")
     await world.delete(JOBS, "before")
     await see_admitted(world, "high")
     await see_phase(world, "Succeed", "beside")
@@ -74,7 +74,7 @@ async def plain_pods(world: World) -> None:
     await see_waiting(world, "low")
     await world.patch(PODS, "high", {"spec": {"schedulingGates": None}})
     await see_phase(world, "Running", "high")
-    await see_used(world, "1")
+    await see_used(world, "100m")
     # A pod cannot be held again, so nobody may ask for that.
     (unit,) = [unit_of(await world.objects(QUEUE_UNITS), "high")]
     assert unit is not None
@@ -86,15 +86,15 @@ async def plain_pods(world: World) -> None:
 
 @scenario("Q26h", "a pod whose gate a person takes away is charged all the same")
 async def released_by_hand(world: World) -> None:
-    ledger = await follow_units(world, tree("2"))
-    await world.apply(job("before", "2"))
+    ledger = await follow_units(world, tree("200m"))
+    await world.apply(job("before", "200m"))
     await see_admitted(world, "before")
-    await world.apply(pod("mine", "1"))
+    await world.apply(pod("mine", "100m"))
     await see_waiting(world, "mine")
     await world.patch(PODS, "mine", {"spec": {"schedulingGates": None}})
     await see_phase(world, "Running", "mine")
-    await see_used(world, "3")
-    await world.apply(pod("next", "1"))
+    await see_used(world, "300m")
+    await world.apply(pod("next", "100m"))
     await see_waiting(world, "next")
     await world.delete(JOBS, "before")
     await see_phase(world, "Running", "next")
@@ -103,11 +103,14 @@ async def released_by_hand(world: World) -> None:
 
 @scenario("Q26g", "the pods of a group wait until all are there, and all start or none")
 async def pod_groups(world: World) -> None:
-    ledger = await follow_units(world, tree("3"))
-    await world.apply(job("before", "1"))
+    ledger = await follow_units(world, tree("300m"))
+    await world.apply(job("before", "100m"))
     await see_admitted(world, "before")
     text = (PAGES / "podgroup.md").read_text(encoding="utf-8")
     driver, worker = yaml.safe_load_all(text.split("```yaml\n", 1)[1].split("```", 1)[0])
+    for one, cpu in ((driver, "100m"), (worker, "200m")):
+        (container,) = one["spec"]["containers"]
+        container["resources"]["requests"] = {"cpu": cpu, "memory": "16Mi"}
     await world.apply(driver)
     message = await see_waiting(world, "team", "InvalidRequest")
     assert "not all of its 2 pods are there yet" in message, message
@@ -116,10 +119,10 @@ async def pod_groups(world: World) -> None:
     await see_waiting(world, "team")
     pods = [one for one in await world.objects(PODS) if one["metadata"]["name"].startswith("team")]
     assert [gated(one) for one in pods] == [True, True], pods
-    await see_used(world, "1")
+    await see_used(world, "100m")
     await world.delete(JOBS, "before")
     await see_phase(world, "Running", "team")
-    await see_used(world, "3")
+    await see_used(world, "300m")
     await see_phase(world, "Succeed", "team", within=60)
     await see_exact(world, ledger)
 
@@ -175,12 +178,12 @@ async def _see_pods(world: World, name: str, running: int, waiting: int) -> None
 )
 async def deployments(world: World) -> None:
     await world.apply(namespace("team"))
-    ledger = await follow_units(world, borrowing("4", ("default", "2"), ("team", "2")))
-    await _create(world, _documented("Deployment", "web", 6, "1"))
+    ledger = await follow_units(world, borrowing("400m", ("default", "200m"), ("team", "200m")))
+    await _create(world, _documented("Deployment", "web", 6, "100m"))
     await _see_pods(world, "web-", 4, 2)
     await _scale(world, DEPLOYMENTS, "web", 3)
     await _see_pods(world, "web-", 3, 0)
-    await see_used(world, "3")
+    await see_used(world, "300m")
     # One more comes before an old one goes, as the Deployment's strategy says.
     change = {"metadata": {"annotations": {"kube-queue.example/version": "2"}}}
     before = {one["metadata"]["uid"] for one in _named(await world.objects(PODS), "web-")}
@@ -194,7 +197,7 @@ async def deployments(world: World) -> None:
     await _see_pods(world, "web-", 3, 0)
     await see_exact(world, ledger)
     # The other team takes back what web borrows: its pod goes, and the next one waits.
-    await world.apply(job("back", "2", namespace="team"))
+    await world.apply(job("back", "200m", namespace="team"))
     await see_admitted(world, "back")
     await _see_pods(world, "web-", 2, 1)
     await world.delete(JOBS, "back", "team")
@@ -212,8 +215,8 @@ async def deployments(world: World) -> None:
     within=180,
 )
 async def statefulsets(world: World) -> None:
-    ledger = await follow_units(world, tree("2"))
-    await _create(world, _documented("StatefulSet", "db", 3, "1"))
+    ledger = await follow_units(world, tree("200m"))
+    await _create(world, _documented("StatefulSet", "db", 3, "100m"))
     await see_phase(world, "Running", "db-0", "db-1")
     await see_waiting(world, "db-2")
     await _scale(world, STATEFULSETS, "db", 2)
@@ -230,7 +233,7 @@ async def statefulsets(world: World) -> None:
         within=60,
     )
     await see_phase(world, "Running", "db-0", "db-1", within=60)
-    await see_used(world, "2")
+    await see_used(world, "200m")
     await see_exact(world, ledger)
 
 
@@ -268,8 +271,8 @@ async def gated_at_creation(world: World) -> None:
         await gates(bare, **owned("DaemonSet", "apps/v1")),
     ]
     assert not any(left), left
-    await world.apply(tree("2"))
+    await world.apply(tree("200m"))
     stored = {**bare, "metadata": {"name": "stored", "annotations": ASKS}}
-    stored["spec"] = pod("stored", "1", seconds=1)["spec"] | {"schedulingGates": []}
+    stored["spec"] = pod("stored", "100m", seconds=1)["spec"] | {"schedulingGates": []}
     await world.apply(stored)
     await see_phase(world, "Succeed", "stored")
