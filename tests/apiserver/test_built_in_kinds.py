@@ -138,6 +138,23 @@ async def test_a_pod_changes_little_after_it_is_created(local: Api) -> None:
     assert (await local.patch(f"{PODS}/p", more)).status == 200
 
 
+async def test_gates_of_a_pod_can_be_taken_away_and_never_be_added(api: Api) -> None:
+    first, second = {"name": "example.com/first"}, {"name": "example.com/second"}
+    on_node = await api.create(PODS, a_pod(nodeName="n1", schedulingGates=[first]))
+    assert on_node.status == 422
+    assert "cannot be set until all schedulingGates have been cleared" in on_node.message
+    await api.made(PODS, a_pod(schedulingGates=[first, second]))
+    left = await api.patch(f"{PODS}/p", {"spec": {"schedulingGates": [second]}})
+    assert left.status == 200
+    more = await api.patch(f"{PODS}/p", {"spec": {"schedulingGates": [second, first]}})
+    assert more.status == 422
+    assert (
+        "spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new "
+        "scheduling gate 'example.com/first'"
+    ) in more.message
+    assert (await api.patch(f"{PODS}/p", {"spec": {"schedulingGates": None}})).status == 200
+
+
 async def test_a_binding_assigns_a_pod_once(api: Api) -> None:
     made = await api.made(PODS, a_pod())
     path = f"{PODS}/p/binding"

@@ -54,6 +54,7 @@ class PodRules(Rules):
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         found = pod_spec_errors(obj["spec"], "spec")
+        found += _gate_errors(obj["spec"], None if old is None else old["spec"])
         if old is not None and not found and not same(_masked(obj, old), _masked(old, old)):
             found.append(
                 field_forbidden(
@@ -68,6 +69,25 @@ class PodRules(Rules):
             return 0
         period = spec.get("terminationGracePeriodSeconds", 0) if asked is None else asked
         return int(period) if period >= 0 else 1
+
+
+def _gate_errors(spec: Object, old: Object | None) -> list[FieldError]:
+    """A pod waits behind its gates for a node, and none is added later."""
+    gates = spec.get("schedulingGates") or ()
+    if old is None:
+        if not gates or not spec.get("nodeName"):
+            return []
+        problem = "cannot be set until all schedulingGates have been cleared"
+        return [field_forbidden("spec.nodeName", problem)]
+    known = {gate.get("name") for gate in old.get("schedulingGates") or ()}
+    return [
+        field_forbidden(
+            f"spec.schedulingGates[{place}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'",
+        )
+        for place, gate in enumerate(gates)
+        if gate.get("name") not in known
+    ]
 
 
 def _containers(spec: Object) -> list[Object]:
