@@ -88,6 +88,8 @@ class _Stand(Enum):
     """Whether one does cannot be told yet."""
     FREE = "free"
     """No unit stands for them."""
+    WAITING = "waiting"
+    """A unit stands for them that waits, and they are its job, not what its job has made."""
     LEFT = "left"
     """The unit that stood for them has ended."""
 
@@ -95,13 +97,11 @@ class _Stand(Enum):
 class _Group(Generic[Takes]):
     """The pods below one object, or those of one namespace that nothing controls."""
 
-    __slots__ = ("alone", "namespace", "owner", "pods", "quota", "stand")
+    __slots__ = ("namespace", "owner", "pods", "quota", "stand")
 
-    def __init__(self, namespace: str, owner: Owner | None, *, alone: bool) -> None:
+    def __init__(self, namespace: str, owner: Owner | None) -> None:
         self.namespace = namespace
         self.owner = owner
-        self.alone = alone
-        """Its pods are the job of a unit themselves, one pod or a group."""
         self.pods: dict[tuple[str, bool, Takes], int] = {}
         """How many pods there are by quota label, node and what they take."""
         self.stand = _Stand.FREE
@@ -211,8 +211,7 @@ class Unmanaged(Generic[Takes]):
         key = self._key(pod)
         group = self._groups.get(key)
         if group is None:
-            alone = pod.uid in self._alone or (pod.owner is not None and pod.owner.kind == _GROUP)
-            group = self._groups[key] = _Group(pod.namespace, pod.owner, alone=alone)
+            group = self._groups[key] = _Group(pod.namespace, pod.owner)
             self._refresh(key)
         elif group.stand is not _Stand.COVERED:
             self._refresh(key)  # its unit may have been admitted, which no handler is told
@@ -275,7 +274,8 @@ class Unmanaged(Generic[Takes]):
                 if unit.phase in FINISHED:
                     found = (_Stand.LEFT, "" if self._as_kubernetes else unit.quota)
                 elif found is None:
-                    found = (_Stand.FREE, "")
+                    itself = unit.job is not None and unit.job.kind == PODS.kind
+                    found = (_Stand.WAITING if itself else _Stand.FREE, "")
         if whole or found is not None:
             self._close(key, group)
             return found or (_Stand.FREE, "")
@@ -329,8 +329,9 @@ class Unmanaged(Generic[Takes]):
         quota, on_node, takes = entry
         if group.stand in (_Stand.COVERED, _Stand.UNKNOWN):
             return
-        without_node = self._as_kubernetes and not group.alone
-        if group.stand is _Stand.FREE and not (on_node or without_node):
+        if group.stand is _Stand.FREE and not (on_node or self._as_kubernetes):
+            return
+        if group.stand is _Stand.WAITING and not on_node:
             return
         place = (quota or group.quota, group.namespace)
         sums = self._sums.setdefault(place, {})
