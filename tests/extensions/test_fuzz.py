@@ -152,6 +152,7 @@ OPEN = frozenset(
         "jaxReplicaSpecs",
         "mxReplicaSpecs",
         "mpiReplicaSpecs",
+        "members",
     }
 )
 """Maps whose keys are names of one's own: there is no field that nobody knows."""
@@ -193,6 +194,11 @@ def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from places(inner, (*here, index))
+
+
+def asking(manifest: Manifest) -> Manifest:
+    """The parts of it that say what it asks for."""
+    return {part: manifest[part] for part in PARTS if part in manifest}
 
 
 def with_value(manifest: Manifest, place: tuple[Any, ...], value: Any) -> Manifest:
@@ -273,7 +279,7 @@ def test_no_absurd_value_anywhere_makes_a_job_ask_for_less(name: str, manifest: 
     extension = extension_named(name)
     whole = charged(extension, manifest)
     assert whole
-    for place in places({part: manifest[part] for part in PARTS if part in manifest}):
+    for place in places(asking(manifest)):
         for value in ABSURD:
             changed = with_value(manifest, place, value)
             every_answer(extension, changed)
@@ -296,7 +302,7 @@ def test_an_empty_pod_template_is_a_reason_and_no_request_of_nothing(
     extension = extension_named(name)
     whole = charged(extension, manifest)
     assert whole
-    for place in places({"spec": manifest["spec"]}):
+    for place in places(asking(manifest)):
         if not is_template(at(manifest, place)):
             continue
         for empty in ({}, {"spec": {}}, {"spec": {"containers": []}}, {"spec": None}):
@@ -310,8 +316,7 @@ def test_an_empty_pod_template_is_a_reason_and_no_request_of_nothing(
 def test_fields_nobody_knows_change_nothing(name: str, manifest: Manifest) -> None:
     extension = extension_named(name)
     whole = charged(extension, manifest)
-    known = {"spec": manifest["spec"]}
-    for place in places(known):
+    for place in places(asking(manifest)):
         if not isinstance(at(manifest, place), dict) or place[-1] in OPEN:
             continue
         for value in ABSURD:
@@ -346,7 +351,7 @@ def test_no_absurd_edit_of_a_running_job_makes_it_hold_what_cannot_be_counted(
     admitted.go()
     admitted.admit().go()
     assert admitted.job is not None
-    for place in places({"spec": manifest["spec"]}):
+    for place in places(asking(admitted.job)):
         for value in ABSURD:
             job = with_value(admitted.job, place, value)
             world = World(job, extension, admitted.unit, waited=dict.fromkeys(Topic, 1e6))
