@@ -51,6 +51,12 @@ KINDS = {TFJOBS: TFJobExtension(), JOBS: BatchJob()}
 HALVES = ("controller", "jobs")
 Story = Callable[[Cluster, Any], Awaitable[None]]
 by_kind = pytest.mark.parametrize("kind", [TFJOBS, JOBS], ids=lambda kind: str(kind.kind))
+# Cut after every write a life is played some dozen times: the quick suite does so with one kind.
+by_kind_cut = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(TFJOBS, marks=pytest.mark.long), JOBS],
+    ids=lambda kind: str(kind.kind),
+)
 
 
 def start(cluster: Cluster, half: str, wire: Wire) -> asyncio.Task[None]:
@@ -192,7 +198,7 @@ def test_a_job_that_never_starts_is_sent_away_again_and_again(kind: Any, half: s
     assert not played(times_out_twice, kind, half, None)
 
 
-@by_kind
+@by_kind_cut
 @pytest.mark.parametrize("half", HALVES)
 def test_killed_after_every_write_a_job_that_never_starts_is_sent_away_all_the_same(
     kind: Any, half: str
@@ -230,7 +236,7 @@ def test_a_job_that_runs_too_long_is_stopped_for_good(kind: Any, half: str) -> N
     assert not played(runs_too_long, kind, half, None)
 
 
-@by_kind
+@by_kind_cut
 @pytest.mark.parametrize("half", HALVES)
 def test_killed_after_every_write_a_job_that_runs_too_long_is_stopped_all_the_same(
     kind: Any, half: str
@@ -265,7 +271,7 @@ def test_every_requeue_and_every_admission_is_counted(kind: Any, half: str) -> N
     assert not played(goes_and_comes_back, kind, half, None)
 
 
-@by_kind
+@by_kind_cut
 @pytest.mark.parametrize("half", HALVES)
 def test_killed_after_every_write_a_job_that_is_stopped_comes_back_all_the_same(
     kind: Any, half: str
@@ -316,7 +322,7 @@ def test_a_job_is_released_only_while_its_check_lets_it(kind: Any, half: str) ->
     assert not played(passes_its_check_twice, kind, half, None)
 
 
-@by_kind
+@by_kind_cut
 @pytest.mark.parametrize("half", HALVES)
 def test_killed_after_every_write_a_check_is_asked_and_heard_all_the_same(
     kind: Any, half: str

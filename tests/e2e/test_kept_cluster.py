@@ -65,6 +65,7 @@ async def see_judged(world: World, name: str) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks processes up in /proc")
 async def test_jobs_and_units_outlive_the_server_and_the_cluster_and_go_on(tmp_path: Path) -> None:
     cluster = await started(tmp_path)
