@@ -7,8 +7,10 @@ restarts. After every step everything is held against what the model says by loo
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from itertools import groupby
+from math import ceil
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kube_queue.admission import Admit, Decision
 from kube_queue.admission.decisions import Evict, Requeue
-from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA
+from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
 from kube_queue.api.reasons import Reason
@@ -386,9 +388,14 @@ class CacheMachine(ClusterMachine):
         assert before is None or (after is not None and after <= before), "the head is delayed"
 
     def _ends(self, unit: Unit, uid: str) -> float | None:
-        known = self.cache.run_times.expected(unit)
-        held = self.cache.running.get(uid)
-        return max(self.now, held.since + known.most) if known and held else None
+        """When the unit ends by what is known; None: the head's start does not count on that."""
+        known, held = self.cache.run_times.expected(unit), self.cache.running.get(uid)
+        leaves = (unit.evicted and unit.phase in HOLDS_QUOTA) or self.cache.running.is_leaving(uid)
+        if known is None or held is None or leaves or unit.phase is Phase.RESERVED:
+            return None
+        end = (unit.started / 1e6 or held.since) + ceil(known.most)
+        # Who has run longer than expected may end at any time, or never.
+        return end if end >= self.now else None
 
     def _check_nothing_stolen(
         self, by: str, before: dict[tuple[str, frozenset[str]], bool]
@@ -485,6 +492,9 @@ class CacheMachine(ClusterMachine):
             assert timed or self._is_promised(promise.preemptor)
 
     def teardown(self) -> None:
+        if sys.exc_info()[0] is not None:
+            # A step has failed, and half a step may leave anything: only that failure counts.
+            return
         for write in self.writes:
             write.refused = write.refused or not write.version
         self.the_watch_lists_anew()
