@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from kube_queue.api.errors import InvalidSetting
 from kube_queue.apiserver.core import ApiServer
@@ -30,6 +31,8 @@ LOCAL_EXTENSIONS = (
     "jobset,trainjob,raycluster,appwrapper,pod,podgroup,leaderworkerset"
 )
 Words = tuple[str, ...]
+_TOKEN: Final = "token"
+_KUBECONFIG: Final = "kubeconfig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ async def run_local(
         await supervisor.wait()
     except ChildFailed:
         await supervisor.stop()
+        # The logs say why it failed; what opened the cluster opens nothing any more.
+        for secret in (_TOKEN, _KUBECONFIG):
+            (directory / secret).unlink(missing_ok=True)
         raise
     except BaseException:
         await supervisor.stop()
@@ -100,11 +106,11 @@ async def run_local(
 
 async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path) -> LocalCluster:
     keep = _keepsakes(options)
-    token, token_file = keep.token, directory / "token"
+    token, token_file = keep.token, directory / _TOKEN
     token_file.touch(mode=0o600)
     token_file.write_text(token, encoding="utf-8")
     # Children read a kubeconfig of their own: the user's file may be edited, merged or deleted.
-    private = directory / "kubeconfig"
+    private = directory / _KUBECONFIG
     facts = await supervisor.start(api_server(options, keep, token_file))
     if options.data_dir is not None:
         keep_ports(options.data_dir, keep)

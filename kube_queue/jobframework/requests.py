@@ -56,8 +56,9 @@ def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings
         total += whole
         for name, amount in total.items:
             if amount > MOST_AMOUNT:
+                who = "1 pod asks" if pod_set.count == 1 else f"{pod_set.count} pods ask"
                 raise InvalidManifest(
-                    f"{pod_set.count} pods ask for more {name} than can be counted",
+                    f"{who} for more {name} than can be counted",
                     pod_set.path,
                     "ask for less or for fewer pods",
                 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from kube_queue.app.local import LocalCluster, LocalOptions, controllers
+from kube_queue.app.local import LocalCluster, LocalOptions, controllers, run_local
+from kube_queue.app.supervisor import ChildFailed
 from kube_queue.cli import local
 
 PLUGIN = ("--queue-group-plugin", "resourcequota")
@@ -69,3 +72,15 @@ def test_where_nodes_are_real_the_simulator_plays_operators_only(
     (parts,) = played
     assert ({"nodes", "scheduler", "job"} <= parts) is nodes
     assert {"rayjob", "sparkapp", "workflow", "jaxjob"} <= parts
+
+
+async def test_a_cluster_that_did_not_start_leaves_its_logs_and_nothing_that_opened_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = LocalOptions(tmp_path / "config", port=taken.getsockname()[1])
+        with pytest.raises(ChildFailed):
+            await run_local(options, say=lambda _: None, up=lambda _: None)
+    (folder,) = tmp_path.glob("kube-queue-local-*")
+    assert [path.name for path in folder.iterdir()] == ["api-server.log"]

@@ -179,3 +179,12 @@ def test_what_no_operator_would_run_is_named_by_its_path(
     with pytest.raises(InvalidInput) as caught:
         asks(extension, a_kubeflow_job(kind, field, **replicas))
     assert str(caught.value).startswith(f"spec.{field}{path}: ")
+
+
+@pytest.mark.parametrize(("pods", "who"), [(1, "1 pod asks"), (3, "3 pods ask")])
+def test_a_request_beyond_counting_says_who_asks_for_what(pods: int, who: str) -> None:
+    (extension,) = load_extensions("job")
+    asking = {"name": "main", "resources": {"requests": {"cpu": "9" * 21}}}
+    template = {"spec": {"containers": [asking]}}
+    with pytest.raises(InvalidInput, match=f"{who} for more cpu than can be counted"):
+        asks(extension, a_job(parallelism=pods, completions=pods, template=template))
