@@ -351,7 +351,8 @@ def _requeue(
     if not gone:
         return waits
     status = unit_status.requeued(unit, reason, message, scene.now_text)
-    news = Emit(reason, message)
+    # Who had it evicted has said why; what is new is that it is over.
+    news = Emit(reason, f"its pods are gone and it waits again: {message}")
     return (*waits, UnitStatus(status, Phase.ENQUEUED, (news,), certain=True))
 
 

@@ -133,6 +133,19 @@ def test_a_requeue_is_counted_clears_what_the_admission_left_and_starts_no_wait(
     }
 
 
+def test_a_requeue_is_told_as_the_end_of_the_eviction_that_was_told_before() -> None:
+    world = running_tfjob()
+    world.evict().go()
+    world.pods = Pods()
+    world.job_is({"status": {"conditions": conditions("Suspended")}})
+    (write,) = (each for each in world.plan() if isinstance(each, UnitStatus))
+    (news,) = write.says
+    world.go()
+    found = (world.unit or {})["status"]["conditions"]
+    said = next(each["message"] for each in found if each["type"] == "Requeued")
+    assert news.message == f"its pods are gone and it waits again: {said}"
+
+
 def test_a_held_job_whose_pods_stay_is_adopted_with_a_warning() -> None:
     world = tf_world()
     world.go()
