@@ -113,7 +113,7 @@ async def see_used(world: World, cpu: str) -> None:
     await world.until(ELASTIC_QUOTA_TREES, used, f"{cpu} cpu used")
 
 
-async def see_exact(world: World, ledger: Ledger) -> None:
+async def see_exact(world: World, ledger: Ledger, *, within: float = 30.0) -> None:
     """Nothing was broken so far, and the tree's status says of every node what its units hold."""
     ledger.check()
     try:
@@ -121,6 +121,7 @@ async def see_exact(world: World, ledger: Ledger) -> None:
             ELASTIC_QUOTA_TREES,
             lambda trees: bool(trees) and agrees(trees[0], ledger),
             "the tree's status says what the units hold",
+            within=within,
         )
     finally:
         ledger.check()

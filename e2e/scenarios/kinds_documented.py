@@ -56,7 +56,11 @@ class Page:
         return str(self.manifest["kind"])
 
 
-@scenario("Q7d", "every job of the documentation asks for what its page says, waits, and runs")
+@scenario(
+    "Q7d",
+    "every job of the documentation asks for what its page says, waits, and runs",
+    within=300,
+)
 async def documented(world: World) -> None:
     pages = [Page.read(path) for path in sorted(PAGES.glob("*.md")) if path.stem not in MADE]
     assert {page.kind for page in pages} == JOB_KINDS.keys()
@@ -79,8 +83,10 @@ async def documented(world: World) -> None:
     for page in pages:
         await see_released(world, page.kind, page.namespace)
     run = [page.namespace for page in pages if page.kind not in WITHOUT_OPERATOR]
-    await _see_units(world, run, lambda unit: _phase(unit) == "Succeed", "succeeded", within=75)
-    await see_exact(world, ledger)
+    await _see_units(world, run, lambda unit: _phase(unit) == "Succeed", "succeeded", within=150)
+    # Together they ask for more than the nodes have: some pods start half a minute later than the
+    # rest of their job, outlive it by as much, and count as used until then.
+    await see_exact(world, ledger, within=90)
 
 
 async def _see_units(
