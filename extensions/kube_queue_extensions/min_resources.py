@@ -13,12 +13,11 @@ import yaml
 from kube_queue.api.errors import InvalidManifest
 from kube_queue.api.loose import shown
 from kube_queue.api.names import MAX_JOBS
-from kube_queue.api.resources import ResourceVector
+from kube_queue.api.resources import ResourceVector, is_of_pods
 from kube_queue.api.units import MIN_RESOURCES_PATH
 
 LONGEST_ANNOTATION: Final = 2048
 HINT: Final = "write a resource list, such as {cpu: 5, memory: 5G}"
-_NATIVE: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 def min_resources(written: object) -> ResourceVector:
@@ -33,7 +32,7 @@ def min_resources(written: object) -> ResourceVector:
         raise InvalidManifest(problem, MIN_RESOURCES_PATH, HINT)
     amounts = dict(_read(written))
     for name in amounts:
-        if name == MAX_JOBS or not _is_resource(name):
+        if name == MAX_JOBS or not is_of_pods(name):
             problem = f"{shown(name)} is no resource of a pod"
             raise InvalidManifest(problem, MIN_RESOURCES_PATH, HINT)
     return ResourceVector.parse(amounts, MIN_RESOURCES_PATH)
@@ -63,8 +62,3 @@ def _read(written: str) -> tuple[tuple[str, str], ...]:
     if not found:
         raise InvalidManifest(f"{shown(written)} names no resource", MIN_RESOURCES_PATH, HINT)
     return tuple(found.items())
-
-
-def _is_resource(name: str) -> bool:
-    domain, slash, rest = name.partition("/")
-    return name in _NATIVE or name.startswith("hugepages-") or bool(slash and domain and rest)

@@ -12,13 +12,12 @@ from kube_queue.api.errors import InvalidInput
 from kube_queue.api.loose import field_path, shown
 from kube_queue.api.names import LEND_LIMIT_ATTRIBUTE, MAX_JOBS
 from kube_queue.api.quota_tree import Violation
-from kube_queue.api.resources import parse_limit
+from kube_queue.api.resources import is_of_pods, parse_limit
 
 # Each level nests a list and a map, and orjson writes 254 levels at most: the status of a deeper
 # tree could not be sent.
 _DEEPEST: Final = 100
 _NODE_FIELDS: Final = frozenset({"name", "namespaces", "attributes", "min", "max", "children"})
-_NATIVE_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 @dataclass(slots=True)
@@ -146,7 +145,7 @@ def _amounts(value: object, kind: str, draft: Draft, found: list[Violation]) -> 
     for key, quantity in value.items():
         name = intern(str(key))
         path = field_path(where, name)
-        if not _of_pods(name):
+        if not is_of_pods(name):
             problem = f"no pod asks for {shown(name)}; write cpu, memory or a name with a domain"
             found.append(Violation(path, problem, "warning"))
         try:
@@ -157,13 +156,6 @@ def _amounts(value: object, kind: str, draft: Draft, found: list[Violation]) -> 
             effect = "none of it is allowed" if kind == "max" else "none of it is guaranteed"
             found.append(Violation(path, f"{error}; until then {effect}"))
     return amounts
-
-
-def _of_pods(name: str) -> bool:
-    """Whether Kubernetes lets a pod ask for a resource of this name."""
-    domain, slash, rest = name.partition("/")
-    with_domain = bool(slash and domain and rest)
-    return with_domain or name in _NATIVE_RESOURCES or name.startswith("hugepages-")
 
 
 def _lend_limit(value: object, draft: Draft, found: list[Violation]) -> dict[str, int] | None:

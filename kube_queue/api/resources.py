@@ -19,6 +19,7 @@ MILLI_RESOURCES: Final = frozenset({"cpu", "requests.cpu", "limits.cpu"})
 """Resources counted in thousandths; every other resource is counted in whole units."""
 
 _BINARY_RESOURCES: Final = ("memory", "ephemeral-storage", "storage", "hugepages-")
+_NATIVE_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _OF_QUOTA: Final = ":"
 """Stands neither in the name of an object nor in that of a resource."""
 _CACHED_TEXTS: Final = 16_384
@@ -236,3 +237,10 @@ def format_amount(name: str, amount: int) -> str:
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _parse_shared(items: tuple[tuple[str, str], ...]) -> ResourceVector:
     return _parse(items, "")
+
+
+def is_of_pods(name: str) -> bool:
+    """Whether Kubernetes lets a pod ask for a resource of this name."""
+    domain, slash, rest = name.partition("/")
+    with_domain = bool(slash and domain and rest)
+    return with_domain or name in _NATIVE_RESOURCES or name.startswith("hugepages-")
