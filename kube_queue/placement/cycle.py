@@ -1,0 +1,172 @@
+"""One cycle: one unit, on the cluster as it is, is placed whole or not at all.
+
+::
+
+    gate ─▶ quota ─▶ (each domain, tightest first) place what is needed ─▶ quota of those ─▶ Bind
+      │       │                                      │ no domain
+      ▼       ▼                                      ▼
+    Wait ◀── preemption: whose leaving would help? ──┴──▶ Preempt
+
+Members above what the gang needs are placed afterwards, each by itself, and roll nothing back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kube_queue.api.pods import Pod
+from kube_queue.placement.cluster import Cluster
+from kube_queue.placement.columns import Mask
+from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
+from kube_queue.placement.framework import Profile
+from kube_queue.placement.gangs import PLUGIN as GANG
+from kube_queue.placement.placing import Placer
+from kube_queue.placement.topology import (
+    PLUGIN,
+    Domain,
+    constraint_of,
+    domains,
+    no_domain,
+    pinned,
+    rooms_of,
+    tightest_first,
+)
+from kube_queue.placement.trying import Trial
+from kube_queue.placement.units import Unit
+from kube_queue.placement.verdict import Refusal, Verdict, refused
+
+
+class Cycle:
+    """Decides about one unit after another on one cluster."""
+
+    def __init__(self, cluster: Cluster, profile: Profile) -> None:
+        self.placer = Placer(cluster, profile)
+        self._cluster = cluster
+        self._profile = profile
+
+    def decide(self, unit: Unit, *, may_preempt: bool = True) -> Decision:
+        """What becomes of the unit now; pods of a Bind are assumed, else nothing has changed."""
+        if unit.problem is not None:
+            return self._refused(unit, unit.problem)
+        # Room that is kept for the unit itself, or for what is less important, is open to it.
+        self._cluster.lift([pod.uid for pod in unit.members()], below=unit.priority)
+        try:
+            decision = self._place(unit)
+            if isinstance(decision, Wait) and may_preempt and not decision.never:
+                decision = self._preempt(unit, decision)
+            if isinstance(decision, Bind):
+                for pod, _ in decision.placements:
+                    self._cluster.nominate(pod, "")
+            return decision
+        finally:
+            self._cluster.lower()
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _place(self, unit: Unit) -> Decision:
+        needed = [pod for part in unit.parts for pod in part.members[: part.need]]
+        refusal = self._quota(unit, needed) if needed else None
+        if refusal is not None:
+            return self._refused(unit, refusal)
+        where = self._domains(unit)
+        if isinstance(where, Refusal):
+            return self._refused(unit, where)
+        trial = Trial(self.placer)
+        for domain in where:
+            within = domain.rows if domain is not None else None
+            if not trial.place_parts(unit.parts, within):
+                continue
+            refusal = self._quota_of_chosen(unit, needed, trial)
+            if refusal is not None:
+                trial.back()
+                return self._refused(unit, refusal)
+            together = len(trial.placements)
+            refusal = self._place_rest(unit, trial, within)
+            if trial.placements:
+                return Bind(unit.key, tuple(trial.placements), together)
+            if refusal is not None:
+                return self._refused(unit, refusal)
+        return self._no_room(unit, trial)
+
+    def _quota(self, unit: Unit, members: Sequence[Pod]) -> Refusal | None:
+        for plugin in self._profile.unit_filters:
+            refusal = plugin.unit_refusal(unit, members)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _quota_of_chosen(self, unit: Unit, asked: Sequence[Pod], trial: Trial) -> Refusal | None:
+        """Where other members than those asked about were chosen, they are asked about as well."""
+        chosen = [placement.pod for placement in trial.placements]
+        if {pod.uid for pod in chosen} == {pod.uid for pod in asked}:
+            return None
+        placements = list(trial.placements)
+        trial.back()
+        refusal = self._quota(unit, chosen)
+        if refusal is None:
+            for placement in placements:
+                self._cluster.assume(*placement)
+            trial.placements = placements
+        return refusal
+
+    def _domains(self, unit: Unit) -> Sequence[Domain | None] | Refusal:
+        """Where to try, in order; one None: anywhere."""
+        constraint = constraint_of(unit)
+        if constraint is None:
+            return (None,)
+        if isinstance(constraint, Refusal):
+            return constraint
+        found = domains(self._cluster, constraint)
+        if not found:
+            keys = ", ".join(constraint.keys)
+            return Refusal(PLUGIN, f"no node has the labels of the constraint: {keys}", True)
+        found = pinned(found, unit.placed(), self._cluster.row_of)
+        rooms = rooms_of(self.placer, found, list(unit.members()), max(1, unit.need))
+        promising = tightest_first(rooms)
+        return promising if promising else no_domain(rooms, constraint)
+
+    def _place_rest(self, unit: Unit, trial: Trial, within: Mask | None) -> Refusal | None:
+        """Every other member that fits is placed, each on its own account. Returns why the first
+        that no quota takes was not.
+        """
+        first: Refusal | None = None
+        done = {placement.pod.uid for placement in trial.placements}
+        refused_specs: set[int] = set()
+        for pod in unit.members():
+            if pod.uid in done or id(pod.spec) in refused_specs:
+                continue
+            refusal = self._quota(unit, (pod,))
+            first = first or refusal
+            if refusal is not None or not trial.place(pod, within):
+                refused_specs.add(id(pod.spec))
+        return first
+
+    # --- when there is no room ------------------------------------------------------------------
+
+    def _no_room(self, unit: Unit, trial: Trial) -> Wait:
+        """The member that found no node says why; the others were rejected with it."""
+        assert trial.failure is not None
+        failed, verdict = trial.failure
+        why = {failed.uid: verdict}
+        for part in unit.parts:
+            text = f"rejected by podgroup {part.key.name}: {failed.name}: {verdict.message}"
+            rejected = Refusal(GANG, text, unresolvable=verdict.unresolvable)
+            for pod in part.members:
+                why.setdefault(pod.uid, refused(rejected, self._cluster.node_count))
+        return Wait(unit.key, why)
+
+    def _preempt(self, unit: Unit, wait: Wait) -> Decision:
+        members = [pod for part in unit.parts for pod in part.members[: max(1, part.need)]]
+        if any(pod.nominated and self._cluster.nomination(pod.uid) for pod in members):
+            # Those who were told to go for it have not all gone.
+            return wait
+        why = wait.why[members[0].uid]
+        for plugin in self._profile.post_filters:
+            plan = plugin.preemption(unit, members, why)
+            if plan is not None:
+                return Preempt(unit.key, plan, wait.why)
+        return wait
+
+    def _refused(self, unit: Unit, refusal: Refusal) -> Wait:
+        verdict: Verdict = refused(refusal, self._cluster.node_count)
+        return Wait(unit.key, {pod.uid: verdict for pod in unit.members()})

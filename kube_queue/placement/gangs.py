@@ -1,0 +1,334 @@
+"""Which pods make a gang, and what has to happen for it to be tried.
+
+A gang is named by namespace and name. A job that is created again under its name makes a new gang:
+members of other controllers than those whose pods are alive count for nothing. What alive members
+of several controllers share (a launcher's Job beside the workers' MPIJob) is one gang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from kube_queue.api.gangs import (
+    CONSTRAINT_ANNOTATION,
+    GangMark,
+    GangSource,
+    MatchPolicy,
+    PodGroup,
+)
+from kube_queue.api.pods import Pod
+from kube_queue.placement.units import Part, Unit, UnitKey, trial_order
+from kube_queue.placement.verdict import Refusal
+
+PLUGIN: Final = "Gang"
+_RANK: Final = {source: rank for rank, source in enumerate(GangSource)}
+
+
+class Members(NamedTuple):
+    """A gang's pods by what they do."""
+
+    waiting: tuple[Pod, ...]
+    """Neither gated nor on a node, in the order in which they are tried."""
+    placed: tuple[Pod, ...]
+    succeeded: int
+    failed: int
+    gated: int
+
+
+@dataclass(slots=True, eq=False)
+class Gang:
+    """All pods that name one gang, by uid."""
+
+    key: UnitKey
+    pods: dict[str, Pod] = field(default_factory=dict)
+    satisfied: frozenset[str] = frozenset()
+    """uids of the controllers whose pods once reached the minimum; empty: never."""
+
+
+class Gangs:
+    """Every gang, and every pod by itself, that waits."""
+
+    def __init__(self) -> None:
+        self._gangs: dict[UnitKey, Gang] = {}
+        self._alone: dict[UnitKey, Pod] = {}
+        self._groups: dict[tuple[GangSource, str, str], PodGroup] = {}
+        self._placed: dict[str, str] = {}
+        """Pods that were given a node, perhaps not seen there yet."""
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def pod_seen(self, old: Pod | None, new: Pod | None) -> tuple[UnitKey, ...]:
+        """The pod is as it says, None: gone. Returns the units that may be others now."""
+        touched: dict[UnitKey, None] = {}
+        if old is not None and (new is None or key_of(old) != key_of(new)):
+            touched.update(dict.fromkeys(self._remove(old)))
+        if new is not None:
+            key = key_of(new)
+            touched[key] = None
+            if new.gang is not None:
+                gang = self._gangs.setdefault(key, Gang(key))
+                gang.pods[new.uid] = new
+                touched.update(dict.fromkeys(self._companions(gang)))
+            elif new.node or new.finished or new.deletion:
+                self._alone.pop(key, None)
+            else:
+                self._alone[key] = new
+        if new is None and old is not None:
+            self._placed.pop(old.uid, None)
+        return tuple(touched)
+
+    def renew(self, pod: Pod) -> None:
+        """The pod is as it says, and no unit is another for it."""
+        gang = self._gangs.get(key_of(pod)) if pod.gang is not None else None
+        if gang is not None:
+            gang.pods[pod.uid] = pod
+        elif key_of(pod) in self._alone:
+            self._alone[key_of(pod)] = pod
+
+    def group_seen(self, old: PodGroup | None, new: PodGroup | None) -> tuple[UnitKey, ...]:
+        """The PodGroup is as it says, None: gone. Returns the units that may be others now."""
+        for group in (old, new):
+            if group is not None:
+                self._groups.pop((group.source, group.namespace, group.name), None)
+        if new is not None:
+            self._groups[new.source, new.namespace, new.name] = new
+        group = new if new is not None else old
+        if group is None:
+            return ()
+        gang = self._gangs.get(UnitKey(group.namespace, group.name))
+        return self._companions(gang) if gang is not None else ()
+
+    def assumed(self, pod: Pod, node: str) -> None:
+        """The pod was given the node; it is seen there later. An empty node: not any more."""
+        if node:
+            self._placed[pod.uid] = node
+        else:
+            self._placed.pop(pod.uid, None)
+
+    def satisfy(self, key: UnitKey) -> bool:
+        """The gang's minimum is reached, if it is: never again is anything asked of these
+        controllers' gang. Returns whether that is news.
+        """
+        gang = self._gangs.get(key)
+        if gang is None:
+            return False
+        controllers = _controllers(_alive(gang))
+        if gang.satisfied & controllers or not controllers:
+            return False
+        members = self.members(gang)
+        bound = sum(bool(pod.node) for pod in members.placed)
+        if bound + members.succeeded + members.failed < self._least(gang):
+            return False
+        gang.satisfied = controllers
+        return True
+
+    # --- questions ------------------------------------------------------------------------------
+
+    def gang(self, key: UnitKey) -> Gang | None:
+        """The gang of this key."""
+        return self._gangs.get(key)
+
+    def gangs(self) -> Iterable[Gang]:
+        """Every gang that has a pod."""
+        return self._gangs.values()
+
+    def group_of(self, gang: Gang) -> PodGroup | None:
+        """The PodGroup object that describes the gang, if it exists."""
+        mark = _mark(gang)
+        return self._groups.get((mark.source, gang.key.namespace, mark.name))
+
+    def unit(self, key: UnitKey) -> Unit | None:
+        """The unit as it is now; None: nothing of it waits for a node."""
+        pod = self._alone.get(key)
+        if pod is not None:
+            if pod.gated or pod.uid in self._placed:
+                return None
+            part = Part(key, (pod,), need=1, least=1)
+            constraint = pod.spec.annotations.get(CONSTRAINT_ANNOTATION, "")
+            return Unit(key, (part,), pod.priority, constraint, "", resumes=False)
+        gang = self._gangs.get(key)
+        return self._unit_of(gang) if gang is not None else None
+
+    def members(self, gang: Gang) -> Members:
+        """The gang's pods by what they do; those of former jobs of its name are left out."""
+        alive = _alive(gang)
+        controllers = _controllers(alive)
+        waiting = [pod for pod in alive if not pod.node and pod.uid not in self._placed]
+        over = [
+            pod
+            for pod in gang.pods.values()
+            if pod.finished and (not controllers or _controller(pod) in controllers)
+        ]
+        succeeded = sum(pod.succeeded for pod in over)
+        return Members(
+            waiting=tuple(sorted((pod for pod in waiting if not pod.gated), key=trial_order)),
+            placed=tuple(pod for pod in alive if pod.node or pod.uid in self._placed),
+            succeeded=succeeded,
+            failed=len(over) - succeeded,
+            gated=sum(pod.gated for pod in waiting),
+        )
+
+    def is_satisfied(self, gang: Gang) -> bool:
+        """Whether the present members are of a gang that had its minimum once."""
+        return bool(gang.satisfied & _controllers(_alive(gang)))
+
+    def least(self, gang: Gang) -> int:
+        """The gang's minimum; 0 while nobody says it."""
+        return self._least(gang)
+
+    def disagreement(self, gang: Gang) -> str:
+        """What is to be said of members that name different minimums; empty where they agree."""
+        named = sorted({pod.gang.min for pod in _alive(gang) if pod.gang is not None})
+        if len(named) < 2 or _mark(gang).source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+            return ""
+        return f"members name different minimums ({', '.join(map(str, named))}): {named[-1]} counts"
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _unit_of(self, gang: Gang) -> Unit | None:
+        gangs = [self._gangs[key] for key in self._companions(gang) if key in self._gangs]
+        parts: list[Part] = []
+        resumes = False
+        problem = self._problem(gang)
+        for each in gangs:
+            members = self.members(each)
+            least = self._least(each)
+            counted = self._counted(each, members, least)
+            need = max(0, least - counted)
+            resumes |= 0 < len(members.placed) < least and not self.is_satisfied(each)
+            if len(members.waiting) < need and problem is None:
+                problem = _too_few(each, members, counted, least)
+            parts.append(Part(each.key, members.waiting, need, least, members.placed))
+        waiting = [pod for part in parts for pod in part.members]
+        if not waiting:
+            return None
+        group = self.group_of(gang)
+        return Unit(
+            key=min(each.key for each in gangs),
+            parts=tuple(parts),
+            priority=min(pod.priority for pod in waiting),
+            constraint=_constraint(waiting),
+            domain_key=group.topology_key if group is not None else "",
+            resumes=resumes and problem is None,
+            problem=problem,
+        )
+
+    def _problem(self, gang: Gang) -> Refusal | None:
+        mark = _mark(gang)
+        if mark.problem:
+            return Refusal(PLUGIN, f"InvalidGang: {mark.problem}", unresolvable=True)
+        for key in mark.groups:
+            namespace, _, name = key.partition("/")
+            if UnitKey(namespace, name) not in self._gangs:
+                return Refusal(PLUGIN, f"gang {key}, which has to start together, has no pods yet")
+        if mark.source in (GangSource.LABELS, GangSource.ANNOTATIONS):
+            return None
+        group = self.group_of(gang)
+        if group is None:
+            what = f"PodGroup {gang.key.namespace}/{mark.name} of {mark.source} does not exist"
+            return Refusal(PLUGIN, what)
+        if group.problem:
+            return Refusal(PLUGIN, f"InvalidPodGroup: {group.problem}", unresolvable=True)
+        return None
+
+    def _least(self, gang: Gang) -> int:
+        group = self.group_of(gang)
+        if _mark(gang).source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+            return group.min_member if group is not None else 0
+        return max((pod.gang.min for pod in _alive(gang) if pod.gang is not None), default=0)
+
+    def _counted(self, gang: Gang, members: Members, least: int) -> int:
+        over = members.succeeded + members.failed
+        match _mark(gang).policy:
+            case MatchPolicy.ONCE_SATISFIED:
+                if self.is_satisfied(gang):
+                    return least
+                return len(members.placed) + over
+            case MatchPolicy.WAITING_AND_RUNNING:
+                return len(members.placed)
+            case MatchPolicy.WAITING_RUNNING_SUCCEED:
+                return len(members.placed) + members.succeeded
+            case MatchPolicy.ONLY_WAITING:
+                return _of_broken_commit(members.placed)
+
+    def _companions(self, gang: Gang) -> tuple[UnitKey, ...]:
+        """The gangs that are placed together with this one, itself included."""
+        found = {gang.key: None}
+        todo = [gang.key]
+        while todo:
+            each = self._gangs.get(todo.pop())
+            for name in _mark(each).groups if each is not None and each.pods else ():
+                key = UnitKey(*name.split("/", 1))
+                if key not in found:
+                    found[key] = None
+                    todo.append(key)
+        return tuple(found)
+
+    def _remove(self, pod: Pod) -> Iterator[UnitKey]:
+        key = key_of(pod)
+        yield key
+        if pod.gang is None:
+            self._alone.pop(key, None)
+            return
+        gang = self._gangs.get(key)
+        if gang is None or gang.pods.pop(pod.uid, None) is None:
+            return
+        if not gang.pods:
+            del self._gangs[key]
+            return
+        yield from self._companions(gang)
+
+
+def key_of(pod: Pod) -> UnitKey:
+    """The key of the gang the pod names, or its own."""
+    if pod.gang is None:
+        return UnitKey(pod.namespace, pod.name, pod.uid)
+    return UnitKey(pod.namespace, pod.gang.name)
+
+
+def _mark(gang: Gang) -> GangMark:
+    """The strongest source that a member names; members that cannot be read speak first."""
+    marks = [pod.gang for pod in gang.pods.values() if pod.gang is not None]
+    return min(marks, key=lambda mark: (_RANK[mark.source], not mark.problem, -mark.min))
+
+
+def _alive(gang: Gang) -> list[Pod]:
+    return [pod for pod in gang.pods.values() if not pod.finished and not pod.deletion]
+
+
+def _controller(pod: Pod) -> str:
+    return pod.controller.uid if pod.controller is not None else pod.uid
+
+
+def _controllers(pods: Iterable[Pod]) -> frozenset[str]:
+    return frozenset(map(_controller, pods))
+
+
+def _of_broken_commit(placed: Iterable[Pod]) -> int:
+    """Members that were bound in a commit of which others were not."""
+    sizes: dict[str, list[int]] = {}
+    for pod in placed:
+        commit, _, size = pod.commit.rpartition("/")
+        if commit and size.isdigit():
+            sizes.setdefault(commit, []).append(int(size))
+    return sum(len(found) for found in sizes.values() if len(found) < found[0])
+
+
+def _too_few(gang: Gang, members: Members, counted: int, least: int) -> Refusal:
+    there = counted + len(members.waiting)
+    gated = f", {members.gated} more are held by a scheduling gate" if members.gated else ""
+    return Refusal(
+        PLUGIN,
+        f"rejected by podgroup {gang.key.name}: {there} of at least {least} pods are there{gated}",
+    )
+
+
+def _constraint(waiting: Iterable[Pod]) -> str:
+    """The first constraint that a member names."""
+    for pod in waiting:
+        text = pod.spec.annotations.get(CONSTRAINT_ANNOTATION)
+        if text:
+            return text
+    return ""

@@ -1,0 +1,181 @@
+"""Where one pod goes, and why it goes nowhere: filters, scores, and the best of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kube_queue.api.pods import Pod, PodSpec
+from kube_queue.placement.cluster import Cluster
+from kube_queue.placement.columns import LARGEST, Mask
+from kube_queue.placement.framework import Codes, Profile, Refusals
+from kube_queue.placement.verdict import Refusal, Verdict, counted, refused
+from kube_queue.placement.views import View, Views, too_large
+
+_TOLD = 4_096
+FIT = "NodeResourcesFit"
+OUTSIDE = Refusal("TopologyConstraint", "node(s) didn't match the pod's topology domain", True)
+
+
+class Placer:
+    """Chooses rows of one cluster by the plug-ins of one profile; changes nothing."""
+
+    def __init__(self, cluster: Cluster, profile: Profile) -> None:
+        self.cluster = cluster
+        self.profile = profile
+        self.views = Views(cluster, profile)
+        self._turn = 0
+        self._told: dict[PodSpec, tuple[int, Verdict]] = {}
+        """The last verdict of a spec that no state filter concerns, and for which version."""
+
+    def choose(self, pod: Pod, within: Mask | None = None) -> int:
+        """The best row for the pod, as the cluster is now; -1: none takes it.
+
+        ``within``: only these rows. Of equally good rows it is the next after the one chosen
+        last, so that equal nodes are filled in turn.
+        """
+        if unplaceable(pod) is not None:
+            return -1
+        view = self.views.of(pod.spec)
+        feasible, score = view.feasible, view.score
+        if within is not None:
+            feasible = feasible & within
+        for plugin in self.profile.state_filters:
+            if plugin.filters_by_pods(pod):
+                found = plugin.refusals(pod)
+                if isinstance(found, Refusal):
+                    return -1
+                feasible = feasible & (found.codes == 0)
+        for scorer in self.profile.state_scores:
+            if scorer.scores_by_pods(pod) and feasible.any():
+                score = score + scorer.weight * scorer.state_scores(pod, feasible)
+        return self._best(feasible, score)
+
+    def feasible(self, pod: Pod, within: Mask | None = None) -> Mask:
+        """Every row that takes the pod now."""
+        if unplaceable(pod) is not None:
+            return np.zeros(self.cluster.columns.rows, np.bool_)
+        feasible = self.views.of(pod.spec).feasible
+        if within is not None:
+            feasible = feasible & within
+        for plugin in self.profile.state_filters:
+            if plugin.filters_by_pods(pod):
+                found = plugin.refusals(pod)
+                if isinstance(found, Refusal):
+                    return np.zeros_like(feasible)
+                feasible = feasible & (found.codes == 0)
+        return feasible.copy()
+
+    def row_refusal(self, pod: Pod, row: int) -> Refusal | None:
+        """Why this row does not take the pod now."""
+        cannot = unplaceable(pod)
+        if cannot is not None:
+            return cannot
+        refusal = self.views.of(pod.spec).row_takes(row)
+        if refusal is not None:
+            return refusal
+        lacking = self.cluster.columns.lacking(pod.spec.request, row)
+        if lacking:
+            return insufficient(lacking[0], self.cluster, pod, (row,))
+        for plugin in self.profile.state_filters:
+            if plugin.filters_by_pods(pod):
+                refusal = plugin.row_refusal(pod, row)
+                if refusal is not None:
+                    return refusal
+        return None
+
+    def verdict(self, pod: Pod, within: Mask | None = None) -> Verdict:
+        """Why no row takes the pod: how many nodes refuse it for each reason.
+
+        A node that lacks several resources is counted for each, as kube-scheduler does.
+        """
+        version = self.cluster.changes.version
+        alike = within is None and not any(
+            plugin.filters_by_pods(pod) for plugin in self.profile.state_filters
+        )
+        told = self._told.get(pod.spec) if alike else None
+        if told is not None and told[0] == version:
+            return told[1]
+        verdict = self._verdict(pod, within)
+        if alike:
+            if len(self._told) > _TOLD:
+                self._told.clear()
+            self._told[pod.spec] = version, verdict
+        return verdict
+
+    def _verdict(self, pod: Pod, within: Mask | None) -> Verdict:
+        cluster = self.cluster
+        cannot = unplaceable(pod)
+        if cannot is not None:
+            return refused(cannot, cluster.node_count)
+        found: list[tuple[Refusal, int]] = []
+        left: Mask = np.array([node is not None for node in cluster.nodes], np.bool_)
+        for plugin in self.profile.state_filters:
+            if plugin.filters_by_pods(pod):
+                refusals = plugin.refusals(pod)
+                if isinstance(refusals, Refusal):
+                    return refused(refusals, cluster.node_count)
+        if within is not None:
+            found.append((OUTSIDE, int((left & ~within).sum())))
+            left &= within
+        view = self.views.of(pod.spec)
+        for refusal, mask in view.node_refusals():
+            found.append((refusal, int((mask & left).sum())))
+            left &= ~mask
+        found += self._lacking(pod, left, view)
+        left &= view.feasible
+        for codes, reasons in self._state_refusals(pod):
+            for number, refusal in enumerate(reasons, start=1):
+                mask = codes == number
+                found.append((refusal, int((mask & left).sum())))
+                left &= ~mask
+        return counted(cluster.node_count, found)
+
+    def _lacking(self, pod: Pod, left: Mask, view: View) -> Iterator[tuple[Refusal, int]]:
+        columns = self.cluster.columns
+        for name, amount in pod.spec.request.items:
+            short = left & (columns.allocatable(name) - columns.used(name) < amount)
+            never = short & (columns.allocatable(name) < amount)
+            text = "Too many pods" if name == "pods" else f"Insufficient {name}"
+            yield Refusal(FIT, text), int((short & ~never).sum())
+            yield Refusal(FIT, text, unresolvable=True), int(never.sum())
+
+    def _state_refusals(self, pod: Pod) -> Iterator[tuple[Codes, tuple[Refusal, ...]]]:
+        for plugin in self.profile.state_filters:
+            if plugin.filters_by_pods(pod):
+                found = plugin.refusals(pod)
+                if isinstance(found, Refusals):
+                    yield found.codes, found.reasons
+
+    def _best(self, feasible: Mask, score: np.ndarray) -> int:
+        masked = np.where(feasible, score, -1)
+        if not len(masked):
+            return -1
+        best = masked.max()
+        if best < 0:
+            return -1
+        equals = np.flatnonzero(masked == best)
+        after = int(np.searchsorted(equals, self._turn))
+        row = int(equals[after if after < len(equals) else 0])
+        self._turn = row + 1
+        return row
+
+
+def unplaceable(pod: Pod) -> Refusal | None:
+    """Why the pod can be placed nowhere, whatever the cluster."""
+    if pod.spec.invalid:
+        return Refusal("PodSpec", pod.spec.invalid, unresolvable=True)
+    name = too_large(pod.spec)
+    if name:
+        reason = f"asks for more than {LARGEST} of {name}, which cannot be counted exactly"
+        return Refusal("PodSpec", reason, unresolvable=True)
+    return None
+
+
+def insufficient(name: str, cluster: Cluster, pod: Pod, rows: tuple[int, ...]) -> Refusal:
+    """The refusal of rows that have not enough of the resource."""
+    text = "Too many pods" if name == "pods" else f"Insufficient {name}"
+    asked = pod.spec.request[name]
+    never = all(cluster.columns.has(row, name) < asked for row in rows)
+    return Refusal(FIT, text, unresolvable=never)

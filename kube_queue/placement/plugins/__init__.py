@@ -1,0 +1,25 @@
+"""The plug-ins, each in a file of its own; a new one is a file and a line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kube_queue.placement.framework import PluginFactory
+from kube_queue.placement.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from kube_queue.placement.plugins.image_locality import ImageLocality
+from kube_queue.placement.plugins.node_affinity import NodeAffinity
+from kube_queue.placement.plugins.node_ports import NodePorts
+from kube_queue.placement.plugins.node_unschedulable import NodeUnschedulable
+from kube_queue.placement.plugins.resources_fit import LeastAllocated
+from kube_queue.placement.plugins.taint_toleration import TaintToleration
+
+BASE: Final[tuple[PluginFactory, ...]] = (
+    NodeUnschedulable,
+    TaintToleration,
+    NodeAffinity,
+    NodePorts,
+    LeastAllocated,
+    NodeResourcesBalancedAllocation,
+    ImageLocality,
+)
+"""In the order in which a node's first refusal is told."""

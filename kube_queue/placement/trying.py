@@ -1,0 +1,72 @@
+"""Placing members one after another on the cluster itself, so that each sees those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kube_queue.api.pods import Pod
+from kube_queue.placement.columns import Mask
+from kube_queue.placement.decisions import Placement
+from kube_queue.placement.placing import Placer
+from kube_queue.placement.units import Part
+from kube_queue.placement.verdict import Verdict
+
+
+class Trial:
+    """Pods that were assumed on trial; kept, or taken back in reverse order."""
+
+    def __init__(self, placer: Placer) -> None:
+        self._placer = placer
+        self.placements: list[Placement] = []
+        self.failure: tuple[Pod, Verdict] | None = None
+        """The first pod that found no row, and why at that moment."""
+
+    def place_parts(self, parts: Sequence[Part], within: Mask | None) -> bool:
+        """What every part needs is placed; or nothing is, and False."""
+        if all(self.place_some(part.members, part.need, within) for part in parts):
+            return True
+        self.back()
+        return False
+
+    def place_some(self, members: Sequence[Pod], need: int, within: Mask | None) -> bool:
+        """``need`` of the members are placed, those that find no row passed over.
+
+        False leaves those that were placed: ``back`` takes them away.
+        """
+        placed = 0
+        # What did not fit does not fit beside more pods; a replica need not be tried again,
+        # unless pods attract each other.
+        refused: set[int] = set()
+        left = len(members)
+        for pod in members:
+            if placed == need:
+                break
+            if placed + left < need:
+                return False
+            left -= 1
+            attracted = bool(pod.spec.affinity.required)
+            if id(pod.spec) in refused and not attracted:
+                continue
+            if self.place(pod, within):
+                placed += 1
+            else:
+                refused.add(id(pod.spec))
+        return placed >= need
+
+    def place(self, pod: Pod, within: Mask | None) -> bool:
+        """The pod is assumed on its best row; False: there is none."""
+        row = self._placer.choose(pod, within)
+        if row < 0:
+            if self.failure is None:
+                self.failure = pod, self._placer.verdict(pod, within)
+            return False
+        node = self._placer.cluster.nodes[row]
+        assert node is not None
+        self._placer.cluster.assume(pod, node.name)
+        self.placements.append(Placement(pod, node.name))
+        return True
+
+    def back(self) -> None:
+        """Nothing of the trial is left on the cluster."""
+        while self.placements:
+            self._placer.cluster.forget(self.placements.pop().pod.uid)
