@@ -38,6 +38,9 @@ class PlacementCache:
         self._schedulers = frozenset(schedulers)
         self._told: dict[UnitKey, Wait] = {}
         """The last answer to each unit that waits and was tried."""
+        self._touched: dict[UnitKey, None] = {}
+        """Units that may be others than they were; looked at before the next decision, so that a
+        gang of ten thousand is not counted anew for each of its pods."""
 
     # --- what was seen --------------------------------------------------------------------------
 
@@ -63,14 +66,11 @@ class PlacementCache:
             # A condition we wrote ourselves, above all: it is no reason to try again.
             self.gangs.renew(mine)
             return
-        for key in self.gangs.pod_seen(old, mine):
-            self.gangs.satisfy(key)
-            self._refresh(key, now)
+        self._touched.update(dict.fromkeys(self.gangs.pod_seen(old, mine)))
 
     def group_seen(self, old: PodGroup | None, new: PodGroup | None, now: float) -> None:
         """The PodGroup is as it says; None: gone."""
-        for key in self.gangs.group_seen(old, new):
-            self._refresh(key, now)
+        self._touched.update(dict.fromkeys(self.gangs.group_seen(old, new)))
 
     def happened(self, event: Event, now: float) -> None:
         """Something that no method here is about may let units in."""
@@ -80,6 +80,7 @@ class PlacementCache:
 
     def decide(self, now: float, limit: int) -> list[Decision]:
         """What is to be done now about at most ``limit`` units; pods of a Bind are assumed."""
+        self._settle(now)
         decisions: list[Decision] = []
         while len(decisions) < limit:
             key = self.waiting.pop(now)
@@ -102,10 +103,12 @@ class PlacementCache:
         self.cluster.forget(pod.uid)
         self.gangs.assumed(pod, "")
         self.waiting.wake(Event.POD_GONE, now)
-        self._refresh(key_of(pod), now)
+        self._touched[key_of(pod)] = None
 
     def next_wake(self, now: float) -> float | None:
         """When ``decide`` may decide something: now, later, or only after an event (None)."""
+        if self._touched:
+            return now
         return self.waiting.next_wake(now)
 
     def told(self, key: UnitKey) -> Wait | None:
@@ -131,8 +134,14 @@ class PlacementCache:
         elif after is not None and (before is None or before.pod.labels is not after.pod.labels):
             self.waiting.wake(Event.POD_CAME, now)
 
+    def _settle(self, now: float) -> None:
+        """Every unit that was touched has a turn as it is now, or waits no more."""
+        touched, self._touched = self._touched, {}
+        for key in touched:
+            self.gangs.satisfy(key)
+            self._refresh(key, now)
+
     def _refresh(self, key: UnitKey, now: float) -> None:
-        """The unit has a turn as it is now, or waits no more."""
         unit = self.gangs.unit(key)
         if unit is None:
             self.waiting.remove(key)
@@ -149,10 +158,10 @@ class PlacementCache:
                 for pod, node in decision.placements:
                     self.gangs.assumed(pod, node)
                 self._told.pop(unit.key, None)
-                if self.gangs.unit(unit.key) is None:
-                    self.waiting.remove(unit.key)
-                else:
+                if unit.is_gang and self.gangs.unit(unit.key) is not None:
                     self.waiting.sleep(unit.key, ANY, now)
+                else:
+                    self.waiting.remove(unit.key)
             case Wait():
                 self._told[unit.key] = decision
                 helpless = all(verdict.unresolvable for verdict in decision.why.values())

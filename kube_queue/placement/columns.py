@@ -101,6 +101,14 @@ class Columns:
             return np.ones(count, np.bool_)
         return fitting
 
+    def row_fits(self, request: ResourceVector, row: int) -> bool:
+        """Whether the row has the whole request free."""
+        return all(
+            self._column(self._allocatable, name)[row] - self._column(self._used, name)[row]
+            >= amount
+            for name, amount in request.items
+        )
+
     def lacking(self, request: ResourceVector, row: int) -> tuple[str, ...]:
         """The resources of the request that the row has not enough of."""
         return tuple(

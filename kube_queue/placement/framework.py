@@ -109,6 +109,9 @@ class ResourceScore(Protocol):
     def resource_scores(self, spec: PodSpec, rows: Rows | slice) -> IntColumn:
         """Scores 0 to 100 of these rows with one such pod more."""
 
+    def resource_score(self, spec: PodSpec, row: int) -> int:
+        """The same of one row: most often only one has changed, and then numbers beat columns."""
+
 
 @runtime_checkable
 class StateScore(Protocol):

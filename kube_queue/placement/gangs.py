@@ -45,6 +45,30 @@ class Gang:
     pods: dict[str, Pod] = field(default_factory=dict)
     satisfied: frozenset[str] = frozenset()
     """uids of the controllers whose pods once reached the minimum; empty: never."""
+    marks: dict[GangMark, int] = field(default_factory=dict)
+    """What its pods say of it, and how many say it."""
+
+    def put(self, pod: Pod) -> None:
+        """The pod is one of its, as it is now."""
+        self.take(pod.uid)
+        self.pods[pod.uid] = pod
+        if pod.gang is not None:
+            self.marks[pod.gang] = self.marks.get(pod.gang, 0) + 1
+
+    def take(self, uid: str) -> bool:
+        """The pod is none of its. Returns whether it was."""
+        pod = self.pods.pop(uid, None)
+        if pod is None or pod.gang is None:
+            return False
+        self.marks[pod.gang] -= 1
+        if not self.marks[pod.gang]:
+            del self.marks[pod.gang]
+        return True
+
+    @property
+    def mark(self) -> GangMark:
+        """The strongest source that a pod names; pods that cannot be read speak first."""
+        return min(self.marks, key=lambda mark: (_RANK[mark.source], not mark.problem, -mark.min))
 
 
 class Gangs:
@@ -69,7 +93,7 @@ class Gangs:
             touched[key] = None
             if new.gang is not None:
                 gang = self._gangs.setdefault(key, Gang(key))
-                gang.pods[new.uid] = new
+                gang.put(new)
                 touched.update(dict.fromkeys(self._companions(gang)))
             elif new.node or new.finished or new.deletion:
                 self._alone.pop(key, None)
@@ -83,7 +107,7 @@ class Gangs:
         """The pod is as it says, and no unit is another for it."""
         gang = self._gangs.get(key_of(pod)) if pod.gang is not None else None
         if gang is not None:
-            gang.pods[pod.uid] = pod
+            gang.put(pod)
         elif key_of(pod) in self._alone:
             self._alone[key_of(pod)] = pod
 
@@ -136,7 +160,7 @@ class Gangs:
 
     def group_of(self, gang: Gang) -> PodGroup | None:
         """The PodGroup object that describes the gang, if it exists."""
-        mark = _mark(gang)
+        mark = gang.mark
         return self._groups.get((mark.source, gang.key.namespace, mark.name))
 
     def unit(self, key: UnitKey) -> Unit | None:
@@ -181,7 +205,7 @@ class Gangs:
     def disagreement(self, gang: Gang) -> str:
         """What is to be said of members that name different minimums; empty where they agree."""
         named = sorted({pod.gang.min for pod in _alive(gang) if pod.gang is not None})
-        if len(named) < 2 or _mark(gang).source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+        if len(named) < 2 or gang.mark.source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
             return ""
         return f"members name different minimums ({', '.join(map(str, named))}): {named[-1]} counts"
 
@@ -216,7 +240,7 @@ class Gangs:
         )
 
     def _problem(self, gang: Gang) -> Refusal | None:
-        mark = _mark(gang)
+        mark = gang.mark
         if mark.problem:
             return Refusal(PLUGIN, f"InvalidGang: {mark.problem}", unresolvable=True)
         for key in mark.groups:
@@ -235,13 +259,13 @@ class Gangs:
 
     def _least(self, gang: Gang) -> int:
         group = self.group_of(gang)
-        if _mark(gang).source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+        if gang.mark.source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
             return group.min_member if group is not None else 0
         return max((pod.gang.min for pod in _alive(gang) if pod.gang is not None), default=0)
 
     def _counted(self, gang: Gang, members: Members, least: int) -> int:
         over = members.succeeded + members.failed
-        match _mark(gang).policy:
+        match gang.mark.policy:
             case MatchPolicy.ONCE_SATISFIED:
                 if self.is_satisfied(gang):
                     return least
@@ -259,7 +283,7 @@ class Gangs:
         todo = [gang.key]
         while todo:
             each = self._gangs.get(todo.pop())
-            for name in _mark(each).groups if each is not None and each.pods else ():
+            for name in each.mark.groups if each is not None and each.pods else ():
                 key = UnitKey(*name.split("/", 1))
                 if key not in found:
                     found[key] = None
@@ -273,7 +297,7 @@ class Gangs:
             self._alone.pop(key, None)
             return
         gang = self._gangs.get(key)
-        if gang is None or gang.pods.pop(pod.uid, None) is None:
+        if gang is None or not gang.take(pod.uid):
             return
         if not gang.pods:
             del self._gangs[key]
@@ -286,12 +310,6 @@ def key_of(pod: Pod) -> UnitKey:
     if pod.gang is None:
         return UnitKey(pod.namespace, pod.name, pod.uid)
     return UnitKey(pod.namespace, pod.gang.name)
-
-
-def _mark(gang: Gang) -> GangMark:
-    """The strongest source that a member names; members that cannot be read speak first."""
-    marks = [pod.gang for pod in gang.pods.values() if pod.gang is not None]
-    return min(marks, key=lambda mark: (_RANK[mark.source], not mark.problem, -mark.min))
 
 
 def _alive(gang: Gang) -> list[Pod]:

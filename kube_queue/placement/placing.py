@@ -8,7 +8,7 @@ import numpy as np
 
 from kube_queue.api.pods import Pod, PodSpec
 from kube_queue.placement.cluster import Cluster
-from kube_queue.placement.columns import LARGEST, Mask
+from kube_queue.placement.columns import LARGEST, IntColumn, Mask
 from kube_queue.placement.framework import Codes, Profile, Refusals
 from kube_queue.placement.verdict import Refusal, Verdict, counted, refused
 from kube_queue.placement.views import View, Views, too_large
@@ -38,19 +38,16 @@ class Placer:
         if unplaceable(pod) is not None:
             return -1
         view = self.views.of(pod.spec)
-        feasible, score = view.feasible, view.score
-        if within is not None:
-            feasible = feasible & within
-        for plugin in self.profile.state_filters:
-            if plugin.filters_by_pods(pod):
-                found = plugin.refusals(pod)
-                if isinstance(found, Refusal):
-                    return -1
-                feasible = feasible & (found.codes == 0)
-        for scorer in self.profile.state_scores:
-            if scorer.scores_by_pods(pod) and feasible.any():
+        filters = [each for each in self.profile.state_filters if each.filters_by_pods(pod)]
+        scorers = [each for each in self.profile.state_scores if each.scores_by_pods(pod)]
+        if not filters and not scorers:
+            return self._best(view.rank if within is None else np.where(within, view.rank, -1))
+        feasible = self.feasible(pod, within)
+        score = view.score
+        for scorer in scorers:
+            if feasible.any():
                 score = score + scorer.weight * scorer.state_scores(pod, feasible)
-        return self._best(feasible, score)
+        return self._best(np.where(feasible, score, -1))
 
     def feasible(self, pod: Pod, within: Mask | None = None) -> Mask:
         """Every row that takes the pod now."""
@@ -148,15 +145,13 @@ class Placer:
                 if isinstance(found, Refusals):
                     yield found.codes, found.reasons
 
-    def _best(self, feasible: Mask, score: np.ndarray) -> int:
-        masked = np.where(feasible, score, -1)
-        if not len(masked):
-            return -1
-        best = masked.max()
+    def _best(self, rank: IntColumn) -> int:
+        """The row of the highest rank; -1: there is none of 0 or more."""
+        best = rank.max() if len(rank) else -1
         if best < 0:
             return -1
-        equals = np.flatnonzero(masked == best)
-        after = int(np.searchsorted(equals, self._turn))
+        equals = np.flatnonzero(rank == best)
+        after = int(equals.searchsorted(self._turn))
         row = int(equals[after if after < len(equals) else 0])
         self._turn = row + 1
         return row

@@ -18,17 +18,23 @@ from kube_queue.placement.framework import Codes, Profile
 from kube_queue.placement.verdict import Refusal
 
 _NO_NODE: Final = Refusal("NodeName", "node(s) are gone", unresolvable=True)
+_FEW: Final = 8
+"""Up to so many rows are worked out one by one."""
 _KEPT: Final = 4_096
 """Views of specs that are kept; the one not asked for longest goes first."""
 
 
 class View:
-    """One spec's rows: ``feasible`` by node and resources, ``score`` by weights, both by row."""
+    """One spec's rows: ``feasible`` by node and resources, ``score`` by weights, both by row.
+
+    ``rank`` is the score of what is feasible and -1 elsewhere.
+    """
 
     def __init__(self, spec: PodSpec, cluster: Cluster, profile: Profile) -> None:
         self.spec = spec
         self.feasible: Mask = np.zeros(0, np.bool_)
         self.score: IntColumn = np.zeros(0, np.int64)
+        self.rank: IntColumn = np.zeros(0, np.int64)
         self._cluster = cluster
         self._profile = profile
         self._filters = [each for each in profile.node_filters if each.filters_nodes_for(spec)]
@@ -54,7 +60,10 @@ class View:
             rows = cluster.changes.since(self._seen)
         if rows is None or len(rows) * 4 > cluster.columns.rows:
             self._update(slice(0, cluster.columns.rows))
-        elif rows:
+        elif len(rows) <= _FEW:
+            for row in set(rows):
+                self._update_row(row)
+        else:
             self._update(np.array(rows, np.intp))
         self._seen = cluster.changes.version
 
@@ -119,16 +128,27 @@ class View:
         self.feasible = np.concatenate((self.feasible, np.zeros(more, np.bool_)))
         grown = np.zeros(more, np.int64)
         self.score = np.concatenate((self.score, grown))
+        self.rank = np.concatenate((self.rank, grown - 1))
         self._of_nodes = np.concatenate((self._of_nodes, grown))
         self._raw = [np.concatenate((raw, grown)) for raw in self._raw]
 
     def _update(self, rows: Rows | slice) -> None:
         fitting = self._cluster.columns.fit(self.spec.request, rows)
-        self.feasible[rows] = np.logical_and(fitting, self._codes[rows] == 0)
+        feasible = np.logical_and(fitting, self._codes[rows] == 0)
         total = self._of_nodes[rows].copy()
         for scorer in self._profile.resource_scores:
             total += scorer.weight * scorer.resource_scores(self.spec, rows)
-        self.score[rows] = total
+        self.feasible[rows], self.score[rows] = feasible, total
+        self.rank[rows] = np.where(feasible, total, -1)
+
+    def _update_row(self, row: int) -> None:
+        spec, columns = self.spec, self._cluster.columns
+        feasible = not self._codes[row] and columns.row_fits(spec.request, row)
+        total = int(self._of_nodes[row])
+        for scorer in self._profile.resource_scores:
+            total += scorer.weight * scorer.resource_score(spec, row)
+        self.feasible[row], self.score[row] = feasible, total
+        self.rank[row] = total if feasible else -1
 
 
 class Views:

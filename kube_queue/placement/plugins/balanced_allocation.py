@@ -30,3 +30,10 @@ class NodeResourcesBalancedAllocation:
         deviation = np.abs(shares[0] - shares[1]) / 2
         scores: IntColumn = ((1.0 - deviation) * MAX_SCORE).astype(np.int64)
         return scores
+
+    def resource_score(self, spec: PodSpec, row: int) -> int:
+        shares = []
+        for name in COMPARED:
+            takes = self._columns.takes(row, name) + spec.request[name]
+            shares.append(min(takes / max(self._columns.has(row, name), 1), 1.0))
+        return int((1.0 - abs(shares[0] - shares[1]) / 2) * MAX_SCORE)

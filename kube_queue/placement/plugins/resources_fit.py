@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from kube_queue.api.nodes import Node
@@ -12,6 +14,8 @@ from kube_queue.placement.framework import MAX_SCORE
 
 COMPARED = ("cpu", "memory")
 """Resources by which nodes are compared, each of weight 1."""
+
+Amount = TypeVar("Amount", int, IntColumn)
 
 
 class Weights:
@@ -24,7 +28,7 @@ class Weights:
         self._rows = 0
         cluster.follow(self)
 
-    def extra(self, index: int, rows: Rows | slice) -> IntColumn:
+    def extra(self, index: int, rows: Rows | slice | int) -> IntColumn:
         """What is counted of COMPARED[index] besides what is really taken."""
         return self._extra.used(COMPARED[index])[rows]
 
@@ -59,14 +63,27 @@ class _Allocated:
             takes = self._columns.used(name)[rows] + self._weights.extra(index, rows)
             takes = takes + spec.weight[index]
             there = has > 0
-            score = np.where(there & (takes <= has), self._share(has, takes), 0)
+            score = np.where(there & (takes <= has), _hundredths(self._part(has, takes), has), 0)
             total = score if total is None else total + score
             counted = there.astype(np.int64) if counted is None else counted + there
         assert total is not None
         assert counted is not None
         return total // np.maximum(counted, 1)
 
-    def _share(self, has: IntColumn, takes: IntColumn) -> IntColumn:
+    def resource_score(self, spec: PodSpec, row: int) -> int:
+        total = counted = 0
+        for index, name in enumerate(COMPARED):
+            has = self._columns.has(row, name)
+            takes = int(self._columns.used(name)[row]) + int(self._weights.extra(index, row))
+            takes += spec.weight[index]
+            if has > 0:
+                counted += 1
+                if takes <= has:
+                    total += max(self._part(has, takes), 0) * MAX_SCORE // has
+        return total // max(counted, 1)
+
+    def _part(self, has: Amount, takes: Amount) -> Amount:
+        """What of the node is counted in its favour."""
         raise NotImplementedError
 
 
@@ -75,9 +92,8 @@ class LeastAllocated(_Allocated):
 
     name = "NodeResourcesFit"
 
-    def _share(self, has: IntColumn, takes: IntColumn) -> IntColumn:
-        # Halved before it is multiplied where a product could leave 63 bits.
-        return _hundredths(has - takes, has)
+    def _part(self, has: Amount, takes: Amount) -> Amount:
+        return has - takes
 
 
 class MostAllocated(_Allocated):
@@ -85,12 +101,12 @@ class MostAllocated(_Allocated):
 
     name = "NodeResourcesFit"
 
-    def _share(self, has: IntColumn, takes: IntColumn) -> IntColumn:
-        return _hundredths(takes, has)
+    def _part(self, has: Amount, takes: Amount) -> Amount:
+        return takes
 
 
 def _hundredths(part: IntColumn, whole: IntColumn) -> IntColumn:
-    """part / whole in hundredths, rounded down; exact below 2^56."""
+    """part / whole in hundredths, rounded down; exact below 2^56, and near enough above."""
     if len(whole) and int(whole.max()) >= 2**56:
         part, whole = part >> 7, whole >> 7
     return np.maximum(part, 0) * MAX_SCORE // np.maximum(whole, 1)
