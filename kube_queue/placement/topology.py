@@ -105,7 +105,7 @@ def rooms_of(
         slots.append((many, placer.cluster.columns.slots(spec.request, slice(None)) * feasible))
     rooms = []
     for domain in found:
-        counts = [(many, int(np.minimum(each[domain.rows], need).sum())) for many, each in slots]
+        counts = [(many, int(each[domain.rows].sum())) for many, each in slots]
         pods = sum(min(many, count) for many, count in counts)
         room = sum(count for _, count in counts)
         rooms.append(Room(domain, min(pods, need), room, pods >= need))
