@@ -13,6 +13,7 @@ The life of a pod that names us, by uid::
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Final
 
 from kube_queue.api.gangs import PodGroup
 from kube_queue.api.nodes import Node
@@ -22,14 +23,24 @@ from kube_queue.placement.cycle import Cycle
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
 from kube_queue.placement.framework import PluginFactory, Profile
 from kube_queue.placement.gangs import Gangs, key_of
+from kube_queue.placement.reserving import Reservations
 from kube_queue.placement.units import Unit, UnitKey
 from kube_queue.placement.waiting import ANY, NO_POD_HELPS, Event, Waiting
+
+RESERVE_AFTER: Final = 300.0
+"""Seconds that a unit finds no room before nodes are kept for it."""
 
 
 class PlacementCache:
     """Everything the scheduler remembers; belongs to one event loop. Times are seconds."""
 
-    def __init__(self, schedulers: Iterable[str], plugins: Sequence[PluginFactory]) -> None:
+    def __init__(
+        self,
+        schedulers: Iterable[str],
+        plugins: Sequence[PluginFactory],
+        *,
+        reserve_after: float = RESERVE_AFTER,
+    ) -> None:
         self.cluster = Cluster()
         self.gangs = Gangs()
         self.waiting = Waiting()
@@ -38,6 +49,7 @@ class PlacementCache:
         self._schedulers = frozenset(schedulers)
         self._told: dict[UnitKey, Wait] = {}
         """The last answer to each unit that waits and was tried."""
+        self.reservations = Reservations(reserve_after)
         self._touched: dict[UnitKey, None] = {}
         """Units that may be others than they were; looked at before the next decision, so that a
         gang of ten thousand is not counted anew for each of its pods."""
@@ -90,7 +102,8 @@ class PlacementCache:
             if unit is None:
                 self.waiting.remove(key)
                 continue
-            decision = self.cycle.decide(unit)
+            closed = self.reservations.closed_to(unit, self.cluster.columns.rows)
+            decision = self.cycle.decide(unit, closed=closed)
             self._remember(unit, decision, now)
             decisions.append(decision)
         return decisions
@@ -109,7 +122,8 @@ class PlacementCache:
         """When ``decide`` may decide something: now, later, or only after an event (None)."""
         if self._touched:
             return now
-        return self.waiting.next_wake(now)
+        times = (self.waiting.next_wake(now), self.reservations.next_due())
+        return min((time for time in times if time is not None), default=None)
 
     def told(self, key: UnitKey) -> Wait | None:
         """The last answer to the unit, while it waits."""
@@ -140,17 +154,25 @@ class PlacementCache:
         for key in touched:
             self.gangs.satisfy(key)
             self._refresh(key, now)
+        for key in self.reservations.due(now):
+            unit = self.gangs.unit(key)
+            if unit is None or self.reservations.keep(unit, self.cycle.placer) is None:
+                self.reservations.over(key)
 
     def _refresh(self, key: UnitKey, now: float) -> None:
         unit = self.gangs.unit(key)
+        if unit is None or unit.key != key:
+            self.waiting.remove(key)
+            self._told.pop(key, None)
+            self._open(key, now)
         if unit is None:
-            self.waiting.remove(key)
-            self._told.pop(key, None)
             return
-        if unit.key != key:
-            self.waiting.remove(key)
-            self._told.pop(key, None)
         self.waiting.put(unit.key, unit.priority, _alike(unit), now, first=unit.resumes)
+
+    def _open(self, key: UnitKey, now: float) -> None:
+        """Nothing is kept for the unit; who was kept out may have a turn."""
+        if self.reservations.over(key):
+            self.waiting.wake(Event.NODE, now)
 
     def _remember(self, unit: Unit, decision: Decision, now: float) -> None:
         match decision:
@@ -158,12 +180,17 @@ class PlacementCache:
                 for pod, node in decision.placements:
                     self.gangs.assumed(pod, node)
                 self._told.pop(unit.key, None)
+                self._open(unit.key, now)
                 if unit.is_gang and self.gangs.unit(unit.key) is not None:
                     self.waiting.sleep(unit.key, ANY, now)
                 else:
                     self.waiting.remove(unit.key)
             case Wait():
                 self._told[unit.key] = decision
+                if decision.lacks_room:
+                    self.reservations.lacks_room(unit, now)
+                else:
+                    self._open(unit.key, now)
                 helpless = all(verdict.unresolvable for verdict in decision.why.values())
                 self.waiting.sleep(unit.key, NO_POD_HELPS if helpless else ANY, now)
             case Preempt():

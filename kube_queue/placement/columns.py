@@ -129,6 +129,13 @@ class Columns:
             return np.full(count, LARGEST, np.int64)
         return least
 
+    def capacity(self, request: ResourceVector) -> IntColumn:
+        """How many pods of this request each row would hold if it were empty."""
+        least = np.full(self.rows, LARGEST, np.int64)
+        for name, amount in request.items:
+            least = np.minimum(least, self.allocatable(name) // amount)
+        return least
+
     def _column(self, columns: dict[str, IntColumn], name: str) -> IntColumn:
         column = columns.get(name)
         if column is None:

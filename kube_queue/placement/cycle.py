@@ -44,14 +44,19 @@ class Cycle:
         self._cluster = cluster
         self._profile = profile
 
-    def decide(self, unit: Unit, *, may_preempt: bool = True) -> Decision:
-        """What becomes of the unit now; pods of a Bind are assumed, else nothing has changed."""
+    def decide(
+        self, unit: Unit, *, closed: Mask | None = None, may_preempt: bool = True
+    ) -> Decision:
+        """What becomes of the unit now; pods of a Bind are assumed, else nothing has changed.
+
+        ``closed``: rows that are kept for somebody else.
+        """
         if unit.problem is not None:
             return self._refused(unit, unit.problem)
         # Room that is kept for the unit itself, or for what is less important, is open to it.
         self._cluster.lift([pod.uid for pod in unit.members()], below=unit.priority)
         try:
-            decision = self._place(unit)
+            decision = self._place(unit, closed)
             if isinstance(decision, Wait) and may_preempt and not decision.never:
                 decision = self._preempt(unit, decision)
             if isinstance(decision, Bind):
@@ -63,7 +68,7 @@ class Cycle:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _place(self, unit: Unit) -> Decision:
+    def _place(self, unit: Unit, closed: Mask | None) -> Decision:
         needed = [pod for part in unit.parts for pod in part.members[: part.need]]
         refusal = self._quota(unit, needed) if needed else None
         if refusal is not None:
@@ -74,6 +79,8 @@ class Cycle:
         trial = Trial(self.placer)
         for domain in where:
             within = domain.rows if domain is not None else None
+            if closed is not None:
+                within = ~closed if within is None else within & ~closed
             if not trial.place_parts(unit.parts, within):
                 continue
             refusal = self._quota_of_chosen(unit, needed, trial)
@@ -153,7 +160,7 @@ class Cycle:
             rejected = Refusal(GANG, text, unresolvable=verdict.unresolvable)
             for pod in part.members:
                 why.setdefault(pod.uid, refused(rejected, self._cluster.node_count))
-        return Wait(unit.key, why)
+        return Wait(unit.key, why, lacks_room=True)
 
     def _preempt(self, unit: Unit, wait: Wait) -> Decision:
         members = [pod for part in unit.parts for pod in part.members[: max(1, part.need)]]

@@ -39,6 +39,8 @@ class Wait:
     why: Mapping[str, Verdict]
     never: bool = False
     """It cannot fit as long as neither it nor a quota changes."""
+    lacks_room: bool = False
+    """Every quota would take it, the nodes do not."""
 
 
 @dataclass(frozen=True, slots=True)
