@@ -42,6 +42,8 @@ SERVED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "LimitRange": (),
         "Namespace": ("status",),
         "Node": ("status",),
+        "PersistentVolume": ("status",),
+        "PersistentVolumeClaim": ("status",),
         "Pod": ("status", "binding", "eviction", "log"),
         "ResourceQuota": ("status",),
         "Secret": (),
@@ -49,11 +51,24 @@ SERVED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "ServiceAccount": (),
     },
     ("apiextensions.k8s.io", "v1"): {"CustomResourceDefinition": ("status",)},
-    ("authorization.k8s.io", "v1"): {"SelfSubjectAccessReview": ()},
+    ("apps", "v1"): {
+        "ControllerRevision": (),
+        "DaemonSet": ("status",),
+        "Deployment": ("scale", "status"),
+        "ReplicaSet": ("scale", "status"),
+        "StatefulSet": ("scale", "status"),
+    },
+    ("authentication.k8s.io", "v1"): {"SelfSubjectReview": ()},
+    ("authorization.k8s.io", "v1"): {
+        "SelfSubjectAccessReview": (),
+        "SelfSubjectRulesReview": (),
+    },
     ("batch", "v1"): {"Job": ("status",)},
     ("coordination.k8s.io", "v1"): {"Lease": ()},
     ("events.k8s.io", "v1"): {"Event": ()},
+    ("policy", "v1"): {"PodDisruptionBudget": ("status",)},
     ("scheduling.k8s.io", "v1"): {"PriorityClass": ()},
+    ("storage.k8s.io", "v1"): {"CSINode": (), "StorageClass": ()},
 }
 # kinds that only travel in bodies: (group, version, kind) known to OpenAPI and protobuf
 IN_BODIES = (
@@ -93,6 +108,8 @@ KEPT_KEYWORDS = frozenset(
 REF = "#/components/schemas/"
 # proto package -> folder of its Go types
 PROTO_PACKAGES = {
+    "k8s.io.api.apps.v1": "k8s.io/api/apps/v1",
+    "k8s.io.api.authentication.v1": "k8s.io/api/authentication/v1",
     "k8s.io.api.authorization.v1": "k8s.io/api/authorization/v1",
     "k8s.io.api.batch.v1": "k8s.io/api/batch/v1",
     "k8s.io.api.coordination.v1": "k8s.io/api/coordination/v1",
@@ -100,6 +117,7 @@ PROTO_PACKAGES = {
     "k8s.io.api.events.v1": "k8s.io/api/events/v1",
     "k8s.io.api.policy.v1": "k8s.io/api/policy/v1",
     "k8s.io.api.scheduling.v1": "k8s.io/api/scheduling/v1",
+    "k8s.io.api.storage.v1": "k8s.io/api/storage/v1",
     "k8s.io.apimachinery.pkg.apis.meta.v1": "k8s.io/apimachinery/pkg/apis/meta/v1",
     "k8s.io.apimachinery.pkg.api.resource": "k8s.io/apimachinery/pkg/api/resource",
     "k8s.io.apimachinery.pkg.util.intstr": "k8s.io/apimachinery/pkg/util/intstr",
@@ -235,10 +253,14 @@ def closure(schemas: Json, roots: Iterable[str]) -> Json:
 
 def read_columns(printers: str, kind: str) -> list[list[Any]]:
     """Printer columns of a kind as [name, type, priority, format]; [] when it has no printer."""
-    variable = f"{kind[0].lower()}{kind[1:]}ColumnDefinitions := []"
-    block = printers.partition(variable)[2].partition("\n\t}\n")[0]
+    head = re.match(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]", kind)
+    assert head is not None
+    variable = rf"\b{head[0].lower()}{kind[head.end() :]}ColumnDefinitions? := \[\]"
+    block = re.split(variable, printers, maxsplit=1)[1:]
+    if not block:
+        return []
     columns: list[list[Any]] = []
-    for line in re.findall(r"\{Name: .*\}", block):
+    for line in re.findall(r"\{Name: .*\}", block[0].partition("\n\t}\n")[0]):
         facts = dict(re.findall(r'(Name|Type|Format|Priority): "?([^",}]*)"?', line))
         columns.append(
             [facts["Name"], facts["Type"], int(facts.get("Priority", 0)), facts.get("Format", "")]

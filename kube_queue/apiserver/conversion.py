@@ -40,6 +40,7 @@ SELECTABLE: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
     ("", "namespaces"): {"status.phase": ("status", "phase")},
     ("", "secrets"): {"type": ("type",)},
     ("", "services"): {"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
+    ("apps", "replicasets"): {"status.replicas": ("status", "replicas")},
     ("batch", "jobs"): {"status.successful": ("status", "succeeded")},
     ("", "events"): {
         **{f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED},
@@ -56,7 +57,7 @@ SELECTABLE: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
     },
 }
 """Resource -> selectable field -> where it stands in the stored object."""
-_ABSENT = {"spec.unschedulable": "false", "status.successful": "0"}
+_ABSENT = {"spec.unschedulable": "false", "status.successful": "0", "status.replicas": "0"}
 
 
 def home(kind: Kind) -> tuple[str, str]:

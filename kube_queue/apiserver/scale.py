@@ -1,4 +1,4 @@
-"""The scale subresource of custom kinds: replicas, read and written by the definition's paths.
+"""The scale subresource: replicas, read and written where the kind keeps them.
 
 Holds: handle. A write of scale is a merge patch of the object itself, with its preconditions.
 """
@@ -8,13 +8,16 @@ from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, patches, writing
+from kube_queue.apiserver import body, writing
 from kube_queue.apiserver.messages import Response
+from kube_queue.apiserver.printers.rows import selector_text
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.status import bad_request, field_invalid, invalid, method_not_allowed
 from kube_queue.apiserver.store import Object
+from kube_queue.apiserver.strategic import Merging
 from kube_queue.apiserver.world import Call, World
 
+_PLAIN = Merging({}, {})
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -26,8 +29,9 @@ def handle(world: World, call: Call) -> Response:
         return Response(200, JSON_HEADERS, orjson.dumps(current))
     if method == "PUT":
         wanted: Any = body.decode_object(call.request)
-    elif method == "PATCH" and body.media_type(call.request) == body.MERGE:
-        wanted = patches.merge_patch(current, body.decode_json(call.request.body))
+    elif method == "PATCH":
+        document = writing.patch_document(call)
+        wanted = writing.patched(current, body.media_type(call.request), document, _PLAIN)
     else:
         raise method_not_allowed(method)
     answer = writing.patch(world, _as_patch(call, _replicas(wanted), wanted.get("metadata")))
@@ -64,6 +68,8 @@ def _scale_of(call: Call, obj: Object) -> Object:
     in_spec, in_status, selector = (_at(obj, path) for path in call.kind.scale)
     metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
     status: Object = {"replicas": in_status if type(in_status) is int else 0}
+    if isinstance(selector, dict):
+        selector = selector_text(selector)
     if isinstance(selector, str) and selector:
         status["selector"] = selector
     return {

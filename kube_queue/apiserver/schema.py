@@ -115,6 +115,13 @@ class _Compiler:
             shape.deep = True
             self.named[name] = shape
         self._fill(shape, schema)
+        if name.endswith("Status"):
+            # A count that a status does not give is a zero, as it is in Kubernetes' own types.
+            shape.defaults = tuple(
+                (key, b"0")
+                for key in schema.get("required", ())
+                if schema["properties"][key].get("type") == "integer"
+            )
         return shape
 
     def _fill(self, shape: Shape, schema: Schema) -> None:

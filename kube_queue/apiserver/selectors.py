@@ -1,11 +1,12 @@
 """Label and field selectors: text in, a test of a record out.
 
-Holds: parse_labels, parse_fields, Selector.
+Holds: parse_labels, parse_fields, Selector; selects, for selectors that are objects.
 Grammar and meaning follow the Kubernetes documentation on labels and selectors.
 """
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from kube_queue.apiserver.store import Record
 
@@ -128,6 +129,24 @@ def _comparison(key: str, operator: str, text: str) -> _LabelTest:
         return number > bound if operator == ">" else number < bound
 
     return compare
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector object fits the labels; an empty one fits all, a broken one none."""
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    for rule in selector.get("matchExpressions") or ():
+        key, values = rule.get("key", ""), rule.get("values") or ()
+        fits = {
+            "In": labels.get(key) in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }
+        if not fits.get(rule.get("operator", ""), False):
+            return False
+    return True
 
 
 def parse_fields(text: str, supported: Collection[str]) -> tuple[tuple[str, bool, str], ...]:

@@ -1,6 +1,7 @@
 """Subresources besides status, and kinds that can only be created.
 
-Holds: pods/binding, pods/eviction, pods/log (refused), and the access review; scale.py has scale.
+Holds: pods/binding, pods/eviction, pods/log (refused), and reviews of the caller; scale.py has
+scale.
 """
 
 from typing import Any
@@ -24,6 +25,8 @@ from kube_queue.apiserver.status import (
 from kube_queue.apiserver.store import Object, Record
 from kube_queue.apiserver.world import Call, World
 
+USER = "kube-queue:local"
+"""The name of whoever holds the token."""
 _DONE = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -50,9 +53,10 @@ def create_only(world: World, request: Request, route: Route) -> Response:
     if request.method != "POST" or route.name:
         raise method_not_allowed(request.method)
     content = body.decode_object(request)
-    if route.kind.kind == "SelfSubjectAccessReview":
-        # Whoever holds the token may do everything: there is no authorization to ask.
-        content["status"] = {"allowed": True, "reason": "every bearer of the token may do all"}
+    review = _review(request, route.kind.kind)
+    if review is not None:
+        content |= {"apiVersion": route.kind.api_version, "kind": route.kind.kind}
+        content["status"] = review
         return Response(201, JSON_HEADERS, orjson.dumps(content))
     pods = world.kinds.find("", "v1", "pods")
     name = content.get("metadata", {}).get("name") if isinstance(content, dict) else None
@@ -61,6 +65,27 @@ def create_only(world: World, request: Request, route: Route) -> Response:
     collection = world.store.collection("", "pods")
     call = Call(request, options.flat(request), pods, collection, route.namespace, name, "binding")
     return _bind(world, call, content)
+
+
+def _review(request: Request, kind: str) -> Object | None:
+    """The status of a review about the caller; None for a kind that is no review.
+
+    Whoever holds the token may do everything: there is no authorization to ask.
+    """
+    if kind == "SelfSubjectAccessReview":
+        return {"allowed": True, "reason": "every bearer of the token may do all"}
+    if kind == "SelfSubjectRulesReview":
+        everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        paths = {"verbs": ["*"], "nonResourceURLs": ["*"]}
+        return {"resourceRules": [everything], "nonResourceRules": [paths], "incomplete": False}
+    if kind == "SelfSubjectReview":
+        headers = request.headers
+        name = headers.get("impersonate-user", USER)
+        groups = [] if "impersonate-user" in headers else ["system:masters"]
+        if headers.get("impersonate-group"):
+            groups.append(headers["impersonate-group"])
+        return {"userInfo": {"username": name, "groups": [*groups, "system:authenticated"]}}
+    return None
 
 
 def _bind(world: World, call: Call, content: Object) -> Response:

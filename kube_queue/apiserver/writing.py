@@ -212,12 +212,14 @@ def update(world: World, call: Call) -> Response:
 def patch(world: World, call: Call) -> Response:
     """The object is changed as the patch says, in one step."""
     chosen = options.write_options(call.request)
-    document = _patch_document(call)
+    document = patch_document(call)
     record = find(call)
     repeated = _repeated(call, chosen, document)
     old = record.decode()
     to_served(call.kind, old)
-    new = _patched(world, call, record, document)
+    new = record.decode()
+    to_served(call.kind, new)
+    new = patched(new, body.media_type(call.request), document, world.merging(call.kind))
     if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
         raise bad_request("the patch does not leave an object with metadata")
     body.check_depth(new)
@@ -251,7 +253,8 @@ def _patch_invalid(call: Call, text: str) -> StatusError:
     return invalid(call.kind.group, call.kind.kind, call.name, [problem])
 
 
-def _patch_document(call: Call) -> Any:
+def patch_document(call: Call) -> Any:
+    """The patch a request carries; 415 when the kind takes none of its type."""
     kinds = [body.JSON_PATCH, body.MERGE]
     if call.kind.builtin:
         kinds.append(body.STRATEGIC)
@@ -268,10 +271,8 @@ def _patch_document(call: Call) -> Any:
     return body.decode_json(call.request.body)
 
 
-def _patched(world: World, call: Call, record: Record, document: Any) -> Any:
-    target = record.decode()
-    to_served(call.kind, target)
-    asked = body.media_type(call.request)
+def patched(target: Any, asked: str, document: Any, merging: strategic.Merging) -> Any:
+    """The target, changed by a patch of the media type asked for."""
     try:
         if asked == body.JSON_PATCH:
             return patches.json_patch(target, document)
@@ -279,7 +280,7 @@ def _patched(world: World, call: Call, record: Record, document: Any) -> Any:
             raise bad_request("the patch must be an object")
         if asked == body.MERGE:
             return patches.merge_patch(target, document)
-        return strategic.strategic_patch(target, document, world.merging(call.kind))
+        return strategic.strategic_patch(target, document, merging)
     except patches.PatchMalformed as problem:
         raise bad_request(f"error decoding patch: {problem}") from None
     except patches.PatchRefused as problem:

@@ -103,6 +103,7 @@ def _kind(entry: dict[str, Any], shared: Mapping[str, dict[str, Any]]) -> Kind:
             for name, type_, priority, format_ in entry["columns"]
         ),
         builtin=True,
+        scale=(".spec.replicas", ".status.replicas", ".spec.selector"),
         verbs=frozenset(entry["verbs"]),
     )
 

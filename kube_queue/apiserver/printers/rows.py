@@ -43,6 +43,15 @@ def name_of(obj: Object) -> str:
     return str(part(obj, "metadata").get("name", ""))
 
 
+def containers_of(obj: Object) -> tuple[str, str]:
+    """Names and images of the containers in an object's pod template."""
+    found = items(part(obj, "spec", "template", "spec"), "containers")
+    names, images = (
+        ",".join(str(container.get(key, "")) for container in found) for key in ("name", "image")
+    )
+    return names, images
+
+
 def condition_is_true(obj: Object, wanted: str) -> bool:
     """Whether the first condition of that type in status is True."""
     for condition in items(part(obj, "status"), "conditions"):

@@ -13,6 +13,7 @@ from kube_queue.apiserver.printers.rows import (
     Object,
     Row,
     condition_is_true,
+    containers_of,
     items,
     joined,
     labels_text,
@@ -24,7 +25,6 @@ from kube_queue.apiserver.printers.rows import (
 
 def job(obj: Object, now: float) -> Row:
     """NAME STATUS COMPLETIONS DURATION AGE, wide: CONTAINERS IMAGES SELECTOR."""
-    containers = items(part(obj, "spec", "template", "spec"), "containers")
     return Row(
         [
             name_of(obj),
@@ -32,8 +32,7 @@ def job(obj: Object, now: float) -> Row:
             _completions(part(obj, "spec"), part(obj, "status")),
             _job_duration(part(obj, "status"), now),
             age(now, part(obj, "metadata").get("creationTimestamp")),
-            ",".join(str(container.get("name", "")) for container in containers),
-            ",".join(str(container.get("image", "")) for container in containers),
+            *containers_of(obj),
             selector_text(part(obj, "spec", "selector")),
         ]
     )

@@ -1,6 +1,12 @@
 """Which rules hold for which kind."""
 
 from kube_queue.apiserver.kinds import Kind
+from kube_queue.apiserver.rules.apps import (
+    DaemonSetRules,
+    DeploymentRules,
+    ReplicaSetRules,
+    StatefulSetRules,
+)
 from kube_queue.apiserver.rules.base import Rules
 from kube_queue.apiserver.rules.crds import CustomResourceDefinitionRules
 from kube_queue.apiserver.rules.jobs import JobRules
@@ -13,6 +19,11 @@ from kube_queue.apiserver.rules.small import (
     PriorityClassRules,
     ResourceQuotaRules,
 )
+from kube_queue.apiserver.rules.storage import (
+    PersistentVolumeClaimRules,
+    PersistentVolumeRules,
+    StorageClassRules,
+)
 
 _CUSTOM = Rules()
 _PLAIN = PlainRules()
@@ -20,11 +31,18 @@ _RULES: dict[tuple[str, str], Rules] = {
     ("", "namespaces"): NamespaceRules(),
     ("", "nodes"): NodeRules(),
     ("", "pods"): PodRules(),
+    ("apps", "daemonsets"): DaemonSetRules(),
+    ("apps", "deployments"): DeploymentRules(),
+    ("apps", "replicasets"): ReplicaSetRules(),
+    ("apps", "statefulsets"): StatefulSetRules(),
     ("batch", "jobs"): JobRules(),
     ("", "limitranges"): LimitRangeRules(),
+    ("", "persistentvolumes"): PersistentVolumeRules(),
+    ("", "persistentvolumeclaims"): PersistentVolumeClaimRules(),
     ("", "resourcequotas"): ResourceQuotaRules(),
     ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionRules(),
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassRules(),
+    ("storage.k8s.io", "storageclasses"): StorageClassRules(),
 }
 
 
