@@ -60,5 +60,7 @@ PRIORITY_CLASSES: Final = ResourceType(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False
 )
 RUNTIME_CLASSES: Final = ResourceType("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", False)
+DEPLOYMENTS: Final = ResourceType("apps", "v1", "deployments", "Deployment")
+REPLICA_SETS: Final = ResourceType("apps", "v1", "replicasets", "ReplicaSet")
 JOBS: Final = ResourceType("batch", "v1", "jobs", "Job")
 TFJOBS: Final = ResourceType("kubeflow.org", "v1", "tfjobs", "TFJob")

@@ -1,6 +1,7 @@
 """A cluster's machinery, played: nodes, kubelets, a plain default scheduler, job operators.
 
-Holds: named sets of nodes, how long a pod runs, the kubelet, the scheduler, the Job controller, the
+Holds: named sets of nodes, how long a pod runs, the kubelet, the scheduler, the controllers of
+Jobs, ReplicaSets and Deployments (what they decide is pure: replica_set, deployment_plan), the
 operators of Kubeflow's kinds, RayJobs, SparkApplications and Workflows (each a pure plan that one
 loop carries out; operators lists them), and the composition of them all.
 May import: api, kube.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import random
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kube_queue.api.conditions import rfc3339
 from kube_queue.api.errors import (
     AlreadyExists,
     ApiError,
@@ -18,19 +16,17 @@ from kube_queue.api.errors import (
     Conflict,
     Forbidden,
     Invalid,
-    KubeQueueError,
     NotFound,
 )
-from kube_queue.api.types import EVENTS, PODS, ResourceType
+from kube_queue.api.types import PODS, ResourceType
 from kube_queue.kube.client import Client
+from kube_queue.simulator.events import Said, tell
 from kube_queue.simulator.fields import mapping, mappings, number
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import PodView, pod_view
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED: Final = 58
-_LONGEST_SUBJECT: Final = 230
-_LONGEST_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,8 @@ class Wanted:
     annotations: Mapping[str, str] = field(default_factory=dict)
     container_env: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
+    generate_name: str = ""
+    """What the name was made from, where somebody may want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +114,14 @@ class OwnedPods:
         words = f"Error creating: {refused.message}"
         fault = f"{job_metadata['uid']} {words.replace(name, '')}"
         digest = hashlib.sha256(fault.encode()).hexdigest()[:16]
-        now = rfc3339(self._clock())
-        event = {
-            "apiVersion": EVENTS.api_version,
-            "kind": EVENTS.kind,
-            "metadata": {
-                "name": f"{job_metadata['name'][:_LONGEST_SUBJECT]}.{digest}",
-                "namespace": job_metadata["namespace"],
-            },
-            "involvedObject": {
-                "apiVersion": self._kind.api_version,
-                "kind": self._kind.kind,
-                "namespace": job_metadata["namespace"],
-                "name": job_metadata["name"],
-                "uid": job_metadata["uid"],
-            },
-            "type": "Warning",
-            "reason": self._voice.reason,
-            "message": words[:_LONGEST_MESSAGE],
-            "source": {"component": self._voice.component},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        with contextlib.suppress(KubeQueueError):
-            await self._client.create(EVENTS, event)
+        await tell(
+            self._client,
+            self._kind,
+            job_metadata,
+            Said(self._voice.component, "Warning", self._voice.reason, words),
+            mark=digest,
+            now=self._clock(),
+        )
 
     def _pod(
         self,
@@ -164,11 +145,13 @@ class OwnedPods:
             "controller": True,
             "blockOwnerDeletion": True,
         }
+        base = {"generateName": wanted.generate_name} if wanted.generate_name else {}
         return {
             "apiVersion": PODS.api_version,
             "kind": PODS.kind,
             "metadata": {
                 "name": wanted.name,
+                **base,
                 "namespace": job_metadata["namespace"],
                 "labels": {**mapping(given.get("labels")), **wanted.labels},
                 "annotations": {**mapping(given.get("annotations")), **wanted.annotations},

@@ -1,8 +1,8 @@
 """How long a pod runs and how it ends, read from its own words.
 
 What decides, in this order: the annotations of the simulator; the command of each container, when
-it is a sleep or a shell script with sleeps; else DEFAULT_RUN_SECONDS, which also serves containers
-that would serve for ever (a web server, a parameter server). Init containers take no time.
+it is a sleep or a shell script with sleeps; else a pod that is always restarted serves for ever (a
+web server), and any other runs DEFAULT_RUN_SECONDS. Init containers take no time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kube_queue.api.names import RUN_SECONDS_ANNOTATION
 from kube_queue.simulator.fields import mapping, mappings, text
 
 DEFAULT_RUN_SECONDS: Final = 30.0
-"""A pod whose command says nothing runs this long."""
+"""A pod whose command says nothing runs this long, unless it is always restarted."""
 DEFAULT_STOP_SECONDS: Final = 0.5
 """A process ends this long after it was told to, unless its grace period is shorter."""
 EXIT_CODE_ANNOTATION: Final = "simulator.kube-queue/exit-code"
@@ -50,15 +50,15 @@ class Script:
 def script_of(pod: Mapping[str, Any]) -> Script:
     """The script of a pod manifest; it never raises, odd annotations read as absent."""
     annotations = mapping(mapping(pod.get("metadata")).get("annotations"))
-    commands = [
-        _command(container) for container in mappings(mapping(pod.get("spec")).get("containers"))
-    ]
+    spec = mapping(pod.get("spec"))
+    commands = [_command(container) for container in mappings(spec.get("containers"))]
+    unsaid = math.inf if spec.get("restartPolicy") == "Always" else DEFAULT_RUN_SECONDS
     seconds = _non_negative(annotations.get(RUN_SECONDS_ANNOTATION))
     if seconds is None:
         said = [_seconds(command) for command in commands]
         seconds = max(
-            (DEFAULT_RUN_SECONDS if each is None else each for each in said),
-            default=DEFAULT_RUN_SECONDS,
+            (unsaid if each is None else each for each in said),
+            default=unsaid,
         )
     code = _non_negative(annotations.get(EXIT_CODE_ANNOTATION))
     if code is None or code == math.inf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -27,9 +28,12 @@ from kube_queue.simulator.run_time import Script, script_of
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
 REPLICA_TYPE: Final = "training.kubeflow.org/replica-type"
 REPLICA_INDEX: Final = "training.kubeflow.org/replica-index"
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""Annotation of a pod: of two pods of a ReplicaSet the cheaper one is deleted first."""
 OUR_NODE: Final = "simulator.kube-queue/node"
 """Label, "true" on nodes whose kubelet the simulator plays."""
 FINISHED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+_COST: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,10})")
 _ONE_POD: Final = ResourceVector.of({"pods": 1})
 
 
@@ -53,6 +57,7 @@ class PodView:
     resource_version: str
     owner: str
     """uid of the controller that owns it, or empty."""
+    labels: Mapping[str, str]
     slot: str
     """Its place in its job: a completion index, or replica type and index; empty: none."""
     node: str
@@ -74,6 +79,10 @@ class PodView:
     finished: int
     exit_code: int
     ready: bool
+    ready_since: int
+    """When it became ready; 0 while it is not."""
+    deletion_cost: int
+    """What its annotation says that its loss costs; 0 when it says nothing."""
     restarts: int
     restart_policy: str
     script: Script
@@ -123,6 +132,8 @@ class JobDocument:
     uid: str
     resource_version: str
     raw: bytes
+    owner: str = ""
+    """uid of the controller that owns it, or empty."""
 
     def manifest(self) -> dict[str, Any]:
         """The object; the caller may change it."""
@@ -140,7 +151,18 @@ def job_document(obj: Mapping[str, Any]) -> JobDocument:
         text(metadata.get("uid")),
         text(metadata.get("resourceVersion")),
         orjson.dumps({**obj, "metadata": metadata}),
+        controller_uid(metadata),
     )
+
+
+def under_owner(obj: PodView | JobDocument) -> str:
+    """The group of an object: its owner's uid, or that of its namespace's orphans."""
+    return obj.owner or orphans_of(obj.namespace)
+
+
+def orphans_of(namespace: str) -> str:
+    """The group of the objects of a namespace that no controller owns."""
+    return f"orphans/{namespace}"
 
 
 def pod_view(obj: Mapping[str, Any]) -> PodView:
@@ -157,6 +179,7 @@ def pod_view(obj: Mapping[str, Any]) -> PodView:
         uid=text(metadata.get("uid")),
         resource_version=text(metadata.get("resourceVersion")),
         owner=intern(controller_uid(metadata)),
+        labels=_labels(metadata),
         slot=_slot(metadata),
         node=intern(text(spec.get("nodeName"))),
         scheduler=intern(text(spec.get("schedulerName")) or DEFAULT_SCHEDULER),
@@ -173,6 +196,8 @@ def pod_view(obj: Mapping[str, Any]) -> PodView:
         finished=max((moment(each.get("finishedAt")) for each in ended), default=0),
         exit_code=max((number(each.get("exitCode")) for each in ended), default=0),
         ready=condition_status(conditions, "Ready") == "True",
+        ready_since=_ready_since(conditions),
+        deletion_cost=_deletion_cost(metadata),
         restarts=max(
             (
                 number(each.get("restartCount"))
@@ -195,7 +220,7 @@ def pod_view(obj: Mapping[str, Any]) -> PodView:
 def node_view(obj: Mapping[str, Any]) -> NodeView:
     """The view of a node object; it never raises on bad content."""
     metadata, spec, status = (mapping(obj.get(part)) for part in ("metadata", "spec", "status"))
-    labels = {key: text(value) for key, value in mapping(metadata.get("labels")).items()}
+    labels = _labels(metadata)
     try:
         allocatable = ResourceVector.parse(status.get("allocatable"))
     except InvalidInput:
@@ -225,6 +250,27 @@ def _demand(spec: Mapping[str, Any]) -> tuple[ResourceVector, str]:
         return pod_request(spec) + _ONE_POD, ""
     except InvalidInput as error:
         return _ONE_POD, str(error)
+
+
+def _labels(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Keys and values are shared among equal ones: a thousand pods of a set have the same."""
+    return {
+        intern(key): intern(text(value)) for key, value in mapping(metadata.get("labels")).items()
+    }
+
+
+def _ready_since(conditions: object) -> int:
+    for condition in mappings(conditions):
+        if condition.get("type") == "Ready" and condition.get("status") == "True":
+            return moment(condition.get("lastTransitionTime"))
+    return 0
+
+
+def _deletion_cost(metadata: Mapping[str, Any]) -> int:
+    """A cost that is no 32-bit number counts as none given, as with Kubernetes."""
+    written = text(mapping(metadata.get("annotations")).get(DELETION_COST))
+    cost = int(written) if _COST.fullmatch(written) else 0
+    return cost if -(2**31) <= cost < 2**31 else 0
 
 
 def _slot(metadata: Mapping[str, Any]) -> str:
