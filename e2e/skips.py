@@ -26,14 +26,14 @@ class Skips:
 _CROWD: Final = "runs more containers than a small machine can start in the scenario's time"
 _LARGE: Final = "runs a pod of 4 CPUs, and a node has no more than the machine"
 _NO_POLICIES: Final = "the embedded server has no admission policies"
-_NO_CONTROLLERS: Final = "the simulator has no Deployments and StatefulSets"
+_NO_CONTROLLERS: Final = "the simulator has no StatefulSets"
 _IMAGES: Final = "runs images that are not packed here"
 _KEPT: Final = "keeps pods by a finalizer, and a real kubelet ends their containers all the same"
 ALLOWED: Final[Mapping[str, Skips]] = {
     "embedded": Skips(
         lacking={
             **dict.fromkeys(("Q1p", "Q1r", "Q1s", "Q1t", "Q26p"), _NO_POLICIES),
-            **dict.fromkeys(("Q25k", "Q26d", "Q26s"), _NO_CONTROLLERS),
+            **dict.fromkeys(("Q25k", "Q26s"), _NO_CONTROLLERS),
         }
     ),
     "kubernetes": Skips(),

@@ -173,7 +173,6 @@ async def _see_pods(world: World, name: str, running: int, waiting: int) -> None
 @scenario(
     "Q26d",
     "the pods of a Deployment are queued one by one, through scaling, an update and a reclaim",
-    needs=REAL,
     within=180,
 )
 async def deployments(world: World) -> None:
