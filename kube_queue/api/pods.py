@@ -240,7 +240,7 @@ def _spec_key(
 
 def _container_key(value: object) -> object:
     if not isinstance(value, Mapping):
-        return value
+        return None
     return [value.get(name) for name in ("resources", "ports", "image", "restartPolicy")]
 
 
