@@ -332,13 +332,13 @@ def _claims(pod: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _charged(shared: PodSpec, spec: Mapping[str, Any], status: Mapping[str, Any]) -> ResourceVector:
     """While a pod is resized in place, what it was given or still has counts as well."""
-    states = list_of(status, "containerStatuses")
-    if not any("allocatedResources" in each or "resources" in each for each in states if each):
+    states = [mapping_of(each) for each in list_of(status, "containerStatuses")]
+    if not any("allocatedResources" in each or "resources" in each for each in states):
         return shared.request
     total = shared.request
     for source in ("allocatedResources", "resources"):
         given = {}
-        for each in map(mapping_of, states):
+        for each in states:
             found = each.get(source)
             given[text_of(each.get("name"))] = (
                 {"requests": found} if source == "allocatedResources" else found
