@@ -333,7 +333,12 @@ def _claims(pod: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
 def _charged(shared: PodSpec, spec: Mapping[str, Any], status: Mapping[str, Any]) -> ResourceVector:
     """While a pod is resized in place, what it was given or still has counts as well."""
     states = [mapping_of(each) for each in list_of(status, "containerStatuses")]
-    if not any("allocatedResources" in each or "resources" in each for each in states):
+    asked = {
+        text_of(each.get("name")): mapping_of(each.get("resources")).get("requests")
+        for each in map(mapping_of, list_of(spec, "containers"))
+    }
+    # Every running container says what it was given; only what differs is worth the reckoning.
+    if all(_as_asked(each, asked.get(text_of(each.get("name")))) for each in states):
         return shared.request
     total = shared.request
     for source in ("allocatedResources", "resources"):
@@ -349,6 +354,11 @@ def _charged(shared: PodSpec, spec: Mapping[str, Any], status: Mapping[str, Any]
         ]
         total = total.highest(_request({**spec, "containers": containers})[0])
     return total
+
+
+def _as_asked(state: Mapping[str, Any], requests: object) -> bool:
+    actual = mapping_of(state.get("resources")).get("requests")
+    return all(each in (None, requests) for each in (state.get("allocatedResources"), actual))
 
 
 def _controller(metadata: Mapping[str, Any]) -> ControllerRef | None:
