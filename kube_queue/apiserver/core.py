@@ -10,6 +10,7 @@ from dataclasses import replace
 import orjson
 
 from kube_queue.apiserver import (
+    applying,
     deleting,
     discovery,
     openapi,
@@ -40,7 +41,7 @@ _HEALTH = ("/healthz", "/readyz", "/livez")
 _VERBS = {
     "GET": ("get", reading.get),
     "PUT": ("update", writing.update),
-    "PATCH": ("patch", writing.patch),
+    "PATCH": ("patch", applying.patch),
     "DELETE": ("delete", deleting.delete),
 }
 

@@ -119,7 +119,6 @@ def read(kind: Kind, obj: Object) -> Object:
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
                 f'parsing time "{meta[key]}" in metadata.{key}: not an RFC 3339 time'
             )
-    meta.pop("managedFields", None)
     meta.pop("selfLink", None)
     if "finalizers" in meta or "ownerReferences" in meta:
         _read_lists(kind, meta)

@@ -59,9 +59,9 @@ def _as_patch(call: Call, replicas: int, metadata: Any) -> Call:
     content["metadata"] = {
         key: stated[key] for key in ("uid", "resourceVersion") if stated.get(key)
     }
-    headers = {"content-type": body.MERGE}
+    headers = {**call.request.headers, "content-type": body.MERGE}
     request = replace(call.request, method="PATCH", headers=headers, body=orjson.dumps(content))
-    return replace(call, request=request, subresource="")
+    return replace(call, request=request)
 
 
 def _scale_of(call: Call, obj: Object) -> Object:

@@ -16,12 +16,14 @@ from kube_queue.apiserver.builtin import definitions, load_kinds
 from kube_queue.apiserver.kinds import GVR, Kind, KindRegistry
 from kube_queue.apiserver.messages import Request
 from kube_queue.apiserver.meta import timestamp
-from kube_queue.apiserver.schema import REF_PREFIX, Shape, compile_builtin, compile_custom
+from kube_queue.apiserver.schema import REF_PREFIX, Schema, Shape, compile_builtin, compile_custom
 from kube_queue.apiserver.store import Collection, Record, Store
 from kube_queue.apiserver.strategic import Merging
 from kube_queue.apiserver.validation import Validator
 
 _BATCH = 200
+_TEXT = {"type": "string"}
+_OBJECT_META = {"$ref": f"{REF_PREFIX}io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +68,15 @@ def _builtin_model(gvr: GVR) -> Model:
     return Model(shape, Validator(schema, {**shared, **_CHOICES}), 0, fills=False)
 
 
+def _with_metadata(kind: Kind) -> Schema:
+    """The kind's schema; that of a custom kind need not say what every object has."""
+    if kind.builtin:
+        return kind.schema
+    said = kind.schema.get("properties", {})
+    common = {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _OBJECT_META}
+    return {**kind.schema, "properties": {**said, **common}}
+
+
 class World:
     """The server's mutable state and its doors to time and chance."""
 
@@ -100,15 +111,16 @@ class World:
         )
 
     def merging(self, kind: Kind) -> Merging:
-        """How strategic patches merge the kind's lists."""
+        """How patches merge the kind's lists."""
         found = self._mergings.get(kind.gvr)
         if found is None:
-            found = self._mergings[kind.gvr] = Merging(kind.schema, definitions())
+            found = self._mergings[kind.gvr] = Merging(_with_metadata(kind), definitions())
         return found
 
     def serve(self, kind: Kind, model: Model | None = None) -> None:
         """The kind is served from now on."""
         self._models.pop(kind.gvr, None)
+        self._mergings.pop(kind.gvr, None)
         if model is not None:
             self._models[kind.gvr] = model
         self.kinds.add(kind)
@@ -116,6 +128,7 @@ class World:
     def stop_serving(self, kind: Kind) -> None:
         """The kind is no longer served."""
         self._models.pop(kind.gvr, None)
+        self._mergings.pop(kind.gvr, None)
         self.kinds.remove(kind)
 
     def kind_of(self, collection: Collection) -> Kind | None:

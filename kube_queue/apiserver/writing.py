@@ -4,12 +4,13 @@ Holds: the three verbs and the steps they share, in this order: decode, metadata
 what the request may touch, unknown fields and defaults, the kind's own rules, judgement, store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, meta, options, patches, strategic
+from kube_queue.apiserver import body, managers, meta, options, patches, strategic
 from kube_queue.apiserver.conversion import to_served, to_stored
 from kube_queue.apiserver.judging import check_types, judge
 from kube_queue.apiserver.kinds import Kind
@@ -58,12 +59,21 @@ def create(world: World, call: Call) -> Response:
     """The object exists, or a 4xx says why not."""
     chosen = options.write_options(call.request)
     if call.namespace:
-        _check_namespace(world, call)
+        check_namespace(world, call)
     obj = body.decode_object(call.request)
     repeated = _repeated(call, chosen, obj)
     _check_identity(call, obj)
     metadata = meta.read(call.kind, obj)
-    _check_place(call, metadata)
+    metadata.pop("managedFields", None)
+    check_place(call, metadata)
+    return insert(world, call, chosen, obj, repeated)
+
+
+def insert(
+    world: World, call: Call, chosen: WriteOptions, obj: Object, repeated: Sequence[str] = ()
+) -> Response:
+    """The object, whose metadata has been read, exists; `repeated` fields were given twice."""
+    metadata = obj["metadata"]
     if metadata.pop("resourceVersion", ""):
         raise bad_request("resourceVersion should not be set on objects to be created")
     for key in _SERVER_SET:
@@ -87,7 +97,8 @@ def create(world: World, call: Call) -> Response:
     return _answer(world, call, record, 201, warnings)
 
 
-def _check_namespace(world: World, call: Call) -> None:
+def check_namespace(world: World, call: Call) -> None:
+    """The namespace of the path takes new objects."""
     found = world.namespace(call.namespace)
     namespaces = world.kinds.find("", "v1", "namespaces")
     if namespaces is None:
@@ -125,7 +136,8 @@ def _check_identity(call: Call, obj: Object) -> None:
             raise bad_request(f"the kind in the data ({value}) does not match the kind {wanted}")
 
 
-def _check_place(call: Call, metadata: Object) -> None:
+def check_place(call: Call, metadata: Object) -> None:
+    """The object is in the namespace of the path, and says so."""
     if not call.kind.namespaced:
         metadata.pop("namespace", None)
         return
@@ -144,9 +156,9 @@ def _repeated(call: Call, chosen: WriteOptions, decoded: Any) -> list[str]:
 
 
 def _judge_fields(
-    call: Call, chosen: WriteOptions, unknown: list[str], repeated: list[str]
+    call: Call, chosen: WriteOptions, unknown: list[str], repeated: Sequence[str]
 ) -> tuple[str, ...]:
-    problems = body.field_problems(unknown, repeated)
+    problems = body.field_problems(unknown, list(repeated))
     kind = call.kind
     return body.judge_fields(
         problems,
@@ -192,7 +204,7 @@ def update(world: World, call: Call) -> Response:
     repeated = _repeated(call, chosen, new)
     _check_identity(call, new)
     metadata = meta.read(call.kind, new)
-    _check_place(call, metadata)
+    check_place(call, metadata)
     if metadata.setdefault("name", call.name) != call.name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL "
@@ -215,21 +227,29 @@ def patch(world: World, call: Call) -> Response:
     document = patch_document(call)
     record = find(call)
     repeated = _repeated(call, chosen, document)
-    old = record.decode()
-    to_served(call.kind, old)
     new = record.decode()
     to_served(call.kind, new)
     new = patched(new, body.media_type(call.request), document, world.merging(call.kind))
     if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
         raise bad_request("the patch does not leave an object with metadata")
     body.check_depth(new)
+    return become(world, call, chosen, new, repeated)
+
+
+def become(
+    world: World, call: Call, chosen: WriteOptions, new: Object, repeated: Sequence[str] = ()
+) -> Response:
+    """The object is what a patch has made of it; `repeated` fields were given twice."""
+    record = find(call)
+    old = record.decode()
+    to_served(call.kind, old)
     _check_identity(call, new)
     metadata = meta.read(call.kind, new)
     if metadata.get("name") != call.name or metadata.get("namespace", "") != call.namespace:
         raise bad_request("a patch may not change metadata.name or metadata.namespace")
     unknown = settle(new, world.model(call.kind).shape)
     warnings = body.judge_fields(
-        body.field_problems(unknown, repeated),
+        body.field_problems(unknown, list(repeated)),
         chosen.validation,
         lambda text: _patch_invalid(call, text),
     )
@@ -259,10 +279,6 @@ def patch_document(call: Call) -> Any:
     if call.kind.builtin:
         kinds.append(body.STRATEGIC)
     asked = body.media_type(call.request)
-    if asked == body.APPLY:
-        raise unsupported_media_type(
-            "server-side apply is not served: use one of " + ", ".join(kinds)
-        )
     if asked not in kinds:
         raise unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: "
@@ -306,6 +322,8 @@ def _finish(world: World, call: Call, chosen: WriteOptions, change: _Change) -> 
     if rules.generation(kind) and _content_changed(kind, rules, old, new):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     judge(world, kind, new, old)
+    if body.media_type(call.request) != body.APPLY:
+        _note_manager(world, call, old, new)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if same(old, new):
         return _answer(world, call, record, 200, change.warnings)
@@ -317,6 +335,15 @@ def _finish(world: World, call: Call, chosen: WriteOptions, change: _Change) -> 
     else:
         stored = world.store.put(call.collection, new)
     return _answer(world, call, stored, 200, change.warnings)
+
+
+def _note_manager(world: World, call: Call, old: Object, new: Object) -> None:
+    if "managedFields" not in old["metadata"] and "managedFields" not in new["metadata"]:
+        return
+    agent = call.request.headers.get("user-agent", "").partition("/")[0]
+    name = call.query.get("fieldManager") or agent or "unknown"
+    manager = managers.Manager(name[:128], "Update", call.kind.api_version, call.subresource)
+    managers.note_update(old, new, world.merging(call.kind), manager, world.now())
 
 
 def check_preconditions(kind: Kind, record: Record, uid: str, rv: str) -> None:
@@ -345,6 +372,7 @@ def _status_only(kind: Kind, old: Object, new: Object) -> Object:
     """The old object with the new status; built-in kinds also take labels and annotations."""
     merged: Object = orjson.loads(orjson.dumps(old))
     _carry(new, merged, "status")
+    _carry(new["metadata"], merged["metadata"], "managedFields")
     if kind.builtin:
         for key in ("labels", "annotations", "finalizers"):
             _carry(new["metadata"], merged["metadata"], key)

@@ -268,7 +268,6 @@ async def test_a_strict_patch_names_its_unknown_field(units: Api) -> None:
 @pytest.mark.parametrize(
     ("media", "status"),
     [
-        ("application/apply-patch+yaml", 415),
         ("text/plain", 415),
         (STRATEGIC, 415),
         (MERGE, 200),

@@ -71,9 +71,7 @@ def test_an_object_that_is_not_there_is_named(kubectl: Kubectl) -> None:
     assert refused.err == 'Error from server (NotFound): widgets.example.com "none" not found\n'
 
 
-def test_what_is_not_served_is_refused_clearly(kubectl: Kubectl) -> None:
-    refused = kubectl.apply(a_config_map(), more=("--server-side",), fails=True)
-    assert "server-side apply is not served" in refused.err
+def test_exec_is_not_served_and_refused(kubectl: Kubectl) -> None:
     kubectl.apply(a_pod())
     assert kubectl("exec", "p", "--", "true", fails=True).err
 
