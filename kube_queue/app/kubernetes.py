@@ -229,31 +229,12 @@ def node_manifests(profile: Profile) -> list[dict[str, Any]]:
 
 
 def _node(profile: Profile, index: int, name: str) -> dict[str, Any]:
-    labels = {
-        "kubernetes.io/hostname": name,
-        "kubernetes.io/arch": "amd64",
-        "kubernetes.io/os": "linux",
-        "node.kubernetes.io/instance-type": f"simulated.{profile.name}",
-    }
-    zone = profile.zone(name)
-    if zone:
-        labels |= {
-            "topology.kubernetes.io/region": "simulated",
-            "topology.kubernetes.io/zone": zone,
-        }
-    capacity = {
-        "cpu": profile.cpu,
-        "memory": profile.memory,
-        "ephemeral-storage": "100Gi",
-        "pods": str(profile.pods),
-    }
-    if profile.gpu:
-        capacity["nvidia.com/gpu"] = str(profile.gpu)
+    capacity = profile.capacity()
     address = f"10.{64 + (index >> 16)}.{(index >> 8) & 255}.{index & 255}"
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": profile.labels(name)},
         "spec": {"providerID": f"kwok://{name}"},
         "status": {
             "capacity": capacity,

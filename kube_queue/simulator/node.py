@@ -78,17 +78,7 @@ class Nodes:
             self._nodes.wrote(node_view(answer))
 
     def _node(self, name: str) -> dict[str, Any]:
-        labels = {
-            OUR_NODE: "true",
-            "kubernetes.io/hostname": name,
-            "kubernetes.io/arch": "amd64",
-            "kubernetes.io/os": "linux",
-            "node.kubernetes.io/instance-type": f"simulated.{self._profile.name}",
-        }
-        zone = self._profile.zone(name)
-        if zone:
-            labels["topology.kubernetes.io/region"] = "simulated"
-            labels["topology.kubernetes.io/zone"] = zone
+        labels = {OUR_NODE: "true", **self._profile.labels(name)}
         return {
             "apiVersion": "v1",
             "kind": "Node",
@@ -125,21 +115,9 @@ class Nodes:
             },
         }
         if view is None or not view.allocatable:
-            capacity = self._capacity()
+            capacity = self._profile.capacity()
             status |= {"capacity": capacity, "allocatable": capacity}
         return status
-
-    def _capacity(self) -> dict[str, str]:
-        profile = self._profile
-        capacity = {
-            "cpu": profile.cpu,
-            "memory": profile.memory,
-            "ephemeral-storage": "100Gi",
-            "pods": str(profile.pods),
-        }
-        if profile.gpu:
-            capacity["nvidia.com/gpu"] = str(profile.gpu)
-        return capacity
 
     async def _renew_leases(self) -> None:
         """Each node's Lease is renewed in turn, at a bounded number of writes a second."""
