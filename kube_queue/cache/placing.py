@@ -139,8 +139,8 @@ class PlacementCache:
             self.cluster.forget(uid)
         elif new.node or new.finished:
             self.cluster.pod_seen(new)
-        elif before is None:
-            # Nobody knows yet where it goes; where another scheduler wants it, it will need room.
+        elif before is None and (old is None or old.nominated != new.nominated):
+            # Only news counts: what we decided may be on its way to where this state was read.
             self.cluster.nominate(new, new.nominated)
         after = self.cluster.placed(uid)
         if before is not None and (after is None or _takes_less(before.pod, after.pod)):
