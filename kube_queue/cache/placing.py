@@ -25,6 +25,7 @@ from kube_queue.placement.framework import PluginFactory, Profile
 from kube_queue.placement.gangs import Gangs, key_of
 from kube_queue.placement.reserving import Reservations
 from kube_queue.placement.units import Unit, UnitKey
+from kube_queue.placement.verdict import Refusal
 from kube_queue.placement.waiting import ANY, NO_POD_HELPS, Event, Waiting
 
 RESERVE_AFTER: Final = 300.0
@@ -109,14 +110,37 @@ class PlacementCache:
         return decisions
 
     def bind_failed(self, pod: Pod, now: float) -> None:
-        """The binding was refused for good: the pod takes no room, and its unit is tried again."""
+        """The binding was refused for good: the pod takes no room, and its unit is tried again
+        once its backoff is over.
+        """
         placed = self.cluster.placed(pod.uid)
         if placed is None or not placed.assumed:
             return
         self.cluster.forget(pod.uid)
         self.gangs.assumed(pod, "")
+        key = key_of(pod)
+        self._refresh(key, now)
+        unit = self.gangs.unit(key)
+        if unit is not None:
+            # At once it would most likely be refused again, and again at once.
+            self.waiting.sleep(unit.key, ANY, now)
         self.waiting.wake(Event.POD_GONE, now)
-        self._touched[key_of(pod)] = None
+
+    def still_refused(self, pod: Pod) -> Refusal | None:
+        """Why the node that the pod is assumed on does not take it any more, if it does not."""
+        placed = self.cluster.placed(pod.uid)
+        if placed is None or not placed.assumed:
+            return None
+        row = self.cluster.row_of.get(placed.node)
+        if row is None or self.cluster.nodes[row] is None:
+            return Refusal("NodeName", "node(s) are gone", unresolvable=True)
+        self.cluster.forget(pod.uid)
+        self.cluster.lift([pod.uid], below=pod.priority)
+        try:
+            return self.cycle.placer.row_refusal(pod, row)
+        finally:
+            self.cluster.lower()
+            self.cluster.assume(placed.pod, placed.node)
 
     def next_wake(self, now: float) -> float | None:
         """When ``decide`` may decide something: now, later, or only after an event (None)."""
