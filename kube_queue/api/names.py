@@ -85,6 +85,8 @@ TREE_NAMESPACE: Final = "kube-system"
 """The only namespace in which an ElasticQuotaTree takes effect."""
 DEFAULT_SCHEDULER: Final = "default-scheduler"
 """``spec.schedulerName`` of pods that name none."""
+SCHEDULER_NAMES: Final = ("ack-co-scheduler", "kube-queue-scheduler")
+"""``spec.schedulerName`` of pods that the co-scheduler places, unless it is told other names."""
 
 # --- conditions and names of components ---------------------------------------------------------
 QUEUING_CONDITION: Final = "Queuing"
@@ -93,6 +95,8 @@ CONTROLLER_COMPONENT: Final = "kube-queue-controller"
 """Lease name, event source and user agent of the queue controller."""
 JOB_EXTENSIONS_COMPONENT: Final = "kube-queue-job-extensions"
 """Lease name, event source and user agent of the job extensions."""
+SCHEDULER_COMPONENT: Final = "kube-queue-scheduler"
+"""Lease name, event source and user agent of the co-scheduler."""
 
 # --- environment variables of the controller ----------------------------------------------------
 QUEUE_GROUP_PLUGIN_ENV: Final = "QueueGroupPlugin"

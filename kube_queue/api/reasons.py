@@ -125,8 +125,20 @@ class Reason(StrEnum):
     TREE_HAS_WARNINGS = "TreeHasWarnings", "The quota tree is used; the message says what is odd."
     TREE_INVALID = "TreeInvalid", "The quota tree breaks rules; the message lists them."
 
+    # Pods and gangs of the co-scheduler.
+    UNSCHEDULABLE = "Unschedulable", "The pod was tried and no node takes it now."
+    INVALID_TOPOLOGY_CONSTRAINT = (
+        "InvalidTopologyConstraint",
+        "The annotation alibabacloud.com/topology-aware-constraint cannot be read.",
+    )
+    INVALID_GANG = "InvalidGang", "What the pod says of its gang cannot be read."
+    INVALID_POD_GROUP = "InvalidPodGroup", "The PodGroup of the pod's gang cannot be read."
+
     # Events only.
-    SCHEDULED = "Scheduled", "The unit got its quota and the job is being released."
-    FAILED_SCHEDULING = "FailedScheduling", "The unit was tried and does not fit."
+    SCHEDULED = (
+        "Scheduled",
+        "The unit got its quota and the job is being released; of a pod: it was given a node.",
+    )
+    FAILED_SCHEDULING = "FailedScheduling", "The unit or pod was tried and does not fit."
     QUEUE_CREATED = "QueueCreated", "A queue was created for a quota leaf."
     QUEUE_DELETED = "QueueDeleted", "A queue was deleted with its quota leaf."

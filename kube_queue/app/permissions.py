@@ -23,12 +23,13 @@ from kube_queue.api.names import (
     CONTROLLER_COMPONENT,
     JOB_EXTENSIONS_COMPONENT,
     QUEUE_NAMESPACE,
+    SCHEDULER_COMPONENT,
     SUSPEND_ANNOTATION,
 )
 from kube_queue.api.types import TFJOBS, ResourceType
 from kube_queue.kube.client import Client
 
-ACCOUNTS: Final = (CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT)
+ACCOUNTS: Final = (CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT, SCHEDULER_COMPONENT)
 """The ServiceAccounts of namespace kube-queue; each ClusterRole is named after its account."""
 NO_POLICIES: Final = (
     "this cluster serves no MutatingAdmissionPolicy (admissionregistration.k8s.io/v1, in Kubernetes"

@@ -71,6 +71,30 @@ def job_extensions_process(
     _run(settings, main())
 
 
+def scheduler_process(
+    settings: Settings, kubeconfig: str | None, context: str | None, *, child: bool
+) -> None:
+    """Run the co-scheduler until it is told to stop."""
+    # Its numbers are worked out in arrays; no other process has to load what does that.
+    from kube_queue.app.scheduler import run_scheduler
+
+    async def main() -> None:
+        client = await connect(kubeconfig, context)
+        try:
+            work = run_scheduler(
+                client,
+                settings,
+                clock=time.time,
+                rng=random.Random(secrets.randbits(64)),
+                ready=lambda url: announce({"scheduler": url}) if child else None,
+            )
+            await until_stopped(work, watch_stdin=child)
+        finally:
+            await client.close()
+
+    _run(settings, main())
+
+
 def simulator_process(
     profile: Profile,
     kubeconfig: str | None,

@@ -1,4 +1,4 @@
-"""The verbs a cluster runs, `controller` and `job-extensions`: one option a setting."""
+"""The verbs a cluster runs: `controller`, `job-extensions`, `scheduler`; one option a setting."""
 
 from __future__ import annotations
 
@@ -58,6 +58,16 @@ JobSelector = Annotated[
 NamespaceSelector = Annotated[
     Text, typer.Option("--namespace-selector", help="Queue only in namespaces with these labels.")
 ]
+SchedulerNames = Annotated[
+    Text, typer.Option("--scheduler-names", help="Values of spec.schedulerName to place pods of.")
+]
+ScoreStrategy = Annotated[
+    Text, typer.Option("--score-strategy", help="LeastAllocated or MostAllocated")
+]
+ReserveAfter = Annotated[
+    Text,
+    typer.Option("--reserve-after", help="Seconds a gang finds no room before nodes are kept."),
+]
 LeaderElect = Annotated[
     bool | None,
     typer.Option("--leader-elect/--no-leader-elect", help="Elect one leader by a Lease."),
@@ -85,9 +95,10 @@ NOT_SETTINGS = {"config", "kubeconfig", "context", "child", "with_job_extensions
 
 
 def register(app: typer.Typer) -> None:
-    """The app has the verbs `controller` and `job-extensions`."""
+    """The app has the verbs `controller`, `job-extensions` and `scheduler`."""
     app.command(name="controller", short_help="Run the queue controller.")(controller)
     app.command(name="job-extensions", short_help="Run the job side.")(job_extensions)
+    app.command(name="scheduler", short_help="Run the co-scheduler.")(scheduler)
 
 
 def controller(
@@ -168,6 +179,38 @@ def job_extensions(
         from kube_queue.app.processes import job_extensions_process
 
         job_extensions_process(_settings(flags), kubeconfig, context, child=child)
+
+    raise typer.Exit(run(verb))
+
+
+def scheduler(
+    config: Config = None,
+    scheduler_names: SchedulerNames = None,
+    score_strategy: ScoreStrategy = None,
+    reserve_after: ReserveAfter = None,
+    leader_elect: LeaderElect = None,
+    leader_elect_resource_namespace: LeaseNamespace = None,
+    leader_elect_identity: LeaseIdentity = None,
+    leader_elect_lease_duration: LeaseDuration = None,
+    leader_elect_renew_deadline: RenewDeadline = None,
+    leader_elect_retry_period: RetryPeriod = None,
+    qps: Qps = None,
+    burst: Burst = None,
+    bind_address: BindAddress = None,
+    port: Port = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    child: Child = False,
+) -> None:
+    """Run the co-scheduler: pods that name it get their nodes, whole gangs at a time."""
+    flags = dict(locals())
+
+    def verb() -> None:
+        from kube_queue.app.processes import scheduler_process
+
+        scheduler_process(_settings(flags), kubeconfig, context, child=child)
 
     raise typer.Exit(run(verb))
 

@@ -153,6 +153,9 @@ def _between_fields(settings: Settings, origin: Mapping[str, str]) -> list[Inval
 
 def _unreadable(settings: Settings, origin: Mapping[str, str]) -> Iterator[InvalidInput]:
     """Texts that have a syntax of their own."""
+    if not settings.scheduler.scheduler_names:
+        path = "scheduler.names"
+        yield InvalidSetting("names no scheduler", origin.get(path, path), "name one")
     for name in ("job_selector", "namespace_selector"):
         path = f"jobs.{name}"
         try:

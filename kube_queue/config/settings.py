@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kube_queue.api.names import SCHEDULER_COMPONENT, SCHEDULER_NAMES
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
 
@@ -37,6 +38,13 @@ class TreeValidation(StrEnum):
 
     WARN = "warn"
     STRICT = "strict"
+
+
+class ScoreStrategy(StrEnum):
+    """Which nodes are the best by what is requested of them."""
+
+    LEAST_ALLOCATED = "LeastAllocated"
+    MOST_ALLOCATED = "MostAllocated"
 
 
 class LogFormat(StrEnum):
@@ -161,6 +169,40 @@ class JobSettings(SettingsGroup):
     """Jobs reconciled at the same time."""
 
 
+class SchedulerSettings(SettingsGroup):
+    """The co-scheduler: which pods it places, and how it compares nodes."""
+
+    names: Annotated[str, Switchable(flag="--scheduler-names")] = ",".join(SCHEDULER_NAMES)
+    """Comma-separated values of `spec.schedulerName` whose pods are placed. All others are only
+    counted on their nodes."""
+
+    score_strategy: Annotated[ScoreStrategy, Switchable(flag="--score-strategy")] = (
+        ScoreStrategy.LEAST_ALLOCATED
+    )
+    """Which nodes suit a pod best by what their pods request: `LeastAllocated`, the emptiest,
+    which spreads pods; `MostAllocated`, the fullest, which leaves whole nodes free for large
+    ones."""
+
+    bind_seconds: float = Field(default=4.0, gt=0)
+    """How long one request that binds a pod may take. One without an answer is sent again, to the
+    same node, until the API server says whether the pod is bound."""
+
+    reserve_after_seconds: Annotated[float, Switchable(flag="--reserve-after")] = Field(
+        default=300.0, gt=0
+    )
+    """Once a gang or pod has found no room for so long, the nodes that will hold it soonest are
+    kept for it: nothing new of equal or lower priority is placed there."""
+
+    tell_after_seconds: float = Field(default=1.0, ge=0)
+    """Why a pod finds no node is written to it once it has waited this long."""
+
+    @property
+    def scheduler_names(self) -> tuple[str, ...]:
+        """The names, without blanks and repetitions."""
+        names = (name.strip() for name in self.names.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
 class LeaderSettings(SettingsGroup):
     """Leader election: one process of a kind decides, the others stand by."""
 
@@ -181,6 +223,9 @@ class LeaderSettings(SettingsGroup):
 
     jobs_lease: str = Field(default="kube-queue-job-extensions", min_length=1)
     """Lease of the job side."""
+
+    scheduler_lease: str = Field(default=SCHEDULER_COMPONENT, min_length=1)
+    """Lease of the co-scheduler."""
 
     lease_seconds: Annotated[float, Switchable(flag="--leader-elect-lease-duration")] = Field(
         default=15.0, gt=0
@@ -255,6 +300,7 @@ class Settings(SettingsGroup):
 
     controller: ControllerSettings = ControllerSettings()
     jobs: JobSettings = JobSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
     leader: LeaderSettings = LeaderSettings()
     writes: WriteSettings = WriteSettings()
     client: ClientSettings = ClientSettings()

@@ -213,10 +213,15 @@ class Client:
         name: str,
         subresource: str,
         obj: Mapping[str, Any],
+        *,
+        timeout: float = 30.0,
     ) -> Object:
-        """The subresource took the object: a pod's binding or eviction."""
+        """The subresource took the object: a pod's binding or eviction.
+
+        No answer within `timeout` seconds is ConnectionLost.
+        """
         path = resource.path(namespace, name, subresource)
-        return await self._object("create", "POST", path, body=obj)
+        return await self._object("create", "POST", path, body=obj, timeout=timeout)
 
     async def raw(
         self,

@@ -92,10 +92,36 @@ EVICTIONS: Final = Metric(
     "kube_queue_evictions_total",
     "counter",
     ("reason",),
-    "Units that held quota and were told to give it back, by reason.",
+    "Units that held quota and were told to give it back, and pods that the co-scheduler evicted, "
+    "by reason.",
 )
 CYCLE_SECONDS: Final = Metric(
-    "kube_queue_cycle_seconds", "histogram", (), "Time one admission cycle took.", _MOMENTS
+    "kube_queue_cycle_seconds",
+    "histogram",
+    (),
+    "Time one admission cycle took; of the co-scheduler, one turn of its loop.",
+    _MOMENTS,
+)
+SCHEDULING_ATTEMPTS: Final = Metric(
+    "kube_queue_scheduling_attempts_total",
+    "counter",
+    ("result",),
+    "Pods the co-scheduler decided about: `scheduled` (a node was chosen), `unschedulable` (no "
+    "node takes it now), `preempting` (others are told to leave for it), `failed` (its binding "
+    "was refused).",
+)
+BINDING_SECONDS: Final = Metric(
+    "kube_queue_binding_seconds",
+    "histogram",
+    (),
+    "Time from the choice of a node until the API server's answer that the pod is bound there.",
+    _LAGS,
+)
+WAITING_SCHEDULING_UNITS: Final = Metric(
+    "kube_queue_waiting_scheduling_units",
+    "gauge",
+    (),
+    "Gangs, and pods by themselves, that the co-scheduler has found no place for yet.",
 )
 API_REQUESTS: Final = Metric(
     "kube_queue_api_requests_total",
@@ -143,6 +169,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     QUOTA_REQUEST,
     EVICTIONS,
     CYCLE_SECONDS,
+    SCHEDULING_ATTEMPTS,
+    BINDING_SECONDS,
+    WAITING_SCHEDULING_UNITS,
     API_REQUESTS,
     API_WRITES,
     EVENTS_DROPPED,

@@ -21,10 +21,12 @@ from prometheus_client.registry import Collector
 
 from kube_queue.observability.catalogue import (
     ATTEMPTS,
+    BINDING_SECONDS,
     CYCLE_SECONDS,
     E2E_SECONDS,
     EVICTIONS,
     INFORMER_LAG,
+    SCHEDULING_ATTEMPTS,
     WAIT_SECONDS,
     Metric,
 )
@@ -46,13 +48,15 @@ class Meters:
         self._e2e = _Spans(E2E_SECONDS, self.registry)
         self._cycles = _Spans(CYCLE_SECONDS, self.registry)
         self._lags = _Spans(INFORMER_LAG, self.registry)
+        self._scheduled = _Counts(SCHEDULING_ATTEMPTS, self.registry)
+        self._bindings = _Spans(BINDING_SECONDS, self.registry)
 
     def attempt(self, result: str, count: int = 1) -> None:
         """`count` more tries ended with this result."""
         self._attempts.add((result,), count)
 
     def evicted(self, reason: str) -> None:
-        """One more unit was told to give its quota back."""
+        """One more unit was told to give its quota back, or pod to go."""
         self._evictions.add((reason,), 1)
 
     def admitted(self, queue: str, kind: str, waited: float) -> None:
@@ -66,6 +70,14 @@ class Meters:
     def cycled(self, seconds: float) -> None:
         """One more cycle ran."""
         self._cycles.add((), seconds)
+
+    def scheduled(self, result: str, count: int = 1) -> None:
+        """`count` more pods were decided about, with this result."""
+        self._scheduled.add((result,), count)
+
+    def bound(self, seconds: float) -> None:
+        """One more pod was bound, so long after its node was chosen."""
+        self._bindings.add((), seconds)
 
     def lagged(self, seconds: float) -> None:
         """One more of our own writes came back by watch, so long after its answer."""

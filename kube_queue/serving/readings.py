@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kube_queue.api.resources import MILLI_RESOURCES
 from kube_queue.controller.queueing.queue_side import QueueSide
@@ -24,10 +24,15 @@ from kube_queue.observability.catalogue import (
     QUOTA_REQUEST,
     QUOTA_USED,
     RESERVED_UNITS,
+    WAITING_SCHEDULING_UNITS,
     Metric,
 )
 from kube_queue.observability.meters import Reading
 from kube_queue.serving.quotas import quota_rows
+
+if TYPE_CHECKING:
+    # It loads numpy, which a queue controller does without.
+    from kube_queue.controller.scheduling.side import SchedulingSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +46,33 @@ class Sources:
     leading: Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class SchedulerSources:
+    """Where the readings of a co-scheduler come from; the last two only while it leads."""
+
+    client: Client
+    side: SchedulingSide | None
+    writes: WriteScheduler | None
+
+
+def scheduler_readings(sources: SchedulerSources) -> Iterator[Reading]:
+    """The present value of everything that is not counted on its way."""
+    side = sources.side
+    yield LEADER, (), float(side is not None)
+    yield from _of_requests(sources.client, sources.writes)
+    if side is None:
+        return
+    yield WAITING_SCHEDULING_UNITS, (), len(side.cache.waiting)
+    if side.events is not None:
+        yield EVENTS_DROPPED, (), side.events.dropped
+    for informer in side.informers():
+        yield INFORMER_OBJECTS, (informer.resource.plural,), len(informer)
+
+
 def readings(sources: Sources) -> Iterator[Reading]:
     """The present value of everything that is not counted on its way."""
     yield LEADER, (), float(sources.leading())
-    for verb, count in sources.client.requests.items():
-        yield API_REQUESTS, (verb,), count
-    writes = sources.writes()
-    if writes is not None:
-        for (lane, result), count in writes.counts.items():
-            yield API_WRITES, (lane.name.lower(), result), count
+    yield from _of_requests(sources.client, sources.writes())
     side = sources.side()
     if side.events is not None:
         yield EVENTS_DROPPED, (), side.events.dropped
@@ -58,6 +81,14 @@ def readings(sources: Sources) -> Iterator[Reading]:
         yield INFORMER_OBJECTS, (informer.resource.plural,), len(informer)
     yield from _of_queues(side)
     yield from _of_quotas(side)
+
+
+def _of_requests(client: Client, writes: WriteScheduler | None) -> Iterator[Reading]:
+    for verb, count in client.requests.items():
+        yield API_REQUESTS, (verb,), count
+    if writes is not None:
+        for (lane, result), count in writes.counts.items():
+            yield API_WRITES, (lane.name.lower(), result), count
 
 
 def _of_queues(side: QueueSide) -> Iterator[Reading]:

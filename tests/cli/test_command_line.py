@@ -29,7 +29,17 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize(
     "verb",
-    [[], ["get"], ["local", "up"], ["controller"], ["explain"], ["submit"], ["hold"], ["stop"]],
+    [
+        [],
+        ["get"],
+        ["local", "up"],
+        ["controller"],
+        ["scheduler"],
+        ["explain"],
+        ["submit"],
+        ["hold"],
+        ["stop"],
+    ],
 )
 def test_help_loads_none_of_the_heavy_libraries(verb: list[str]) -> None:
     code = (
@@ -52,7 +62,8 @@ def test_what_a_verb_does_is_said_whole_in_a_narrow_window(verbs: list[str]) -> 
 
 
 def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
-    offered = run("controller", "--help").stdout + run("job-extensions", "--help").stdout
+    roles = ("controller", "job-extensions", "scheduler")
+    offered = "".join(run(role, "--help").stdout for role in roles)
     missing = [one.flag for one in switches() if one.flag and one.flag not in offered]
     assert missing == []
 
@@ -64,6 +75,8 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
         (["controller"], {"QueueGroupPlugin": "quotas"}, "elasticquota"),
         (["controller", "--config", "/nonexistent.yaml"], {}, "/nonexistent.yaml"),
         (["job-extensions", "--enabled-extensions", "tfjobb"], {}, "tfjob"),
+        (["scheduler", "--score-strategy", "Best"], {}, "LeastAllocated"),
+        (["scheduler", "--scheduler-names", " , "], {}, "--scheduler-names"),
         (["controller"], {"StrictPriority": "maybe"}, "use true or false"),
         (["local", "up", "--profile", "huge"], {}, "default"),
         (["local", "up", "--enabled-extensions", "tfjobb"], {}, "tfjob"),

@@ -95,6 +95,12 @@ class PodBuilder(Builder):
     def with_priority(self, priority: int) -> PodBuilder:
         return self._set("spec", priority=priority)
 
+    def of_class(self, name: str) -> PodBuilder:
+        """Its PriorityClass, from which a server takes the priority."""
+        new = self._set("spec", priorityClassName=name)
+        del new.manifest["spec"]["priority"]
+        return new
+
     def created_at(self, second: float) -> PodBuilder:
         return self._set("metadata", creationTimestamp=moment(second))
 

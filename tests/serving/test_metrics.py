@@ -7,10 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kube_queue.api.types import QUEUES
 from kube_queue.app.virtual_time import run_virtual
+from kube_queue.kube.client import Client
 from kube_queue.observability.catalogue import METRICS
 from kube_queue.observability.meters import Meters
-from kube_queue.serving.readings import Sources, readings
+from kube_queue.serving.readings import SchedulerSources, Sources, readings, scheduler_readings
 from tests.controller.queueing.world import World, a_leaf, a_root, world
+from tests.controller.scheduling import world as scheduling
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -40,6 +42,11 @@ PROVEN: dict[Key, float] = {
     ("kube_queue_informer_objects", (("resource", "queueunits"),)): 4,
     ("kube_queue_informer_lag_seconds_count", ()): 2,
     ("kube_queue_leader", ()): 1,
+}
+PROVEN_OF_SCHEDULER: dict[Key, float] = {
+    ("kube_queue_scheduling_attempts_total", (("result", "scheduled"),)): 1,
+    ("kube_queue_binding_seconds_count", ()): 1,
+    ("kube_queue_waiting_scheduling_units", ()): 1,
 }
 AT_LEAST: dict[Key, float] = {
     ("kube_queue_cycle_seconds_count", ()): 2,
@@ -79,10 +86,26 @@ def values_after_a_day() -> dict[Key, float]:
             await a_day(made)
             return made.meters.text()
 
-    text = run_virtual(play()).decode()
+    return parsed(run_virtual(play()))
+
+
+def values_of_scheduler() -> dict[Key, float]:
+    async def play() -> bytes:
+        async with scheduling.world() as made:
+            sources = SchedulerSources(Client(made.recorder), made.side, None)
+            made.meters.read_from(lambda: scheduler_readings(sources))
+            await made.create(scheduling.a_node("n1").having(cpu="1"))
+            await made.create(*[scheduling.a_pod(name).asking(cpu="1") for name in ("p", "q")])
+            await made.settle()
+            return made.meters.text()
+
+    return parsed(run_virtual(play()))
+
+
+def parsed(text: bytes) -> dict[Key, float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
 
@@ -97,25 +120,41 @@ def test_a_metric_has_the_value_of_the_world(values: dict[Key, float], key: Key)
     assert values[key] == PROVEN[key]
 
 
+@pytest.fixture(scope="module")
+def scheduler_values() -> dict[Key, float]:
+    return values_of_scheduler()
+
+
+@pytest.mark.parametrize("key", PROVEN_OF_SCHEDULER, ids=str)
+def test_a_metric_of_the_scheduler_has_the_value_of_the_world(
+    scheduler_values: dict[Key, float], key: Key
+) -> None:
+    assert scheduler_values[key] == PROVEN_OF_SCHEDULER[key]
+
+
 @pytest.mark.parametrize("key", AT_LEAST, ids=str)
 def test_a_metric_counts(values: dict[Key, float], key: Key) -> None:
     assert values[key] >= AT_LEAST[key]
 
 
-def test_every_metric_is_proven_and_nothing_else_is_exported(values: dict[Key, float]) -> None:
+def test_every_metric_is_proven_and_nothing_else_is_exported(
+    values: dict[Key, float], scheduler_values: dict[Key, float]
+) -> None:
     def family(name: str) -> str:
         for end in ("_count", "_sum", "_bucket"):
             name = name.removesuffix(end)
         return name
 
     known = {metric.name for metric in METRICS}
-    assert {family(name) for name, _ in (*PROVEN, *AT_LEAST)} == known
-    assert {family(name) for name, _ in values} == known
+    assert {family(name) for name, _ in (*PROVEN, *AT_LEAST, *PROVEN_OF_SCHEDULER)} == known
+    assert {family(name) for name, _ in (*values, *scheduler_values)} == known
 
 
-def test_labels_are_those_of_the_catalogue(values: dict[Key, float]) -> None:
+def test_labels_are_those_of_the_catalogue(
+    values: dict[Key, float], scheduler_values: dict[Key, float]
+) -> None:
     by_name = {metric.name: set(metric.labels) for metric in METRICS}
-    for name, labels in values:
+    for name, labels in (*values, *scheduler_values):
         if name in by_name:
             assert {label for label, _ in labels} == by_name[name]
 

@@ -79,6 +79,8 @@ class Recorder:
     latency: float = 0.0
     fault: Fault = no_fault
     writes: list[Write] = field(default_factory=list)
+    patience: dict[str, float] = field(default_factory=dict)
+    """By path: how many seconds the last request to it was given."""
 
     async def request(
         self,
@@ -92,6 +94,7 @@ class Recorder:
         timeout: float = 30.0,
     ) -> Response:
         written = orjson.loads(body) if body else {}
+        self.patience[path] = timeout
         await asyncio.sleep(self.latency)
         fate = await self.fault(method, path, written)
         if fate == "forbid":

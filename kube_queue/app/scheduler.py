@@ -1,0 +1,149 @@
+"""Composition root of the co-scheduler: everything it needs, from a client and settings."""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from kube_queue.app.leading import (
+    Stop,
+    decide_and_write,
+    first_to_end,
+    lease_identity,
+    limited,
+    take_part,
+)
+from kube_queue.config import Settings
+from kube_queue.controller.scheduling.side import SchedulingSide
+from kube_queue.kube.client import Client
+from kube_queue.kube.leader import LeaderElector
+from kube_queue.kube.writes import WriteScheduler
+from kube_queue.observability.meters import Meters, Reading
+from kube_queue.serving.ops import OpsServer, ops_routes
+from kube_queue.serving.readings import SchedulerSources, scheduler_readings
+
+_log = structlog.get_logger("app.scheduler")
+
+
+async def run_scheduler(
+    client: Client,
+    settings: Settings,
+    *,
+    clock: Callable[[], float],
+    rng: random.Random,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """The co-scheduler runs until cancelled.
+
+    `clock` gives seconds since the epoch. `ready` is told the address it serves (empty when serving
+    is off) once it leads and knows what exists. Pods and nodes are listed only after the lead was
+    had, so that every binding of the former leader is seen. A process that loses the lead stops
+    binding at once, stands by, and starts anew with nothing remembered when it leads again; one
+    that is stopped first writes what is queued, for at most DRAIN_SECONDS. Raises InvalidSetting at
+    once when the address to listen on cannot be had. The client stays open.
+    """
+    process = _Process(limited(client, settings.client), settings, clock=clock, rng=rng)
+    if not settings.serving.enabled:
+        await process.run(lambda: ready("") if ready is not None else None)
+        return
+    routes = ops_routes(process.meters, lambda: process.ready)
+    server = OpsServer(routes, address=settings.serving.bind_address, port=settings.serving.port)
+    await server.open()
+    try:
+        await process.run(lambda: ready(server.url) if ready is not None else None)
+    finally:
+        await server.close()
+
+
+class _Process:
+    """Waits for the lead, fills a memory, leads; and all of it again when the lead is lost."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.meters = Meters()
+        self.side: SchedulingSide | None = None
+        """The memory while this process leads."""
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        self._identity = lease_identity(settings.leader, rng)
+        self._announced = False
+        self._writes: WriteScheduler | None = None
+        self.meters.read_from(self._readings)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it would place pods that come: a process that stands by would once it leads."""
+        return self.side is None or self.side.ready
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Take part until cancelled."""
+
+        async def lead(stop: Stop) -> None:
+            await self._lead(stop, ready)
+
+        while True:
+            await take_part(self._elector(), lead)
+            if not self._settings.leader.enabled:
+                return
+            _log.warning("standing by: another process leads")
+
+    async def _lead(self, stop: Stop, ready: Callable[[], None]) -> None:
+        side = SchedulingSide(
+            self._client,
+            self._settings,
+            clock=self._clock,
+            rng=self._rng,
+            meters=self.meters,
+        )
+        limits = self._settings.writes
+        writes = WriteScheduler(
+            self._client,
+            max_in_flight=limits.max_in_flight,
+            low_rate=limits.low_priority_rate,
+            rng=self._rng,
+        )
+
+        async def decide() -> None:
+            await side.synced()
+            # What was just read stays: the collector need not look at it again and again.
+            gc.freeze()
+            _log.info("in memory", nodes=len(side.nodes), pods=len(side.pods))
+            if not self._announced:
+                self._announced = True
+                ready()
+            await side.lead(writes)
+
+        self.side, self._writes = side, writes
+        try:
+            await decide_and_write(writes, stop, first_to_end(side.run(), decide()))
+        finally:
+            self.side = self._writes = None
+
+    def _elector(self) -> LeaderElector | None:
+        leader = self._settings.leader
+        if not leader.enabled:
+            return None
+        return LeaderElector(
+            self._client,
+            leader.scheduler_lease,
+            leader.namespace,
+            self._identity,
+            self._clock,
+            lease=leader.lease_seconds,
+            renew=leader.renew_seconds,
+            retry=leader.retry_seconds,
+        )
+
+    def _readings(self) -> Iterator[Reading]:
+        return scheduler_readings(SchedulerSources(self._client, self.side, self._writes))

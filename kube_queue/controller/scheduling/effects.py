@@ -1,0 +1,50 @@
+"""Carries decisions out: bindings, evictions, and words for those who wait."""
+
+from __future__ import annotations
+
+from kube_queue.controller.scheduling.binder import Binder
+from kube_queue.controller.scheduling.evictor import Evictor
+from kube_queue.controller.scheduling.means import Means
+from kube_queue.controller.scheduling.telling import Teller
+from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
+
+
+class Effects:
+    """Applies decisions while one process leads. `most_open` bindings are under way at a time."""
+
+    def __init__(
+        self, means: Means, binder: Binder, evictor: Evictor, teller: Teller, *, most_open: int
+    ) -> None:
+        self._means = means
+        self._binder = binder
+        self._evictor = evictor
+        self._teller = teller
+        self._most_open = most_open
+
+    @property
+    def room(self) -> int:
+        """How many more bindings may be decided now; a gang is not cut for it.
+
+        Deciding ahead of the wire gains nothing: what is decided later is decided on more news.
+        """
+        return max(0, self._most_open - self._binder.open)
+
+    def apply(self, decision: Decision) -> None:
+        """The decision is on its way."""
+        meters = self._means.meters
+        match decision:
+            case Bind():
+                meters.scheduled("scheduled", len(decision.placements))
+                self._binder.apply(decision)
+            case Wait():
+                meters.scheduled("unschedulable", len(decision.why))
+                self._teller.waits(decision.unit, decision.why)
+            case Preempt():
+                meters.scheduled("preempting", len(decision.why))
+                self._evictor.apply(decision)
+                self._teller.waits(decision.unit, decision.why)
+
+    def stop(self) -> None:
+        """Nothing more is begun from here."""
+        self._binder.stop()
+        self._evictor.stop()

@@ -1,0 +1,163 @@
+"""Why pods wait, written to them late and only when it has changed.
+
+A pod that is placed soon is never told anything. What is told is the condition PodScheduled=False
+and one event for each changed message; a few are written at a time, through the slow lane, each as
+true as at the moment it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.errors import Conflict, NotFound
+from kube_queue.api.pods import Pod
+from kube_queue.api.reasons import Reason
+from kube_queue.api.types import PODS
+from kube_queue.controller.scheduling.means import Means, pod_key
+from kube_queue.kube.client import Client
+from kube_queue.kube.writes import Done, Lane, Outcome
+from kube_queue.placement.units import UnitKey
+from kube_queue.placement.verdict import Verdict
+
+AT_ONCE: Final = 8
+"""Conditions handed to the write scheduler at a time."""
+MESSAGE_LENGTH: Final = 1024
+"""Characters of a message; a node's reasons can be many."""
+OWN_EVENTS: Final = (
+    Reason.INVALID_TOPOLOGY_CONSTRAINT,
+    Reason.INVALID_GANG,
+    Reason.INVALID_POD_GROUP,
+)
+"""Messages that begin with one of these words are events of that reason."""
+
+
+@dataclass(slots=True)
+class _Telling:
+    """What one pod is to be told, and when on the loop's clock."""
+
+    pod: Pod
+    message: str
+    at: float
+
+
+class Teller:
+    """Keeps the condition PodScheduled and status.nominatedNodeName of waiting pods true.
+
+    `after` is how many seconds a pod waits before it is told anything.
+    """
+
+    def __init__(self, means: Means, *, after: float) -> None:
+        self._means = means
+        self._after = after
+        self._due: dict[str, _Telling] = {}
+        """By uid, in the order in which they are due."""
+        self._news = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    def waits(self, key: UnitKey, why: Mapping[str, Verdict]) -> None:
+        """The members of the unit were tried and wait, each for its reason by uid."""
+        unit = self._means.cache.gangs.unit(key)
+        if unit is None:
+            return
+        at = asyncio.get_running_loop().time() + self._after
+        for pod in unit.members():
+            verdict = why.get(pod.uid)
+            if verdict is not None:
+                self._note(pod, verdict.message[:MESSAGE_LENGTH], at)
+        if self._due:
+            self._news.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._due:
+                uid, telling = next(iter(self._due.items()))
+                if telling.at > loop.time():
+                    await asyncio.sleep(telling.at - loop.time())
+                    continue
+                del self._due[uid]
+                await self._tell(telling)
+
+    def _note(self, pod: Pod, message: str, at: float) -> None:
+        waiting = self._due.get(pod.uid)
+        if waiting is not None:
+            waiting.message = message
+        elif not self._knows(pod, message):
+            self._due[pod.uid] = _Telling(pod, message, at)
+
+    def _knows(self, pod: Pod, message: str) -> bool:
+        nominated = self._means.cache.cluster.nomination(pod.uid)
+        return pod.unschedulable == message and pod.nominated == nominated
+
+    def _present(self, telling: _Telling) -> Pod | None:
+        """The pod as it is, where it still waits and does not know it all."""
+        told = telling.pod
+        pod = self._means.pod(told.namespace, told.name)
+        if pod is None or pod.uid != told.uid or pod.node or pod.finished or pod.deletion:
+            return None
+        if self._means.cache.cluster.placed(pod.uid) is not None:
+            return None
+        return None if self._knows(pod, telling.message) else pod
+
+    async def _tell(self, telling: _Telling) -> None:
+        if self._present(telling) is None:
+            return
+        await self._slots.acquire()
+
+        async def send(client: Client) -> Pod | None:
+            return await self._write(client, telling)
+
+        def done(outcome: Outcome) -> None:
+            self._slots.release()
+            if isinstance(outcome, Done) and isinstance(outcome.result, Pod):
+                self._say(outcome.result, telling.message)
+
+        self._means.writes.submit(Lane.REASON, pod_key(telling.pod), send, done)
+
+    async def _write(self, client: Client, telling: _Telling) -> Pod | None:
+        """The pod as it was before it was told; None where there was nothing to tell any more."""
+        pod = self._present(telling)
+        if pod is None:
+            return None
+        nominated = self._means.cache.cluster.nomination(pod.uid)
+        patch = _patch(pod, telling.message, nominated, self._means.clock())
+        try:
+            await client.patch(
+                PODS, pod.namespace, pod.name, patch, kind="strategic", subresource="status"
+            )
+        except (Conflict, NotFound):
+            # It is another than was seen: whatever it is, its next turn tells it.
+            return None
+        return pod
+
+    def _say(self, before: Pod, message: str) -> None:
+        if before.unschedulable != message:
+            reason = next((one for one in OWN_EVENTS if message.startswith(f"{one}:")), None)
+            self._means.tell(before, "Warning", reason or Reason.FAILED_SCHEDULING, message)
+
+
+def _patch(pod: Pod, message: str, nominated: str, now: float) -> dict[str, Any]:
+    condition: dict[str, Any] = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": Reason.UNSCHEDULABLE,
+        "message": message,
+        "lastProbeTime": None,
+    }
+    if not pod.unschedulable:
+        condition["lastTransitionTime"] = rfc3339(now)
+    status: dict[str, Any] = {"conditions": [condition]}
+    if nominated != pod.nominated:
+        status["nominatedNodeName"] = nominated or None
+    # The version keeps what is said here from overtaking a binding by somebody else.
+    return {
+        "metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version},
+        "status": status,
+    }
