@@ -99,6 +99,8 @@ class PodGroup:
     phase: str
     controller_uid: str
     problem: str
+    satisfied_by: frozenset[str] = frozenset()
+    """uids of the controllers whose pods reached the minimum once, as its status keeps them."""
 
 
 def gang_mark(

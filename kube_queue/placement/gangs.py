@@ -78,6 +78,9 @@ class Gangs:
         self._gangs: dict[UnitKey, Gang] = {}
         self._alone: dict[UnitKey, Pod] = {}
         self._groups: dict[tuple[GangSource, str, str], PodGroup] = {}
+        self._once: dict[UnitKey, dict[str, frozenset[str]]] = {}
+        """By gang and PodGroup: uids of controllers whose pods reached the minimum, as PodGroups
+        have kept them over a restart."""
         self._placed: dict[str, str] = {}
         """Pods that were given a node, perhaps not seen there yet."""
 
@@ -116,8 +119,12 @@ class Gangs:
         for group in (old, new):
             if group is not None:
                 self._groups.pop((group.source, group.namespace, group.name), None)
+                self._forget_once(group)
         if new is not None:
             self._groups[new.source, new.namespace, new.name] = new
+            if new.satisfied_by:
+                once = self._once.setdefault(UnitKey(new.namespace, new.name), {})
+                once[new.uid] = new.satisfied_by
         group = new if new is not None else old
         if group is None:
             return ()
@@ -139,11 +146,13 @@ class Gangs:
         if gang is None:
             return False
         controllers = _controllers(_alive(gang))
-        if gang.satisfied & controllers or not controllers:
+        if not controllers or self.is_satisfied(gang):
             return False
         members = self.members(gang)
         bound = sum(bool(pod.node) for pod in members.placed)
-        if bound + members.succeeded + members.failed < self._least(gang):
+        least = self._least(gang)
+        # While nobody says what the minimum is, nobody knows that it is reached.
+        if not least or bound + members.succeeded + members.failed < least:
             return False
         gang.satisfied = controllers
         return True
@@ -196,7 +205,10 @@ class Gangs:
 
     def is_satisfied(self, gang: Gang) -> bool:
         """Whether the present members are of a gang that had its minimum once."""
-        return bool(gang.satisfied & _controllers(_alive(gang)))
+        controllers = _controllers(_alive(gang))
+        if gang.satisfied & controllers:
+            return True
+        return any(uids & controllers for uids in self._once.get(gang.key, {}).values())
 
     def least(self, gang: Gang) -> int:
         """The gang's minimum; 0 while nobody says it."""
@@ -210,6 +222,14 @@ class Gangs:
         return f"members name different minimums ({', '.join(map(str, named))}): {named[-1]} counts"
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _forget_once(self, group: PodGroup) -> None:
+        key = UnitKey(group.namespace, group.name)
+        once = self._once.get(key)
+        if once is not None:
+            once.pop(group.uid, None)
+            if not once:
+                del self._once[key]
 
     def _unit_of(self, gang: Gang) -> Unit | None:
         gangs = [self._gangs[key] for key in self._companions(gang) if key in self._gangs]

@@ -54,3 +54,13 @@ def test_an_assumed_pod_is_refused_once_its_node_is_gone_or_cordoned() -> None:
     refusal = played.cache.still_refused(pod.pod)
     assert refusal is not None
     assert refusal.reason == "node(s) are gone"
+
+
+def test_a_gang_whose_podgroup_comes_after_its_pods_has_not_had_its_minimum_before() -> None:
+    members = [a_pod(name).labelled(**{"pod-group.scheduling.sigs.k8s.io": "g"}) for name in "ab"]
+    played = Scheduler(a_node("n"), *members)
+    assert played.binds() == {}
+    played.sees_group("g", 3)
+    assert played.later(20.0).binds() == {}
+    played.sees(a_pod("c").labelled(**{"pod-group.scheduling.sigs.k8s.io": "g"}))
+    assert sorted(played.later(20.0).binds()) == ["a", "b", "c"]
