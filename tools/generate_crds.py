@@ -21,9 +21,17 @@ from pydantic import BaseModel
 
 from kube_queue.api.elastic_quota_tree import ElasticQuotaTree
 from kube_queue.api.names import API_APPROVED_ANNOTATION
+from kube_queue.api.pod_group import PodGroup
 from kube_queue.api.queue import Queue
 from kube_queue.api.queue_unit import QueueUnit
-from kube_queue.api.types import CRDS, ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES, ResourceType
+from kube_queue.api.types import (
+    CRDS,
+    ELASTIC_QUOTA_TREES,
+    POD_GROUPS,
+    QUEUE_UNITS,
+    QUEUES,
+    ResourceType,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (ROOT / "kube_queue" / "manifests", ROOT / "crds")
@@ -96,6 +104,21 @@ DEFINITIONS = (
         ElasticQuotaTree,
         (AGE,),
         approval="unapproved, the kind keeps the name ack-kube-queue gave it",
+    ),
+    Definition(
+        POD_GROUPS,
+        PodGroup,
+        (
+            Column("Phase", "string", ".status.phase"),
+            Column("MinMember", "integer", ".spec.minMember"),
+            Column("Scheduled", "integer", ".status.scheduled"),
+            Column("Running", "integer", ".status.running"),
+            Column("Succeeded", "integer", ".status.succeeded"),
+            Column("Failed", "integer", ".status.failed"),
+            AGE,
+        ),
+        short_names=("pg", "pgs"),
+        approval="unapproved, the kind keeps the name that coscheduling gave it",
     ),
 )
 

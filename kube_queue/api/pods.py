@@ -128,6 +128,7 @@ class Pod:
     gated: bool = False
     finished: bool = False
     succeeded: bool = False
+    running: bool = False
     ready: bool = False
     deletion: int = 0
     """deletionTimestamp: when its grace period is over."""
@@ -181,6 +182,7 @@ def pod_of(obj: Mapping[str, Any]) -> Pod:
         gated=bool(spec.get("schedulingGates")),
         finished=phase in ("Succeeded", "Failed"),
         succeeded=phase == "Succeeded",
+        running=phase == "Running",
         ready=_condition(status, "Ready").get("status") == "True",
         deletion=_moment(metadata.get("deletionTimestamp")),
         grace=_grace(metadata, spec),

@@ -46,6 +46,11 @@ QUEUES: Final = ResourceType("scheduling.x-k8s.io", "v1alpha1", "queues", "Queue
 ELASTIC_QUOTA_TREES: Final = ResourceType(
     "scheduling.sigs.k8s.io", "v1beta1", "elasticquotatrees", "ElasticQuotaTree"
 )
+POD_GROUPS: Final = ResourceType("scheduling.sigs.k8s.io", "v1alpha1", "podgroups", "PodGroup")
+X_POD_GROUPS: Final = ResourceType("scheduling.x-k8s.io", "v1alpha1", "podgroups", "PodGroup")
+KUBERNETES_POD_GROUPS: Final = ResourceType(
+    "scheduling.k8s.io", "v1alpha2", "podgroups", "PodGroup"
+)
 CRDS: Final = ResourceType(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False
 )

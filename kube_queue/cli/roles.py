@@ -64,6 +64,9 @@ SchedulerNames = Annotated[
 ScoreStrategy = Annotated[
     Text, typer.Option("--score-strategy", help="LeastAllocated or MostAllocated")
 ]
+PodGroupStatus = Annotated[
+    Text, typer.Option("--pod-group-status", help="Status of PodGroups to write: ours or all")
+]
 ReserveAfter = Annotated[
     Text,
     typer.Option("--reserve-after", help="Seconds a gang finds no room before nodes are kept."),
@@ -188,6 +191,7 @@ def scheduler(
     scheduler_names: SchedulerNames = None,
     score_strategy: ScoreStrategy = None,
     reserve_after: ReserveAfter = None,
+    pod_group_status: PodGroupStatus = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,
     leader_elect_identity: LeaseIdentity = None,

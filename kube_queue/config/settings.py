@@ -47,6 +47,13 @@ class ScoreStrategy(StrEnum):
     MOST_ALLOCATED = "MostAllocated"
 
 
+class PodGroupStatusOwner(StrEnum):
+    """Whose PodGroups get their status from the co-scheduler."""
+
+    OURS = "ours"
+    ALL = "all"
+
+
 class LogFormat(StrEnum):
     """How a log line is printed."""
 
@@ -192,6 +199,13 @@ class SchedulerSettings(SettingsGroup):
     )
     """Once a gang or pod has found no room for so long, the nodes that will hold it soonest are
     kept for it: nothing new of equal or lower priority is placed there."""
+
+    pod_group_status: Annotated[PodGroupStatusOwner, Switchable(flag="--pod-group-status")] = (
+        PodGroupStatusOwner.OURS
+    )
+    """Which PodGroups' status is written: `ours`, those of scheduling.sigs.k8s.io that no
+    controller owns, or that stand for gangs by labels; `all`, also those that a controller owns
+    and those of scheduling.x-k8s.io, where nobody else writes them."""
 
     tell_after_seconds: float = Field(default=1.0, ge=0)
     """Why a pod finds no node is written to it once it has waited this long."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-_OURS = ("queueunits.yaml", "queues.yaml", "elasticquotatrees.yaml")
+_OURS = ("queueunits.yaml", "queues.yaml", "elasticquotatrees.yaml", "podgroups.yaml")
 _OPERATORS = (
     "tfjob",
     "pytorchjob",
@@ -52,7 +52,7 @@ def load(name: str) -> list[dict[str, Any]]:
 
 
 def crds() -> list[dict[str, Any]]:
-    """The CRDs of QueueUnit, Queue and ElasticQuotaTree."""
+    """The CRDs of QueueUnit, Queue, ElasticQuotaTree and PodGroup."""
     return [crd for name in _OURS for crd in load(name)]
 
 

@@ -17,7 +17,7 @@ from kube_queue.api.lifecycle import Phase
 from kube_queue.api.queue import Queue
 from kube_queue.api.queue_unit import QueueUnit
 from kube_queue.api.queues import Policy
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES, TFJOBS
+from kube_queue.api.types import ELASTIC_QUOTA_TREES, POD_GROUPS, QUEUE_UNITS, QUEUES, TFJOBS
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = {crd["spec"]["names"]["kind"]: crd for crd in manifests.crds()}
@@ -135,7 +135,7 @@ def test_every_kind_has_a_status_subresource(kind: str) -> None:
     assert version_of(kind)["subresources"] == {"status": {}}
 
 
-@pytest.mark.parametrize("resource", [QUEUE_UNITS, QUEUES, ELASTIC_QUOTA_TREES, TFJOBS])
+@pytest.mark.parametrize("resource", [QUEUE_UNITS, QUEUES, ELASTIC_QUOTA_TREES, POD_GROUPS, TFJOBS])
 def test_definitions_and_resource_types_agree(resource: Any) -> None:
     crd = ALL[resource.kind]
     spec = crd["spec"]
@@ -150,7 +150,8 @@ def test_only_the_protected_group_asks_for_approval() -> None:
         kind: crd["metadata"].get("annotations", {}).get("api-approved.kubernetes.io", "")
         for kind, crd in CRDS.items()
     }
-    assert approved["ElasticQuotaTree"].startswith("unapproved, ")
+    for kind in ("ElasticQuotaTree", "PodGroup"):
+        assert approved[kind].startswith("unapproved, ")
     assert (approved["QueueUnit"], approved["Queue"]) == ("", "")
 
 

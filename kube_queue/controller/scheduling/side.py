@@ -18,18 +18,20 @@ from kube_queue.api.pods import Pod, pod_of
 from kube_queue.api.types import NODES, PODS
 from kube_queue.cache.placing import PlacementCache
 from kube_queue.config import Settings
-from kube_queue.config.settings import ScoreStrategy
+from kube_queue.config.settings import PodGroupStatusOwner, ScoreStrategy
 from kube_queue.controller.scheduling.binder import Binder
 from kube_queue.controller.scheduling.effects import Effects
 from kube_queue.controller.scheduling.evictor import Evictor
 from kube_queue.controller.scheduling.feeder import PlacementFeeder
 from kube_queue.controller.scheduling.foreign import ForeignChanges
+from kube_queue.controller.scheduling.groups import GroupKeeper, PodGroups
 from kube_queue.controller.scheduling.loop import SchedulingLoop
 from kube_queue.controller.scheduling.means import Means
 from kube_queue.controller.scheduling.telling import Teller
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder
 from kube_queue.kube.informer import Informer
+from kube_queue.kube.served import Served
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
 from kube_queue.placement.framework import PluginFactory
@@ -69,13 +71,15 @@ class SchedulingSide:
         self.loop = SchedulingLoop(self.cache, meters, clock)
         self._foreign = ForeignChanges(self.cache)
         self._feeder = PlacementFeeder(self.cache, self._foreign, clock, self.loop.wake)
+        self.groups = PodGroups(client, self._feeder.group_changed, rng=rng, page_size=size)
         self.nodes.add_handler(self._feeder.node_changed)
         self.pods.add_handler(self._feeder.pod_changed)
 
-    def informers(self) -> Iterator[Informer[Any]]:
+    def informers(self) -> Iterator[Informer[Any] | Served[Any]]:
         """Every watch there is."""
         yield self.nodes
         yield self.pods
+        yield from self.groups.kinds.values()
 
     async def run(self) -> None:
         """Keep informers and memory true until cancelled."""
@@ -114,11 +118,20 @@ class SchedulingSide:
         )
         teller = Teller(means, after=scheduler.tell_after_seconds)
         most_open = 4 * self._settings.writes.max_in_flight
+        keeper = GroupKeeper(
+            means,
+            self.groups,
+            write_all=scheduler.pod_group_status is PodGroupStatusOwner.ALL,
+        )
+        self.pods.add_handler(keeper.pod_changed)
+        for kind in self.groups.kinds.values():
+            kind.follow(keeper.group_changed)
         effects = Effects(means, binder, Evictor(means), teller, most_open=most_open)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.loop.run(effects))
                 group.create_task(teller.run())
+                group.create_task(keeper.run())
         finally:
             effects.stop()
 
