@@ -55,6 +55,9 @@ CARRIED_LABEL_PREFIX: Final = "kube-queue/"
 """Labels of a job that begin with it are on its unit as well, for admission checks to select by."""
 EVICTABLE_ANNOTATION: Final = "kube-queue/evictable"
 """``"false"`` on a unit whose job cannot be stopped once it runs; such a unit is never a victim."""
+RECLAIM_REQUESTED_ANNOTATION: Final = "kube-queue/reclaim-requested-by"
+"""On a unit that holds quota, written by the scheduler: the uid of the pod or PodGroup that takes
+back what its quota guarantees; the queue controller then evicts the unit."""
 
 # --- on queues and trees ------------------------------------------------------------------------
 QUOTA_PATH_ANNOTATION: Final = "kube-queue/quota-path"
