@@ -15,8 +15,8 @@ the rows, so that what is worked out per row is worked out again only for those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from kube_queue.api.nodes import Node
 from kube_queue.api.pods import Pod
@@ -24,6 +24,11 @@ from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.placement.columns import LARGEST, Columns
 
 _KEPT_CHANGES: Final = 16_384
+
+_FIRM: Final = 2**32
+"""Stands for a priority above all others."""
+
+T = TypeVar("T")
 
 
 class Tracker(Protocol):
@@ -37,6 +42,22 @@ class Tracker(Protocol):
 
     def node_changed(self, row: int, old: Node | None, new: Node | None) -> None:
         """The row's node is another; its pods were removed before and are added afterwards."""
+
+
+class Census(Protocol):
+    """Keeps sums of pods that do not depend on their nodes, known or not."""
+
+    def pod_counted(self, pod: Pod) -> None:
+        """The pod takes room somewhere."""
+
+    def pod_uncounted(self, pod: Pod) -> None:
+        """It does not any more."""
+
+    def pod_promised(self, pod: Pod) -> None:
+        """Room is kept for the pod, which waits."""
+
+    def pod_unpromised(self, pod: Pod) -> None:
+        """It is not any more."""
 
 
 class Placed(NamedTuple):
@@ -89,6 +110,8 @@ class Cluster:
         self._elsewhere: dict[str, dict[str, Pod]] = {}
         """Pods on nodes that are not known, by node name and uid."""
         self._trackers: list[Tracker] = []
+        self._censuses: list[Census] = []
+        self._shared: dict[object, Any] = {}
         self._nominated: dict[str, Placed] = {}
         self._by_priority: dict[int, dict[str, Placed]] = {}
         self._lifted: dict[str, Placed] = {}
@@ -101,6 +124,21 @@ class Cluster:
                 tracker.node_changed(row, None, node)
                 for pod in self.pods[row].values():
                     tracker.pod_added(pod, row)
+
+    def count(self, census: Census) -> None:
+        """The census is told of every pod from now on, and of what is here at once."""
+        self._censuses.append(census)
+        for placed in self._placed.values():
+            census.pod_counted(placed.pod)
+        for kept in self._nominated.values():
+            census.pod_promised(kept.pod)
+
+    def shared(self, kind: Callable[[Cluster], T]) -> T:
+        """The one object of this kind that goes with the cluster; built when first asked for."""
+        found: T | None = self._shared.get(kind)
+        if found is None:
+            found = self._shared[kind] = kind(self)
+        return found
 
     # --- nodes ----------------------------------------------------------------------------------
 
@@ -177,12 +215,18 @@ class Cluster:
         placed = self._placed.pop(uid, None)
         if placed is None:
             return None
+        for census in self._censuses:
+            census.pod_uncounted(placed.pod)
         row = self._live_row(placed.node)
         if row is None:
             self._elsewhere.get(placed.node, {}).pop(uid, None)
         else:
             self._leave(placed.pod, row)
         return placed
+
+    def put_back(self, placed: Placed) -> None:
+        """What ``forget`` returned takes its room again."""
+        self._place(placed)
 
     def _place(self, placed: Placed) -> None:
         pod = placed.pod
@@ -193,6 +237,8 @@ class Cluster:
                 return
             self.forget(pod.uid)
         self._placed[pod.uid] = placed
+        for census in self._censuses:
+            census.pod_counted(pod)
         row = self._live_row(placed.node)
         if row is None:
             self._elsewhere.setdefault(placed.node, {})[pod.uid] = pod
@@ -226,17 +272,25 @@ class Cluster:
 
     # --- room that is promised ------------------------------------------------------------------
 
-    def nominate(self, pod: Pod, node: str) -> None:
-        """Room of the node is kept for the pod, which waits; an empty or unknown node: nowhere."""
+    def nominate(self, pod: Pod, node: str, *, firm: bool = False) -> None:
+        """Room of the node is kept for the pod, which waits; an empty or unknown node: nowhere.
+
+        ``firm``: whatever the priority of others is.
+        """
         former = self._nominated.pop(pod.uid, None)
         if former is not None:
-            self._by_priority[former.pod.priority].pop(pod.uid)
+            for group in (former.pod.priority, _FIRM):
+                self._by_priority.get(group, {}).pop(pod.uid, None)
+            for census in self._censuses:
+                census.pod_unpromised(former.pod)
             if self._lifted.pop(pod.uid, None) is None:
                 self._reserve(former, -1)
         if node in self.row_of:
             self._nominated[pod.uid] = kept = Placed(pod, node, True)
-            self._by_priority.setdefault(pod.priority, {})[pod.uid] = kept
+            self._by_priority.setdefault(_FIRM if firm else pod.priority, {})[pod.uid] = kept
             self._reserve(kept, 1)
+            for census in self._censuses:
+                census.pod_promised(pod)
 
     def nominations(self) -> Iterable[Placed]:
         """Every pod that room is kept for."""

@@ -14,6 +14,8 @@ class Refusal:
     reason: str
     unresolvable: bool = False
     """No pod that leaves could change it: kube-scheduler's UnschedulableAndUnresolvable."""
+    never: bool = False
+    """It holds as long as neither the unit nor a quota is another."""
 
 
 @dataclass(frozen=True, slots=True)

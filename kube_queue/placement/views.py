@@ -67,6 +67,12 @@ class View:
             self._update(np.array(rows, np.intp))
         self._seen = cluster.changes.version
 
+    @property
+    def allowed(self) -> Mask:
+        """The rows whose nodes take pods of the spec, whatever their pods; up to date."""
+        self.refresh()
+        return np.equal(self._codes, 0)
+
     def row_takes(self, row: int) -> Refusal | None:
         """Why the row's node does not take pods of the spec, whatever its pods; up to date."""
         self.refresh()
