@@ -13,19 +13,29 @@ The life of a pod that names us, by uid::
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from kube_queue.api.gangs import PodGroup
+from kube_queue.api.lifecycle import HOLDS_QUOTA
 from kube_queue.api.nodes import Node
+from kube_queue.api.pod_disruption_budgets import PodDisruptionBudget
 from kube_queue.api.pods import Pod
+from kube_queue.api.quota import QuotaTree
+from kube_queue.api.units import Unit as QueueUnit
+from kube_queue.placement.budgets import Budgets
+from kube_queue.placement.claims import Claim, Claims
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.cycle import Cycle
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
+from kube_queue.placement.departures import Departures
 from kube_queue.placement.framework import PluginFactory, Profile
 from kube_queue.placement.gangs import Gangs, key_of
+from kube_queue.placement.quota import Capacity
 from kube_queue.placement.reserving import Reservations
 from kube_queue.placement.units import Unit, UnitKey
 from kube_queue.placement.verdict import Refusal
+from kube_queue.placement.victims import Victims
 from kube_queue.placement.waiting import ANY, NO_POD_HELPS, Event, Waiting
 
 RESERVE_AFTER: Final = 300.0
@@ -45,8 +55,13 @@ class PlacementCache:
         self.cluster = Cluster()
         self.gangs = Gangs()
         self.waiting = Waiting()
+        self.capacity = self.cluster.shared(Capacity)
+        self.claims = Claims()
         self.profile = Profile(tuple(plugin(self.cluster) for plugin in plugins))
-        self.cycle = Cycle(self.cluster, self.profile)
+        self.cycle = Cycle(self.cluster, self.profile, self.gangs)
+        self._departures = self.cluster.shared(Departures)
+        self._budgets = self.cluster.shared(Budgets)
+        self._victims = self.cluster.shared(Victims)
         self._schedulers = frozenset(schedulers)
         self._told: dict[UnitKey, Wait] = {}
         """The last answer to each unit that waits and was tried."""
@@ -54,13 +69,19 @@ class PlacementCache:
         self._touched: dict[UnitKey, None] = {}
         """Units that may be others than they were; looked at before the next decision, so that a
         gang of ten thousand is not counted anew for each of its pods."""
+        self._released: dict[str, str] = {}
+        """By uid: nodes where no room is kept for the pods any more, though they still say so."""
+        self._unnominated: list[Pod] = []
 
     # --- what was seen --------------------------------------------------------------------------
 
     def node_seen(self, node: Node, now: float) -> None:
         """The node is as it says."""
+        before = self.cluster.node_count
         if self.cluster.node_seen(node):
             self.waiting.wake(Event.NODE, now)
+            if self.cluster.node_count > before:
+                self._wake_claimants(now)
 
     def node_gone(self, name: str, now: float) -> None:
         """There is no such node."""
@@ -79,11 +100,52 @@ class PlacementCache:
             # A condition we wrote ourselves, above all: it is no reason to try again.
             self.gangs.renew(mine)
             return
-        self._touched.update(dict.fromkeys(self.gangs.pod_seen(old, mine)))
+        self._touch(self.gangs.pod_seen(old, mine))
 
     def group_seen(self, old: PodGroup | None, new: PodGroup | None, now: float) -> None:
         """The PodGroup is as it says; None: gone."""
-        self._touched.update(dict.fromkeys(self.gangs.group_seen(old, new)))
+        self._victims.groups += 1
+        self._touch(self.gangs.group_seen(old, new))
+
+    def tree_seen(
+        self, tree: QuotaTree | None, now: float, oversell_rate: float = 1.0, problem: str = ""
+    ) -> None:
+        """This quota tree is in effect; ``problem``: there is one that cannot be used, for this
+        reason, and no pod is placed while it is there.
+        """
+        self.capacity.set_tree(tree, oversell_rate, problem)
+        self._quota_changed(now)
+
+    def unit_seen(self, old: QueueUnit | None, new: QueueUnit | None, now: float) -> None:
+        """The QueueUnit is as it says; None: gone."""
+        self.capacity.unit_seen(old, new)
+        if old is None or new is None or _holds(old) != _holds(new):
+            self._quota_changed(now)
+
+    def owner_seen(self, uid: str, owner: str, now: float) -> None:
+        """The object of this uid stands below another: a ReplicaSet below its Deployment, a pod
+        below the uid that stands for its group. An empty owner: below none.
+        """
+        moved = self.capacity.moved
+        self.capacity.owner_seen(uid, owner)
+        if self.capacity.moved != moved:
+            self._quota_changed(now)
+
+    def queue_lives(self, lives: bool, now: float) -> None:
+        """Whether a queue controller is there to evict whole units, and to be counted on."""
+        if self.capacity.queue_lives != lives:
+            self.capacity.set_queue_lives(lives)
+            self._quota_changed(now)
+
+    def budget_seen(
+        self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None, now: float
+    ) -> None:
+        """The PodDisruptionBudget is as it says; None: gone."""
+        self._budgets.budget_seen(old, new)
+        if old is not None and (
+            new is None or new.allowed > old.allowed or new.selector != old.selector
+        ):
+            self.waiting.wake(Event.POD_GONE, now)
 
     def happened(self, event: Event, now: float) -> None:
         """Something that no method here is about may let units in."""
@@ -93,6 +155,7 @@ class PlacementCache:
 
     def decide(self, now: float, limit: int) -> list[Decision]:
         """What is to be done now about at most ``limit`` units; pods of a Bind are assumed."""
+        self._tick(now)
         self._settle(now)
         decisions: list[Decision] = []
         while len(decisions) < limit:
@@ -103,11 +166,24 @@ class PlacementCache:
             if unit is None:
                 self.waiting.remove(key)
                 continue
-            closed = self.reservations.closed_to(unit, self.cluster.columns.rows)
-            decision = self.cycle.decide(unit, closed=closed)
+            decision = self._decide(unit, now)
             self._remember(unit, decision, now)
             decisions.append(decision)
         return decisions
+
+    def _decide(self, unit: Unit, now: float) -> Decision:
+        claim = self.claims.get(unit.key)
+        taken = claim is not None and claim.contested and not claim.victims
+        spared = frozenset(claim.spared) if claim is not None else frozenset()
+        may_evict = not taken and self.claims.may_evict(unit.key, now)
+        closed = self.reservations.closed_to(unit, self.cluster.columns.rows)
+        decision = self.cycle.decide(unit, closed=closed, may_preempt=may_evict, spared=spared)
+        if isinstance(decision, Wait):
+            if taken:
+                self.claims.lost(unit.key, now)
+            note = self.claims.why_not(unit.key, now)
+            decision = replace(decision, note=note) if note else decision
+        return decision
 
     def bind_failed(self, pod: Pod, now: float) -> None:
         """The binding was refused for good: the pod takes no room, and its unit is tried again
@@ -118,6 +194,7 @@ class PlacementCache:
             return
         self.cluster.forget(pod.uid)
         self.gangs.assumed(pod, "")
+        self.capacity.pod_waits(pod)
         key = key_of(pod)
         self._refresh(key, now)
         unit = self.gangs.unit(key)
@@ -142,12 +219,32 @@ class PlacementCache:
             self.cluster.lower()
             self.cluster.assume(placed.pod, placed.node)
 
+    def eviction_refused(self, uid: str, now: float) -> None:
+        """The pod that was to go stays for now, because a budget protects it: the room that is kept
+        for whoever waits for it is kept on, and only the rest is planned anew.
+        """
+        self._departures.stays(uid)
+        self._budgets.settled(uid)
+        self._touch(self.claims.refused(uid))
+
+    def unnominated(self) -> list[Pod]:
+        """Pods that no room is kept for any more, since this was asked last: their
+        status.nominatedNodeName is to be cleared.
+        """
+        found, self._unnominated = self._unnominated, []
+        return found
+
     def next_wake(self, now: float) -> float | None:
         """When ``decide`` may decide something: now, later, or only after an event (None)."""
         if self._touched:
             return now
-        times = (self.waiting.next_wake(now), self.reservations.next_due())
-        return min((time for time in times if time is not None), default=None)
+        moments = (
+            self.waiting.next_wake(now),
+            self.reservations.next_due(),
+            self.claims.next_tick(),
+            self._departures.next_tick(),
+        )
+        return min((max(now, each) for each in moments if each is not None), default=None)
 
     def told(self, key: UnitKey) -> Wait | None:
         """The last answer to the unit, while it waits."""
@@ -161,16 +258,25 @@ class PlacementCache:
         if new is None:
             self.cluster.nominate(old, "") if old is not None else None
             self.cluster.forget(uid)
+            self._released.pop(uid, None)
         elif new.node or new.finished:
             self.cluster.pod_seen(new)
         elif before is None and (old is None or old.nominated != new.nominated):
             # Only news counts: what we decided may be on its way to where this state was read.
-            self.cluster.nominate(new, new.nominated)
+            self._nominated_seen(new, now)
         after = self.cluster.placed(uid)
+        self._departure_seen(uid, new, now)
+        self._request_seen(uid, new)
+        if after is not None and before is None and after.pod.scheduler not in self._schedulers:
+            self.claims.foreign_bound(after.node)
         if before is not None and (after is None or _takes_less(before.pod, after.pod)):
             self.waiting.wake(Event.POD_GONE, now)
         elif after is not None and (before is None or before.pod.labels is not after.pod.labels):
             self.waiting.wake(Event.POD_CAME, now)
+
+    def _touch(self, keys: Iterable[UnitKey]) -> None:
+        """These units may be others than they were, or have their turn again."""
+        self._touched.update(dict.fromkeys(keys))
 
     def _settle(self, now: float) -> None:
         """Every unit that was touched has a turn as it is now, or waits no more."""
@@ -183,15 +289,89 @@ class PlacementCache:
             if unit is None or self.reservations.keep(unit, self.cycle.placer) is None:
                 self.reservations.over(key)
 
+    def _nominated_seen(self, pod: Pod, now: float) -> None:
+        """Nobody knows yet where the pod goes; where somebody wants it, it will need room."""
+        if self.claims.of_pod(pod.uid) is not None:
+            return
+        node = pod.nominated
+        if not node or pod.scheduler not in self._schedulers:
+            self._released.pop(pod.uid, None)
+            self.cluster.nominate(pod, node)
+        elif self._released.get(pod.uid) != node:
+            # Kept by whoever was scheduler before: those who go for it are on their way.
+            self.claims.found(key_of(pod), pod, now)
+            self.cluster.nominate(pod, node, firm=bool(self.capacity.homes.of(pod).leaf))
+
+    def _departure_seen(self, uid: str, new: Pod | None, now: float) -> None:
+        """Who was told to go is deleted, or has gone."""
+        if new is not None and new.takes_room:
+            if new.deletion:
+                self._departures.seen(new)
+                self._budgets.settled(uid)
+            return
+        if new is None or new.finished:
+            self._departures.gone(uid)
+            self._budgets.settled(uid)
+            self._touch(self.claims.gone(uid))
+
+    def _request_seen(self, uid: str, new: Pod | None) -> None:
+        waits = (
+            new is not None
+            and new.scheduler in self._schedulers
+            and not (new.node or new.finished or new.gated or new.deletion)
+            and self.cluster.placed(uid) is None
+        )
+        if waits and new is not None:
+            self.capacity.pod_waits(new)
+        else:
+            self.capacity.pod_waits_no_more(uid)
+
+    def _tick(self, now: float) -> None:
+        """What is due by now happens."""
+        if self._departures.tick(now):
+            self.waiting.wake(Event.POD_GONE, now)
+        lapsed, free = self.claims.tick(now)
+        for claim in lapsed:
+            self.claims.lapsed(claim.unit, now)
+            self._release(claim, now)
+            self._touch([claim.unit])
+        self._touch(free)
+
+    def _release(self, claim: Claim, now: float) -> None:
+        """Nothing is kept for the claim any more, and nobody goes for it who does not already."""
+        self.claims.end(claim.unit)
+        for pod, node in claim.pods.values():
+            if self.cluster.nomination(pod.uid):
+                self.cluster.nominate(pod, "")
+                self._released[pod.uid] = node
+                self._unnominated.append(pod)
+        for uid in claim.victims:
+            if not self.claims.awaits(uid):
+                self._departures.stays(uid)
+                self._budgets.settled(uid)
+        for unit in claim.units:
+            self.capacity.set_leaving(unit, False)
+        self.waiting.wake(Event.POD_GONE, now)
+
+    def _quota_changed(self, now: float) -> None:
+        self.waiting.wake(Event.QUOTA, now)
+        self._wake_claimants(now)
+
+    def _wake_claimants(self, now: float) -> None:
+        self._touch(self.claims.units())
+
     def _refresh(self, key: UnitKey, now: float) -> None:
         unit = self.gangs.unit(key)
         if unit is None or unit.key != key:
             self.waiting.remove(key)
             self._told.pop(key, None)
             self._open(key, now)
-        if unit is None:
-            return
-        self.waiting.put(unit.key, unit.priority, _alike(unit), now, first=unit.resumes)
+            claim = self.claims.forget(key)
+            if claim is not None:
+                self._release(claim, now)
+        if unit is not None:
+            alike = self._alike(unit)
+            self.waiting.put(unit.key, unit.priority, alike, now, first=unit.resumes)
 
     def _open(self, key: UnitKey, now: float) -> None:
         """Nothing is kept for the unit; who was kept out may have a turn."""
@@ -203,8 +383,12 @@ class PlacementCache:
             case Bind():
                 for pod, node in decision.placements:
                     self.gangs.assumed(pod, node)
+                    self.capacity.pod_waits_no_more(pod.uid)
                 self._told.pop(unit.key, None)
                 self._open(unit.key, now)
+                claim = self.claims.forget(unit.key)
+                if claim is not None:
+                    self._release(claim, now)
                 if unit.is_gang and self.gangs.unit(unit.key) is not None:
                     self.waiting.sleep(unit.key, ANY, now)
                 else:
@@ -215,21 +399,40 @@ class PlacementCache:
                     self.reservations.lacks_room(unit, now)
                 else:
                     self._open(unit.key, now)
+                claim = self.claims.get(unit.key)
+                if claim is not None and not claim.found:
+                    if claim.victims:
+                        # Its turn comes when they have gone.
+                        self.waiting.remove(unit.key)
+                        return
+                    self._release(claim, now)
                 helpless = all(verdict.unresolvable for verdict in decision.why.values())
                 self.waiting.sleep(unit.key, NO_POD_HELPS if helpless else ANY, now)
             case Preempt():
-                for pod, node in decision.preemption.nominations:
-                    self.cluster.nominate(pod, node)
+                plan = decision.preemption
+                self.claims.made(unit.key, plan, now)
+                for pod in plan.leaving:
+                    self._departures.tell(pod.uid)
+                for pod in plan.victims:
+                    self._budgets.told(pod)
+                for uid in plan.units:
+                    self.capacity.set_leaving(uid, True)
+                for pod, node in plan.nominations:
+                    self._released.pop(pod.uid, None)
+                    self.cluster.nominate(pod, node, firm=plan.reclaim)
                 self._told[unit.key] = Wait(unit.key, decision.why)
-                self.waiting.sleep(unit.key, ANY, now)
+                self.waiting.remove(unit.key)
+
+    def _alike(self, unit: Unit) -> Hashable:
+        """Equal for units of which one finds no place when another does not."""
+        if unit.is_gang or self.claims.get(unit.key) is not None:
+            return unit.key
+        (pod,) = unit.members()
+        return id(pod.spec), pod.namespace, self.capacity.homes.of(pod), pod.priority
 
 
-def _alike(unit: Unit) -> Hashable:
-    """Equal for units of which one finds no place when another does not."""
-    if unit.is_gang:
-        return unit.key
-    (pod,) = unit.members()
-    return id(pod.spec), pod.namespace, pod.quota, pod.preemptible, pod.priority
+def _holds(unit: QueueUnit) -> tuple[object, ...]:
+    return unit.phase in HOLDS_QUOTA, unit.held, unit.quota, unit.preemptible, unit.evicted
 
 
 def _waits_alike(old: Pod, new: Pod) -> bool:

@@ -20,6 +20,8 @@ from kube_queue.placement.columns import Mask
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
 from kube_queue.placement.framework import Profile
 from kube_queue.placement.gangs import PLUGIN as GANG
+from kube_queue.placement.gangs import Gangs
+from kube_queue.placement.making_room import Room
 from kube_queue.placement.placing import Placer
 from kube_queue.placement.topology import (
     PLUGIN,
@@ -39,17 +41,24 @@ from kube_queue.placement.verdict import Refusal, Verdict, refused
 class Cycle:
     """Decides about one unit after another on one cluster."""
 
-    def __init__(self, cluster: Cluster, profile: Profile) -> None:
+    def __init__(self, cluster: Cluster, profile: Profile, gangs: Gangs | None = None) -> None:
         self.placer = Placer(cluster, profile)
+        self._room = Room(self.placer, gangs if gangs is not None else Gangs())
         self._cluster = cluster
         self._profile = profile
 
     def decide(
-        self, unit: Unit, *, closed: Mask | None = None, may_preempt: bool = True
+        self,
+        unit: Unit,
+        *,
+        closed: Mask | None = None,
+        may_preempt: bool = True,
+        spared: frozenset[str] = frozenset(),
     ) -> Decision:
         """What becomes of the unit now; pods of a Bind are assumed, else nothing has changed.
 
-        ``closed``: rows that are kept for somebody else.
+        ``closed``: rows that are kept for somebody else. ``spared``: uids of pods that are not
+        evicted for it, because that was refused before.
         """
         if unit.problem is not None:
             return self._refused(unit, unit.problem)
@@ -58,6 +67,7 @@ class Cycle:
         try:
             decision = self._place(unit, closed)
             if isinstance(decision, Wait) and may_preempt and not decision.never:
+                self._room.spared = spared
                 decision = self._preempt(unit, decision)
             if isinstance(decision, Bind):
                 for pod, _ in decision.placements:
@@ -164,16 +174,14 @@ class Cycle:
 
     def _preempt(self, unit: Unit, wait: Wait) -> Decision:
         members = [pod for part in unit.parts for pod in part.members[: max(1, part.need)]]
-        if any(pod.nominated and self._cluster.nomination(pod.uid) for pod in members):
-            # Those who were told to go for it have not all gone.
-            return wait
         why = wait.why[members[0].uid]
         for plugin in self._profile.post_filters:
-            plan = plugin.preemption(unit, members, why)
+            plan = plugin.preemption(unit, members, why, self._room)
             if plan is not None:
                 return Preempt(unit.key, plan, wait.why)
         return wait
 
     def _refused(self, unit: Unit, refusal: Refusal) -> Wait:
         verdict: Verdict = refused(refusal, self._cluster.node_count)
-        return Wait(unit.key, {pod.uid: verdict for pod in unit.members()})
+        why = {pod.uid: verdict for pod in unit.members()}
+        return Wait(unit.key, why, never=refusal.never)

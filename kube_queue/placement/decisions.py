@@ -41,6 +41,8 @@ class Wait:
     """It cannot fit as long as neither it nor a quota changes."""
     lacks_room: bool = False
     """Every quota would take it, the nodes do not."""
+    note: str = ""
+    """Why nobody is evicted for it though that might help; or empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from kube_queue.placement.columns import IntColumn, Mask, Rows
 from kube_queue.placement.verdict import Refusal, Verdict
 
 if TYPE_CHECKING:
+    from kube_queue.placement.making_room import Room
     from kube_queue.placement.units import Unit
 
 MAX_SCORE = 100
@@ -139,20 +140,33 @@ class Preemption:
     """What has to go so that a unit fits, and where its members then go."""
 
     victims: tuple[Pod, ...]
+    """Pods that are to be evicted one by one."""
     nominations: tuple[tuple[Pod, str], ...]
     """(member, node name) of every member that needs the room."""
     reclaim: bool = False
     """Quota that was lent is taken back; else a lower priority gives way."""
+    units: tuple[str, ...] = ()
+    """uids of QueueUnits whose controller is to be asked to evict them whole."""
+    pods_of_units: tuple[Pod, ...] = ()
+    """The pods of these units: they leave with their jobs."""
+
+    @property
+    def leaving(self) -> tuple[Pod, ...]:
+        """Every pod that leaves."""
+        return self.victims + self.pods_of_units
 
 
 @runtime_checkable
 class PostFilter(Protocol):
     """What helps a unit that does not fit."""
 
-    def preemption(self, unit: Unit, members: Sequence[Pod], why: Verdict) -> Preemption | None:
-        """Whom to evict so that these members fit; None: nobody's leaving helps.
+    def preemption(
+        self, unit: Unit, members: Sequence[Pod], why: Verdict, room: Room
+    ) -> Preemption | None:
+        """Whom to evict so that these members fit; None: nobody's leaving helps, or nobody's is
+        needed because enough leave already.
 
-        The cluster is the same afterwards.
+        ``room``: what it is tried out with. The cluster is the same afterwards.
         """
 
 

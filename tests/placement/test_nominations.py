@@ -8,7 +8,7 @@ from tests.placement.playing import Scheduler
 
 def test_room_of_a_nominated_pod_is_closed_to_equals_and_open_to_the_more_important() -> None:
     kept = a_pod("kept").asking(cpu="4").with_priority(5).nominated_to("n1")
-    scheduler = Scheduler(a_node("n1").having(cpu="4"), kept.gated())
+    scheduler = Scheduler(a_node("n1").having(cpu="4"), kept.of_scheduler("another"))
     scheduler.sees(a_pod("equal").asking(cpu="1").with_priority(5))
     assert scheduler.binds() == {}
     scheduler.sees(a_pod("more").asking(cpu="1").with_priority(6))
@@ -30,9 +30,6 @@ def test_a_state_from_before_the_decision_does_not_undo_the_nomination() -> None
     scheduler.cache.cluster.nominate(pod.pod, "n1")
     scheduler.sees(pod.at_version(2))
     assert scheduler.cache.cluster.nomination("uid-p") == "n1"
-    scheduler.sees(pod.at_version(3).nominated_to("n1"))
-    scheduler.sees(pod.at_version(4).nominated_to(""))
-    assert scheduler.cache.cluster.nomination("uid-p") == ""
 
 
 def test_a_trial_that_is_taken_back_leaves_what_was_kept() -> None:

@@ -6,6 +6,8 @@ from typing import Final
 
 from kube_queue.placement.framework import PluginFactory
 from kube_queue.placement.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from kube_queue.placement.plugins.capacity_scheduling import CapacityScheduling
+from kube_queue.placement.plugins.default_preemption import DefaultPreemption
 from kube_queue.placement.plugins.image_locality import ImageLocality
 from kube_queue.placement.plugins.node_affinity import NodeAffinity
 from kube_queue.placement.plugins.node_ports import NodePorts
@@ -21,5 +23,7 @@ BASE: Final[tuple[PluginFactory, ...]] = (
     LeastAllocated,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+    CapacityScheduling,
+    DefaultPreemption,
 )
 """In the order in which a node's first refusal is told."""

@@ -1,0 +1,229 @@
+"""CapacityScheduling: the quota tree bounds what pods take, and guarantees what its min says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from kube_queue.api.pods import Pod
+from kube_queue.placement.cluster import Cluster
+from kube_queue.placement.framework import Preemption
+from kube_queue.placement.making_room import Room, RowPlan, Search
+from kube_queue.placement.quota import Capacity, Shortage
+from kube_queue.placement.quota_sums import NodeSums, View
+from kube_queue.placement.units import Unit
+from kube_queue.placement.verdict import Refusal, Verdict
+from kube_queue.placement.victims import ANY_QUOTA, Pick, rank
+
+_SETTLED = View(settled=True)
+
+
+class CapacityScheduling:
+    """Lets units take what their quotas have room for, and takes back what was lent of a min."""
+
+    name = "CapacityScheduling"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._capacity = cluster.shared(Capacity)
+
+    def unit_refusal(self, unit: Unit, members: Sequence[Pod]) -> Refusal | None:
+        capacity = self._capacity
+        if not capacity.in_effect:
+            return None
+        for pod in members:
+            problem = capacity.homes.of(pod).problem
+            if problem:
+                return Refusal(self.name, problem, unresolvable=True)
+        short = next(capacity.shortages(capacity.demand(members, unit.members())), None)
+        if short is None:
+            return None
+        never = capacity.never((part.members, part.need) for part in unit.parts)
+        if never is not None:
+            text = f"can never be scheduled as it is: {never}"
+            return Refusal(self.name, text, unresolvable=True, never=True)
+        return Refusal(self.name, str(short))
+
+    def preemption(
+        self, unit: Unit, members: Sequence[Pod], why: Verdict, room: Room
+    ) -> Preemption | None:
+        """Whom to evict so that a unit within the min of its quota gets what it guarantees."""
+        capacity = self._capacity
+        if not capacity.sums.nodes or (why.refusal is not None and why.refusal.unresolvable):
+            return None
+        leaves = {capacity.homes.of(pod).leaf for pod in members}
+        if "" in leaves:
+            return None
+        demand = capacity.demand(members, unit.members())
+        if any(capacity.beyond_min(demand, leaf) is not None for leaf in leaves):
+            return None
+        return Search(room, unit, members, _Reclaim(capacity, leaves)).run()
+
+
+class _Reclaim:
+    """Pods of quotas that took more than their min give it back to one that is within its own."""
+
+    reclaims = True
+
+    def __init__(self, capacity: Capacity, leaves: set[str]) -> None:
+        self._sums = capacity.sums
+        self._leaves = leaves
+        self._above = {node.path for leaf in leaves for node in self._sums.nodes[leaf].chain()}
+        """The quotas of the unit and all above them."""
+
+    # --- the quota pass -------------------------------------------------------------------------
+
+    def of_quota(self, search: Search, shortages: Sequence[Shortage]) -> Pick | None:
+        blocked = shortages[0]
+        if blocked.bound != "max" or blocked.path in self._leaves:
+            return None
+        limits = {each.resource: each.limit for each in shortages if each.path == blocked.path}
+        node = self._sums.nodes[blocked.path]
+        for undershoots in (False, True):
+            pick = self._below(search, node, limits, undershoots)
+            if pick is not None:
+                return pick
+        return None
+
+    def _below(
+        self, search: Search, node: NodeSums, limits: Mapping[str, int], undershoots: bool
+    ) -> Pick | None:
+        """A pick of the child with the largest excess that has one."""
+        if not node.children:
+            return self._of_leaf(search, node, limits, undershoots)
+        for child, scarce in self._by_excess(node, limits):
+            pick = self._below(search, child, scarce, undershoots)
+            if pick is not None:
+                return pick
+        return None
+
+    def _by_excess(
+        self, node: NodeSums, limits: Mapping[str, int]
+    ) -> Iterator[tuple[NodeSums, Mapping[str, int]]]:
+        """The children that give, largest excess first, with the resources they have too much of.
+        Where the way to the unit's own quota leads nobody has to be above min.
+        """
+        found = []
+        for child in node.children:
+            if child.path in self._leaves:
+                continue
+            excess = {name: _excess(child, name) for name in limits}
+            scarce = {
+                name: limits[name]
+                for name, more in excess.items()
+                if more > 0 or child.path in self._above
+            }
+            if scarce:
+                largest = max(excess[name] / max(1, limits[name]) for name in scarce)
+                found.append((-largest, child.path, child, scarce))
+        found.sort(key=lambda entry: entry[:2])
+        for _, _, child, scarce in found:
+            yield child, scarce
+
+    def _of_leaf(
+        self, search: Search, leaf: NodeSums, scarce: Mapping[str, int], undershoots: bool
+    ) -> Pick | None:
+        whole: Pick | None = None
+        for pod in search.room.victims.ranked(leaf.path):
+            if whole is not None and pod.priority > whole.pods[0].priority:
+                break
+            if not any(pod.spec.request[name] for name in scarce):
+                continue
+            pick = self._pick(search, pod)
+            if pick is None or (_undershoots(leaf, pick, scarce, search) and not undershoots):
+                continue
+            if len(pick.pods) == 1:
+                return pick
+            # A gang that would fall below its minimum goes only where no single pod will do.
+            whole = whole or pick
+        return whole
+
+    def _pick(self, search: Search, pod: Pod) -> Pick | None:
+        """Who leaves with the pod; None: they may not."""
+        victims = search.room.victims
+        pick = victims.pick(pod, search.room.gangs)
+        for each in pick.pods:
+            leaf = victims.leaf(each)
+            if not leaf or leaf in self._leaves or search.is_own(each):
+                return None
+            if not victims.evictable(each) or each.uid in search.room.spared:
+                return None
+        return pick if search.spending.allows(pick.pods) else None
+
+    # --- the node pass --------------------------------------------------------------------------
+
+    def may_free(self, search: Search, pod: Pod, name: str) -> np.ndarray:
+        victims = search.room.victims
+        total = victims.free(ANY_QUOTA).used(name)
+        for leaf in self._leaves:
+            total = total - victims.free(leaf).used(name)
+        return total
+
+    def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
+        going = search.room.victims.on_row(row)[1]
+        search.journal.take(going)
+        taken: list[Pick] = []
+        harm: tuple[int | str, ...] = ()
+        try:
+            while (refusal := search.room.placer.row_refusal(pod, row)) is not None:
+                pick = self._of_row(search, pod, row) if not refusal.unresolvable else None
+                if pick is None:
+                    return None
+                taken.append(pick)
+                search.take(pick)
+            node = search.room.cluster.nodes[row]
+            count = sum(len(pick.pods) for pick in taken)
+            harm = (0, count, node.name if node is not None else "")
+            return RowPlan(row, tuple(taken), harm)
+        finally:
+            for pick in reversed(taken):
+                search.picks.remove(pick)
+                search.spending.spend(pick.pods, -1)
+                search.journal.give_back(pick.pods, pick.unit)
+            search.journal.give_back(going)
+
+    def _of_row(self, search: Search, pod: Pod, row: int) -> Pick | None:
+        """The next one of the row that may go for what the pod finds too little of there."""
+        short = search.room.cluster.columns.lacking(pod.spec.request, row)
+        found = []
+        for each in search.room.victims.on_row(row)[0]:
+            scarce = self._gives(search, each, short)
+            pick = self._pick(search, each) if scarce else None
+            if pick is not None:
+                leaf = self._sums.nodes[search.room.victims.leaf(each)]
+                under = _undershoots(leaf, pick, dict.fromkeys(scarce, 1), search)
+                borrowed = max(_excess(leaf, name) for name in scarce)
+                found.append(((under, len(pick.pods) > 1, -borrowed, leaf.path, rank(each)), pick))
+        return min(found, key=lambda entry: entry[0])[1] if found else None
+
+    def _gives(self, search: Search, pod: Pod, short: Sequence[str]) -> list[str]:
+        """The resources of these that the pod's quotas have too much of, all the way up to one
+        that is above the unit's own.
+        """
+        leaf = search.room.victims.leaf(pod)
+        if not leaf or leaf in self._leaves:
+            return []
+        names = [name for name in short if pod.spec.request[name]]
+        for node in self._sums.nodes[leaf].chain():
+            if node.path in self._above:
+                break
+            names = [name for name in names if _excess(node, name) > 0]
+        return names
+
+
+def _excess(node: NodeSums, name: str) -> int:
+    """How much more than its min the node will use once it is settled."""
+    return node.own(name, _SETTLED) - node.limits.min.get(name, 0)
+
+
+def _undershoots(leaf: NodeSums, pick: Pick, names: Mapping[str, int], search: Search) -> bool:
+    """Whether the leaf falls below its min with the pick gone."""
+    for name in names:
+        gone = sum(
+            pod.charged[name] or pod.spec.request[name]
+            for pod in pick.pods
+            if search.room.victims.leaf(pod) == leaf.path
+        )
+        if gone > _excess(leaf, name):
+            return True
+    return False
