@@ -4,10 +4,14 @@ Prints its URL on one line and serves until it is told to end. With `--certifica
 TLS as well, on a port of its own: it writes its certificate there and prints the https URL on a
 second line; that is the one for kubectl, which sends its token only over TLS. With `--data-dir` its
 objects outlive it, and so does the certificate.
+
+It listens on loopback. With `--host` and `--allow-remote` TLS is served on another address, to who
+has the token; plain HTTP stays on loopback.
 """
 
 import argparse
 import asyncio
+import contextlib
 import random
 import signal
 import sys
@@ -15,9 +19,12 @@ import time
 from pathlib import Path
 
 from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.guard import is_loopback
 from kube_queue.apiserver.http import serve
 from kube_queue.apiserver.journal import Journal, JournalError
-from kube_queue.apiserver.tls import kept, self_signed
+from kube_queue.apiserver.tls import Certificate, kept, self_signed
+
+LOOPBACK = "127.0.0.1"
 
 
 def _arguments() -> argparse.Namespace:
@@ -25,7 +32,12 @@ def _arguments() -> argparse.Namespace:
         prog="python -m kube_queue.apiserver",
         description="A Kubernetes-compatible API server that works in memory.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
+    parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="let --host be an address that other machines can reach; takes a token and TLS",
+    )
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
     parser.add_argument("--token-file", type=Path, help="file with the bearer token to demand")
     parser.add_argument(
@@ -36,7 +48,25 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tls-port", type=int, default=0, help="port for TLS; 0 takes a free one")
     parser.add_argument("--data-dir", type=Path, help="folder that keeps the objects")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not is_loopback(arguments.host):
+        needed = ("allow_remote", "token_file", "certificate_file")
+        missing = [f"--{name.replace('_', '-')}" for name in needed if not vars(arguments)[name]]
+        if missing:
+            parser.error(
+                f"--host {arguments.host} can be reached from other machines: that takes "
+                f"{' and '.join(missing)} too"
+            )
+    return arguments
+
+
+def _certificate(arguments: argparse.Namespace) -> Certificate:
+    now = time.time()  # noqa: TID251
+    if arguments.data_dir is not None:
+        return kept(arguments.data_dir / "certificate.pem", now)
+    with contextlib.suppress(ValueError):
+        return self_signed(now, (LOOPBACK, "::1", arguments.host))
+    return self_signed(now)
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -45,13 +75,16 @@ async def _main(arguments: argparse.Namespace) -> None:
     # This file is a process of its own: here the wall clock and true chance come in.
     journal = None if folder is None else Journal(folder)
     server = ApiServer(clock=time.time, rng=random.SystemRandom(), journal=journal)  # noqa: TID251
-    fronts = [await serve(server, host=arguments.host, port=arguments.port, token=token)]
+    host = arguments.host
+    plain = host if is_loopback(host) else LOOPBACK
+    fronts = [await serve(server, host=plain, port=arguments.port, token=token)]
     if arguments.certificate_file:
-        now = time.time()  # noqa: TID251
-        tls = self_signed(now) if folder is None else kept(folder / "certificate.pem", now)
+        tls = _certificate(arguments)
         arguments.certificate_file.write_text(tls.certificate)
+        remote = arguments.allow_remote
+        port = arguments.tls_port
         fronts.append(
-            await serve(server, host=arguments.host, port=arguments.tls_port, token=token, tls=tls)
+            await serve(server, host=host, port=port, token=token, tls=tls, remote=remote)
         )
     print(*(front.url for front in fronts), sep="\n", flush=True)  # noqa: T201
     end = asyncio.Event()

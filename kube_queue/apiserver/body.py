@@ -19,6 +19,8 @@ from kube_queue.apiserver.status import (
 
 BODY_LIMIT = 3 * 1024 * 1024
 DEPTH_LIMIT = 200
+VALUES_LIMIT = 200_000
+"""Values in a body, however deep: what takes two bytes to send takes hundreds to hold."""
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MERGE = "application/merge-patch+json"
@@ -40,24 +42,28 @@ def decode_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
         raise bad_request(f"the object provided is not valid JSON: {problem}") from None
-    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT:
+    nested = body.count(b"{") + body.count(b"[")
+    if nested > DEPTH_LIMIT or nested + body.count(b",") > VALUES_LIMIT:
         check_depth(value)
     return value
 
 
 def check_depth(value: Any) -> None:
-    """A 400 when the value is nested more than DEPTH_LIMIT deep."""
-    level, depth = [value], 0
+    """A 400 when the value is nested more than DEPTH_LIMIT deep or has more than VALUES_LIMIT."""
+    level, depth, count = [value], 0, 0
     while level:
         depth += 1
         if depth > DEPTH_LIMIT:
             raise bad_request(f"the object provided is nested more than {DEPTH_LIMIT} levels deep")
         below: list[Any] = []
         for item in level:
+            count += len(item) if type(item) is dict or type(item) is list else 0
             if type(item) is dict:
                 below.extend(x for x in item.values() if type(x) is dict or type(x) is list)
             elif type(item) is list:
                 below.extend(x for x in item if type(x) is dict or type(x) is list)
+        if count > VALUES_LIMIT:
+            raise bad_request(f"the object provided has more than {VALUES_LIMIT} values")
         level = below
 
 
@@ -81,11 +87,13 @@ def _decode_protobuf(body: bytes) -> dict[str, Any]:
     if len(body) > BODY_LIMIT:
         raise too_large(BODY_LIMIT)
     try:
-        return protobuf.decode(body)
+        value = protobuf.decode(body)
     except protobuf.UnsupportedBody as problem:
         raise unsupported_media_type(str(problem)) from None
     except protobuf.MalformedBody as problem:
         raise bad_request(str(problem)) from None
+    check_depth(value)
+    return value
 
 
 def duplicate_fields(body: bytes, value: Any) -> list[str]:

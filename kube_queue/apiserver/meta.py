@@ -27,6 +27,7 @@ _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ANNOTATIONS_LIMIT = 256 * 1024
+_LAST_SECOND = 253_402_300_799
 
 SUBDOMAIN_RULE = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
@@ -61,8 +62,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def timestamp(now: float) -> str:
-    """Seconds since the epoch as metav1.Time: UTC, whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    """Seconds since the epoch as metav1.Time: UTC, whole seconds, in the year 9999 at most."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(now, _LAST_SECOND)))
 
 
 def seconds(text: str) -> float:

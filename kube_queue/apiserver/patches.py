@@ -51,7 +51,7 @@ def json_patch(target: Any, patch: Any) -> Any:
         path = _pointer(operation, "path")
         if name == "copy":
             value = _get(target, _pointer(operation, "from"))
-            encoded = orjson.dumps(value)
+            encoded = _encoded(value)
             copied += len(encoded)
             if copied > COPY_LIMIT:
                 raise PatchRefused(f"copy operations may add at most {COPY_LIMIT} bytes")
@@ -71,6 +71,14 @@ def json_patch(target: Any, patch: Any) -> Any:
         else:
             raise PatchMalformed(f"unexpected kind: {name}")
     return target
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Earlier operations can nest values deeper than any body may be.
+        raise PatchRefused("a value to copy is nested too deeply") from None
 
 
 def _with_value(target: Any, name: str, path: list[str], value: Any) -> Any:

@@ -20,6 +20,7 @@ from kube_queue.apiserver.selectors import Selector, SelectorError
 from kube_queue.apiserver.status import (
     bad_request,
     expired,
+    method_not_allowed,
     not_found,
     version_too_large,
 )
@@ -67,6 +68,8 @@ def list_or_watch(world: World, call: Call) -> Response:
     view = view_of(world, call)
     test = selector(call.kind, chosen)
     if chosen.watch:
+        if call.request.method == "HEAD":
+            raise method_not_allowed("HEAD")
         return _watch(world, call, view, chosen, test)
     return _list(world, call, view, chosen, test)
 

@@ -14,6 +14,8 @@ Schema = Mapping[str, Any]
 Path = tuple[Any, Any] | None
 """A path as nested pairs (parent, key): cheap to extend, rendered only when a problem is found."""
 REF_PREFIX = "#/components/schemas/"
+DEFAULTS_LIMIT = 16 << 20
+_ENTRY = 64
 
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer"}
@@ -160,14 +162,31 @@ class _Compiler:
         )
 
 
+class _Unknown(list[str]):
+    """Paths of unknown fields, and how many bytes of defaults may still come in."""
+
+    room = DEFAULTS_LIMIT
+
+    def fill(self, value: dict[str, Any], key: str, default: bytes) -> None:
+        """The default is in the value, as long as there is room."""
+        self.room -= len(default) + _ENTRY
+        if self.room >= 0:
+            value[key] = orjson.loads(default)
+        else:
+            value.pop(key, None)
+
+
 def settle(obj: dict[str, Any], shape: Shape) -> list[str]:
-    """Unknown fields are gone and returned as paths; nulls are gone; defaults are in."""
-    unknown: list[str] = []
+    """Unknown fields are gone and returned as paths; nulls are gone; defaults are in.
+
+    Of defaults, not more than DEFAULTS_LIMIT bytes come in: no object may be as large as that.
+    """
+    unknown = _Unknown()
     _settle_map(obj, shape, None, unknown)
     return unknown
 
 
-def _settle_map(value: dict[str, Any], shape: Shape, path: Path, unknown: list[str]) -> None:
+def _settle_map(value: dict[str, Any], shape: Shape, path: Path, unknown: _Unknown) -> None:
     props, extra = shape.props, shape.extra
     for key in tuple(value):
         child = props.get(key) or extra
@@ -180,7 +199,7 @@ def _settle_map(value: dict[str, Any], shape: Shape, path: Path, unknown: list[s
         if item is None:
             if not child.nullable:
                 if child.default:
-                    value[key] = orjson.loads(child.default)
+                    unknown.fill(value, key, child.default)
                 else:
                     del value[key]
         elif child.deep:
@@ -190,10 +209,10 @@ def _settle_map(value: dict[str, Any], shape: Shape, path: Path, unknown: list[s
                 _settle_list(item, child.items, (path, key), unknown)
     for key, default in shape.defaults:
         if key not in value:
-            value[key] = orjson.loads(default)
+            unknown.fill(value, key, default)
 
 
-def _settle_list(value: list[Any], shape: Shape, path: Path, unknown: list[str]) -> None:
+def _settle_list(value: list[Any], shape: Shape, path: Path, unknown: _Unknown) -> None:
     for index, item in enumerate(value):
         if type(item) is dict:
             _settle_map(item, shape, (path, index), unknown)

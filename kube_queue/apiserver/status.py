@@ -13,6 +13,8 @@ import orjson
 from kube_queue.apiserver.kinds import Kind
 
 Status = dict[str, Any]
+MOST_CAUSES = 100
+"""A list of hundred thousand wrong items must not become as many sentences."""
 
 
 class StatusError(Exception):
@@ -205,8 +207,9 @@ def not_stored(why: str, *, full: bool) -> StatusError:
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
-    """422: the object breaks its rules; every cause is listed."""
+    """422: the object breaks its rules; the causes are listed, MOST_CAUSES of them."""
     qualified = f"{kind}.{group}" if group else kind
+    errors = errors[:MOST_CAUSES]
     listed = list(dict.fromkeys(error.message for error in errors))
     text = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
     details: dict[str, Any] = {"name": name}

@@ -19,6 +19,8 @@ NO_FIELDS: Fields = {}
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 WINDOW = 10_000
 """How many events of one collection are kept for watches that resume and lists that continue."""
+WINDOW_BYTES = 64 << 20
+"""How many bytes of objects those events may hold."""
 SNAPSHOTS = 8
 
 
@@ -105,6 +107,7 @@ class Collection:
         self.records: dict[str, Record] = {}
         self.namespaces: dict[str, dict[str, Record]] = {}
         self.events: deque[Event] = deque()
+        self._event_bytes = 0
         self.floor = floor
         """Events up to this resourceVersion are forgotten: who asks for them gets a 410."""
         self.changed = floor
@@ -171,8 +174,11 @@ class Collection:
             self.place(event.record)
         self.changed = event.rv
         self.events.append(event)
-        if len(self.events) > window:
-            self.floor = self.events.popleft().rv
+        self._event_bytes += len(event.record.raw)
+        while len(self.events) > window or self._event_bytes > WINDOW_BYTES:
+            oldest = self.events.popleft()
+            self._event_bytes -= len(oldest.record.raw)
+            self.floor = oldest.rv
 
     def place(self, record: Record) -> None:
         """The record is shown, instead of an older one of its key."""
@@ -203,7 +209,7 @@ class Collection:
     def forget_after(self, rv: int) -> None:
         """No trace is left of events after that resourceVersion."""
         while self.events and self.events[-1].rv > rv:
-            self.events.pop()
+            self._event_bytes -= len(self.events.pop().record.raw)
         self.changed, self.floor = min(self.changed, rv), min(self.floor, rv)
         for late in [version for version in self._snapshots if version > rv]:
             del self._snapshots[late]

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from kube_queue.apiserver.patches import PatchMalformed, PatchRefused
 from kube_queue.apiserver.schema import Schema, follow
 
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
+_GONE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,9 @@ def _map(target: dict[str, Any], patch: dict[str, Any], place: Merging) -> dict[
     if retained is not None:
         if not isinstance(retained, list):
             raise PatchMalformed("$retainKeys must be a list")
+        kept = {key for key in retained if isinstance(key, str)}
         for key in tuple(target):
-            if key not in retained:
+            if key not in kept:
                 del target[key]
     for key, value in patch.items():
         if key.startswith(_DELETE_FROM):
@@ -103,34 +107,51 @@ def _field(target: dict[str, Any], key: str, value: Any, place: Merging) -> None
 
 
 def _list(current: list[Any], patch: list[Any], place: Merging) -> list[Any]:
-    directives = [item for item in patch if isinstance(item, dict) and "$patch" in item]
-    if any(item["$patch"] == "replace" for item in directives):
-        return _clean([item for item in patch if item not in directives])  # type: ignore[no-any-return]
+    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
+        plain = [item for item in patch if not (isinstance(item, dict) and "$patch" in item)]
+        return _clean(plain)  # type: ignore[no-any-return]
     key = place.key
     if not key:
-        return [*current, *(item for item in patch if item not in current)]
+        known = {_token(item) for item in current}
+        return [*current, *(item for item in patch if _token(item) not in known)]
+    return _by_key(current, patch, place.item(), key)
+
+
+def _by_key(current: list[Any], patch: list[Any], place: Merging, key: str) -> list[Any]:
+    """The list with each item of the patch merged into the first that has its key."""
+    # Places are looked up, not searched for: both lists may have a hundred thousand items.
+    places: dict[bytes, list[int]] = {}
+    merged: list[Any] = list(current)
+    for index, old in enumerate(merged):
+        if isinstance(old, dict) and key in old:
+            places.setdefault(_token(old[key]), []).append(index)
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise PatchRefused(f"map: {item} does not contain declared merge key: {key}")
-        found = [
-            index
-            for index, old in enumerate(current)
-            if isinstance(old, dict) and old.get(key) == item[key]
-        ]
+        token = _token(item[key])
         if item.get("$patch") == "delete":
-            current = [old for index, old in enumerate(current) if index not in found]
-        elif found:
-            current[found[0]] = _map(current[found[0]], item, place.item())
+            for index in places.pop(token, ()):
+                merged[index] = _GONE
+        elif token in places:
+            index = places[token][0]
+            merged[index] = _map(merged[index], item, place)
         else:
-            current.append(_map({}, item, place.item()))
-    return current
+            places[token] = [len(merged)]
+            merged.append(_map({}, item, place))
+    return [item for item in merged if item is not _GONE]
+
+
+def _token(value: Any) -> bytes:
+    """The same for equal values, and quick to look up."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _delete_values(target: dict[str, Any], key: str, values: Any) -> None:
     if not isinstance(values, list):
         raise PatchMalformed(f"{_DELETE_FROM}{key} must be a list")
     if isinstance(target.get(key), list):
-        target[key] = [item for item in target[key] if item not in values]
+        unwanted = {_token(value) for value in values}
+        target[key] = [item for item in target[key] if _token(item) not in unwanted]
 
 
 def _arrange(target: dict[str, Any], key: str, order: Any, merge_key: str) -> None:
@@ -141,12 +162,14 @@ def _arrange(target: dict[str, Any], key: str, order: Any, merge_key: str) -> No
     if not isinstance(items, list):
         return
 
-    def identity(item: Any) -> Any:
-        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+    def identity(item: Any) -> bytes:
+        return _token(item.get(merge_key) if merge_key and isinstance(item, dict) else item)
 
-    ranks = [identity(item) for item in order]
+    ranks: dict[bytes, int] = {}
+    for rank, item in enumerate(order):
+        ranks.setdefault(identity(item), rank)
     named = [item for item in items if identity(item) in ranks]
-    named.sort(key=lambda item: ranks.index(identity(item)))
+    named.sort(key=lambda item: ranks[identity(item)])
     following = iter(named)
     target[key] = [next(following) if identity(item) in ranks else item for item in items]
 

@@ -59,7 +59,8 @@ def create_only(world: World, request: Request, route: Route) -> Response:
         content["status"] = review
         return Response(201, JSON_HEADERS, orjson.dumps(content))
     pods = world.kinds.find("", "v1", "pods")
-    name = content.get("metadata", {}).get("name") if isinstance(content, dict) else None
+    metadata = content.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
     if route.kind.kind != "Binding" or pods is None or not isinstance(name, str):
         raise bad_request(f"a {route.kind.kind} cannot be created from this body")
     collection = world.store.collection("", "pods")

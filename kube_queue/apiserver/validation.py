@@ -9,12 +9,15 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
 from kube_queue.apiserver.schema import REF_PREFIX, Schema, join
 from kube_queue.apiserver.status import (
+    MOST_CAUSES,
     FieldError,
     field_invalid,
     field_required,
@@ -33,6 +36,8 @@ _INTEGER_BOUNDS = {
     "int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
     "int64": {"minimum": -(2**63), "maximum": 2**63 - 1},
 }
+_MOST_PATTERNS = 5000
+_PATTERN_BYTES = 100 << 20
 _DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|ms|s|m|h|d|w))+)")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 
@@ -80,7 +85,7 @@ class Validator:
                 translated,
                 validate_formats=True,
                 formats=_FORMATS,
-                pattern_options=jsonschema_rs.RegexOptions(),
+                pattern_options=jsonschema_rs.RegexOptions(size_limit=_pattern_limit(schema)),
             )
         except (jsonschema_rs.ValidationError, ValueError) as problem:
             raise SchemaError(str(problem).splitlines()[0]) from problem
@@ -90,8 +95,9 @@ class Validator:
         return bool(self._compiled.is_valid(value))
 
     def errors(self, value: Any) -> list[FieldError]:
-        """Everything the value breaks."""
-        return [_field_error(error) for error in self._compiled.iter_errors(value)]
+        """What the value breaks, MOST_CAUSES of it."""
+        found = islice(self._compiled.iter_errors(value), MOST_CAUSES)
+        return [_field_error(error) for error in found]
 
     def type_mismatches(self, value: Any) -> Iterator[tuple[str, str, Any]]:
         """Path, expected type or format, and value of each wrongly typed field."""
@@ -105,6 +111,17 @@ class Validator:
                 yield path, kind.format, error.instance
             elif keyword in ("minimum", "maximum", "oneOf", "anyOf"):
                 yield path, "a type that holds it", error.instance
+
+
+def _pattern_limit(schema: Schema) -> int:
+    """Bytes that each pattern may take once compiled: many small ones, or a few large ones.
+
+    Raises SchemaError when there are more than are of any use.
+    """
+    count = orjson.dumps(schema).count(b'"pattern":')
+    if count > _MOST_PATTERNS:
+        raise SchemaError(f"a schema has at most {_MOST_PATTERNS} patterns")
+    return _PATTERN_BYTES // max(count, 10)
 
 
 def _reachable(schema: Schema, definitions: Mapping[str, Schema]) -> set[str]:

@@ -19,8 +19,11 @@ from kube_queue.apiserver.view import View
 
 BUFFER = 10_000
 """Events a reader may be behind."""
+BUFFER_BYTES = 128 << 20
+"""Bytes of objects a reader may be behind."""
 BOOKMARK_SECONDS = 60.0
 _BATCH = 256
+_BATCH_BYTES = 256 << 10
 _Entry = Record | bytes | tuple[str, Event] | Event
 
 
@@ -43,6 +46,7 @@ class WatchStream:
         self._queue: deque[_Entry] = deque()
         self._buffer = buffer
         self._spare = sys.maxsize
+        self._behind = 0
         self._waiter: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.ended = False
@@ -84,7 +88,8 @@ class WatchStream:
             self._queue.append(entry)
         else:
             self._queue.append(event)
-        if len(self._queue) > self._spare:
+        self._behind += len(event.record.raw)
+        if len(self._queue) > self._spare or self._behind > BUFFER_BYTES:
             self._overflow()
         elif self._waiter is not None:
             self._wake()
@@ -115,12 +120,14 @@ class WatchStream:
 
     def _line(self, entry: _Entry) -> bytes:
         if isinstance(entry, Event):
+            self._behind -= len(entry.record.raw)
             return self._view.line(entry.type, entry)
         if isinstance(entry, bytes):
             return entry
         if isinstance(entry, Record):
             return self._view.initial(entry)
         type_, event = entry
+        self._behind -= len(event.record.raw)
         return self._view.left(event) if type_ == DELETED else self._view.line(type_, event)
 
     async def _ready(self) -> bool:
@@ -138,8 +145,12 @@ class WatchStream:
         """The lines that are ready, at least one; empty when the stream has ended."""
         if not await self._ready():
             return b""
-        queue, line = self._queue, self._line
-        return b"".join([line(queue.popleft()) for _ in range(min(_BATCH, len(queue)))])
+        queue, lines, size = self._queue, [], 0
+        while queue and size < _BATCH_BYTES and len(lines) < _BATCH:
+            line = self._line(queue.popleft())
+            lines.append(line)
+            size += len(line)
+        return b"".join(lines)
 
     def __aiter__(self) -> Self:
         return self

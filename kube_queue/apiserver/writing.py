@@ -30,6 +30,7 @@ from kube_queue.apiserver.status import (
     forbidden,
     invalid,
     not_found,
+    too_large,
     unsupported_media_type,
 )
 from kube_queue.apiserver.store import NO_FIELDS, Object, Record, object_key
@@ -43,6 +44,10 @@ _SERVER_SET = (
     "generation",
 )
 _NAME_ATTEMPTS = 8
+OBJECT_LIMIT = 3 << 20
+"""Bytes of one object."""
+_SMALL = 16 << 10
+"""What is sent and what was there: from less, no object of that size comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ def insert(
     _name(world, call, metadata)
     rules.prepare(world, call.kind, obj, None)
     judge(world, call.kind, obj, None)
+    _check_size(call, obj, 0)
     to_stored(call.kind, obj)
     warnings = (*warnings, *rules.warnings(obj))
     record = _put(world, call, obj, dry_run=chosen.dry_run)
@@ -167,6 +173,12 @@ def _judge_fields(
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {text}'
         ),
     )
+
+
+def _check_size(call: Call, obj: Object, before: int) -> None:
+    """A 413 when defaults, or one patch after another, have made the object too large."""
+    if before + len(call.request.body) > _SMALL and len(orjson.dumps(obj)) > OBJECT_LIMIT:
+        raise too_large(OBJECT_LIMIT)
 
 
 def _name(world: World, call: Call, metadata: Object) -> None:
@@ -327,6 +339,7 @@ def _finish(world: World, call: Call, chosen: WriteOptions, change: _Change) -> 
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if same(old, new):
         return _answer(world, call, record, 200, change.warnings)
+    _check_size(call, new, len(record.raw))
     to_stored(kind, new)
     if chosen.dry_run:
         return _answer(world, call, Record(new, record.rv, NO_FIELDS), 200, change.warnings)

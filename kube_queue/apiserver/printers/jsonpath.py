@@ -17,6 +17,13 @@ Path = Callable[[Any], Values]
 """An object -> the values found, in order; empty when a field is missing or an index is out."""
 
 
+LONGEST = 1024
+"""Characters of a path."""
+_MOST = 10_000
+"""Values that one step hands to the next; the first of the last step is what is shown."""
+_MOST_CHOICES = 16
+
+
 class BadPath(ValueError):
     """The text is no JSONPath of the kind understood; says where it went wrong."""
 
@@ -24,7 +31,7 @@ class BadPath(ValueError):
 _FIELD = re.compile(r"\.((?:\\.|[^.\[\]{}()$@,=!<>\s\\])+)")
 _KEY = re.compile(r"\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\[\s*\"((?:[^\"\\]|\\.)*)\"\s*\]")
 _SUBSCRIPT = re.compile(r"\[([^\[\]'\"?]+)\]")
-_SLICE = re.compile(r"(-?\d+)?(:(-?\d+)?)?(:(-?\d+)?)?")
+_SLICE = re.compile(r"(-?\d{1,18})?(:(-?\d{1,18})?)?(:(-?\d{1,18})?)?", re.ASCII)
 _COMPARISON = re.compile(r"([^!<>=]+)(==|!=|<=|>=|<|>)(.+)", re.DOTALL)
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": eq,
@@ -39,14 +46,23 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def compile_path(text: str) -> Path:
     """The path ready for use; braces around it, `$` and `@` at its start are optional.
 
-    Raises BadPath.
+    The work of a step grows with the size of the object, not with what the path says. Raises
+    BadPath.
     """
-    steps = tuple(_steps(text.strip().removeprefix("{").removesuffix("}").strip()))
+    if len(text) > LONGEST:
+        raise BadPath(f"a JSON path has at most {LONGEST} characters")
+    return _compiled(text.strip().removeprefix("{").removesuffix("}").strip())
+
+
+def _compiled(text: str, *, inside: bool = False) -> Path:
+    if inside and (".." in text or "[?" in text):
+        raise BadPath(f"a filter of a JSON path looks at fields only, not at {text!r}")
+    steps = tuple(_steps(text))
 
     def find(obj: Any) -> Values:
         values = [obj]
         for step in steps:
-            values = step(values)
+            values = step(values)[:_MOST]
         return values
 
     return find
@@ -101,12 +117,16 @@ def _members(values: Values) -> Values:
 
 
 def _descendants(values: Values) -> Values:
+    """Whatever has members, each before what is in it, and once."""
     found: Values = []
-    for value in values:
-        below = _members([value])
-        if below:
+    known: set[int] = set()
+    todo = values[::-1]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict | list) and value and id(value) not in known:
+            known.add(id(value))
             found.append(value)
-            found.extend(_descendants(below))
+            todo += _members([value])[::-1]
     return found
 
 
@@ -114,7 +134,10 @@ def _subscript(text: str) -> Step:
     if text == "*":
         return _members
     if "," in text:
-        parts = [_subscript(part.strip()) for part in text.split(",")]
+        choices = text.split(",")
+        if len(choices) > _MOST_CHOICES:
+            raise BadPath(f"a JSON path chooses from {_MOST_CHOICES} indices at most")
+        parts = [_subscript(part.strip()) for part in choices]
         return lambda values: [found for part in parts for found in part(values)]
     match = _SLICE.fullmatch(text)
     if match is None:
@@ -162,7 +185,7 @@ def _end_of_filter(text: str) -> int:
 def _filter(text: str) -> Step:
     match = _COMPARISON.fullmatch(text.strip())
     if match is None:
-        exists = compile_path(text)
+        exists = _compiled(text.strip(), inside=True)
         return lambda values: [item for item in _members(values) if exists(item)]
     left, right = _operand(match[1]), _operand(match[3])
     compare = _OPERATORS[match[2]]
@@ -187,10 +210,10 @@ def _operand(text: str) -> Path:
         literal: Any = re.sub(r"\\(.)", r"\1", text[1:-1])
     elif text in ("true", "false"):
         literal = text == "true"
-    elif re.fullmatch(r"[+-]?\d+(\.\d+)?", text):
+    elif re.fullmatch(r"[+-]?\d{1,18}(\.\d+)?", text, re.ASCII):
         literal = float(text) if "." in text else int(text)
     elif text.startswith(("@", "$", ".", "[")):
-        return compile_path(text)
+        return _compiled(text, inside=True)
     else:
         raise BadPath(f"{text!r} is neither a path nor a value")
     return lambda item: [literal]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 from kube_queue.apiserver.kinds import Column, Kind
 from kube_queue.apiserver.meta import LABEL_RULE, is_label, is_subdomain
 from kube_queue.apiserver.rules.base import Rules
@@ -145,7 +147,7 @@ def _version_errors(version: Object, path: str) -> list[FieldError]:
         except SchemaError as problem:
             found.append(field_invalid(where, "", str(problem)))
         else:
-            found += _default_errors(schema, where)
+            found += _default_errors(schema, where, _Effort())
     for place, column in enumerate(version.get("additionalPrinterColumns", ())):
         wrong = check_columns([Column(column["name"], column["type"], column["jsonPath"])])
         if wrong:
@@ -157,11 +159,35 @@ def _version_errors(version: Object, path: str) -> list[FieldError]:
     return found
 
 
-def _default_errors(schema: Object, path: str) -> list[FieldError]:
+class _Effort:
+    """How much of one schema may be compiled again for the sake of its defaults."""
+
+    def __init__(self) -> None:
+        self.left = 16 << 20
+
+    def allows(self, schema: Object) -> bool:
+        """Whether there is enough left for this part of it, which is spent."""
+        self.left -= len(orjson.dumps(schema)) + 2000
+        return self.left >= 0
+
+
+_PLAIN = {"type", "default", "description", "title", "nullable"}
+_PLAIN_TYPES = {"string": str, "boolean": bool, "integer": int}
+
+
+def _plainly_fits(schema: Object) -> bool:
+    """Whether the default fits without a look at anything but its type."""
+    wanted = _PLAIN_TYPES.get(schema.get("type", ""))
+    return schema.keys() <= _PLAIN and type(schema["default"]) is wanted
+
+
+def _default_errors(schema: Object, path: str, effort: _Effort) -> list[FieldError]:
     """Every default fits its own place in the schema."""
     found = []
-    if schema.get("default") is not None:
+    if schema.get("default") is not None and not _plainly_fits(schema):
         value = schema["default"]
+        if not effort.allows(schema):
+            return [field_invalid(f"{path}.default", "", "there are too many defaults to check")]
         box = {"type": "object", "properties": {"value": schema}}
         settled = {"value": value}
         if settle(settled, compile_custom(box)):
@@ -170,10 +196,10 @@ def _default_errors(schema: Object, path: str) -> list[FieldError]:
             problem = Validator(box).errors(settled)[0]
             found.append(field_invalid(f"{path}.default", value, problem.message))
     for key, child in (schema.get("properties") or {}).items():
-        found += _default_errors(child, f"{path}.properties[{key}]")
+        found += _default_errors(child, f"{path}.properties[{key}]", effort)
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
-            found += _default_errors(schema[key], f"{path}.{key}")
+            found += _default_errors(schema[key], f"{path}.{key}", effort)
     return found
 
 

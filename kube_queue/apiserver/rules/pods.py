@@ -10,6 +10,7 @@ from kube_queue.apiserver.patches import same
 from kube_queue.apiserver.rules.base import Rules
 from kube_queue.apiserver.rules.quantities import amount, settle_amounts
 from kube_queue.apiserver.status import (
+    MOST_CAUSES,
     FieldError,
     field_duplicate,
     field_forbidden,
@@ -253,7 +254,8 @@ def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
     names: set[str] = set()
     for key in ("initContainers", "containers"):
         for place, container in enumerate(spec.get(key, ())):
-            found += _container_errors(container, f"{path}.{key}[{place}]", names)
+            if len(found) < MOST_CAUSES:
+                found += _container_errors(container, f"{path}.{key}[{place}]", names)
     return found
 
 

@@ -18,13 +18,15 @@ _GRAMMAR = re.compile(
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
 _POWERS = {suffix: power for power, suffix in _DECIMAL.items()}
+_LONGEST = 300
+"""Characters of a quantity; the smallest one that counts needs a tenth of that."""
 _PATTERN = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
 
 def canonical(value: Any, path: str) -> str:
     """The quantity in canonical form; a 400 when it is none."""
     text = value if type(value) is str else f"{value}"
-    found = _canonical(text)
+    found = _canonical(text) if len(text) <= _LONGEST else None
     if found is None:
         raise _malformed(text, path)
     return found
@@ -32,7 +34,7 @@ def canonical(value: Any, path: str) -> str:
 
 def _malformed(text: str, path: str) -> StatusError:
     return bad_request(
-        f"quantities must match the regular expression '{_PATTERN}': {path}: {text!r}"
+        f"quantities must match the regular expression '{_PATTERN}': {path}: {text[:_LONGEST]!r}"
     )
 
 

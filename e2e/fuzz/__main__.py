@@ -1,0 +1,295 @@
+"""`python -m e2e.fuzz --requests N --seed S`: hostile callers against the embedded API server.
+
+Each request is decided by the seed and its own number. The server must answer each with something
+below 500 (501, 507 and the 504 for a version of the future are documented), in time; log nothing;
+stay under the memory bound; and go on serving a well-behaved client beside it within `--patience`.
+The first request that breaks a promise is printed with its number; `--start N --requests 1` sends
+it alone, to a fresh server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from e2e.fuzz.broken import Broken, Lingerers, broken
+from e2e.fuzz.neighbour import Neighbour
+from e2e.fuzz.requests import Kinds, Request, request
+from e2e.fuzz.server import TOKEN, Server, Unwell
+
+MEMORY_MB = 1024
+PATIENCE = 10.0
+CALLERS = 12
+DOCUMENTED = (501, 504, 507)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to send and what to hold the server to."""
+
+    requests: int
+    seed: int
+    start: int
+    patience: float
+    memory: int
+    go_on: bool = False
+
+
+@dataclass(slots=True)
+class Fuzz:
+    """One run against one server."""
+
+    server: Server
+    kinds: Kinds
+    asked: Options
+    statuses: Counter[int] = field(default_factory=Counter)
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=3 * CALLERS))
+    slowest: tuple[float, str] = (0.0, "")
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def run(self) -> None:
+        """Everything is sent. Raises Unwell."""
+        self.numbers = itertools.count(self.asked.start)
+        lingerers = Lingerers(self.server.port, TOKEN)
+        neighbour = Neighbour(self.server.port, TOKEN, self.asked.patience)
+        tasks = [asyncio.create_task(self._caller(lingerers)) for _ in range(CALLERS)]
+        beside = [asyncio.create_task(self._watch_over()), asyncio.create_task(neighbour.run())]
+        done = asyncio.gather(*tasks)
+        try:
+            await asyncio.wait([done, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for task in beside:
+                if task.done():
+                    task.result()
+            await done
+            if self.broken:
+                print(f"{self.broken} broken; its log:\n{self.server.said()}")
+                raise Unwell(f"{self.broken} promises were broken, see above")
+            self.server.check(self.asked.memory)
+        finally:
+            for task in (*tasks, *beside):
+                task.cancel()
+            await asyncio.gather(done, *beside, return_exceptions=True)
+            lingerers.close()
+        self.neighbour = neighbour.shown()
+
+    neighbour: str = ""
+    broken: int = 0
+
+    def _complain(self, why: str) -> None:
+        if not self.asked.go_on:
+            raise Unwell(why)
+        self.broken += 1
+        print(why[:1500], flush=True)
+
+    async def _watch_over(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                self.server.check(self.asked.memory)
+            except Unwell as why:
+                if not self.asked.go_on or self.server.process.returncode is not None:
+                    raise Unwell(f"{why}\nafter one of:\n" + "\n".join(self.recent)) from None
+
+    async def _caller(self, lingerers: Lingerers) -> None:
+        connection = _Connection(self.server.port)
+        end = self.asked.start + self.asked.requests
+        try:
+            while (number := next(self.numbers)) < end:
+                rng = random.Random(f"{self.asked.seed}/{number}")
+                how = rng.random()
+                if how < 0.01:
+                    await lingerers.add(rng)
+                elif how < 0.1:
+                    await self._send_broken(number, broken(rng, TOKEN))
+                else:
+                    await self._send(number, request(rng, self.kinds), connection)
+        finally:
+            connection.close()
+
+    async def _send(self, number: int, one: Request, connection: _Connection) -> None:
+        shown = f"request {number}: {one.shown()}"
+        self.recent.append(shown)
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.asked.patience):
+                status, body = await connection.ask(one.encode(TOKEN), one.method)
+        except TimeoutError:
+            self._complain(f"no answer within {self.asked.patience:g} s to {shown}")
+            return
+        except (OSError, asyncio.IncompleteReadError, ValueError) as why:
+            self._complain(f"{type(why).__name__} ({why}) instead of an answer to {shown}")
+            return
+        took = time.perf_counter() - began
+        if took > self.slowest[0]:
+            self.slowest = took, shown
+        self.statuses[status] += 1
+        if status >= 500 and status not in DOCUMENTED:
+            self._complain(f"{status} {body[:500]!r} was the answer to {shown}")
+        if status >= 400 and one.method != "HEAD" and not _is_status(body, status):
+            self._complain(f"{status} {body[:500]!r}, no Status, was the answer to {shown}")
+
+    async def _send_broken(self, number: int, one: Broken) -> None:
+        self.recent.append(f"request {number}: {one.shown()}")
+        try:
+            async with asyncio.timeout(self.asked.patience):
+                answer = await _talk(self.server.port, one)
+        except TimeoutError:
+            # It may wait for the rest; whether it waits too long is not seen here.
+            answer = b""
+        except OSError:
+            self.statuses[0] += 1
+            return
+        for status in _status_lines(answer):
+            self.statuses[status] += 1
+            if status >= 500 and status not in (*DOCUMENTED, 505):
+                self._complain(f"{status} was the answer to request {number}: {one.shown()}")
+
+
+def _is_status(body: bytes, code: int) -> bool:
+    if code == 400 and body and body[:1] != b"{":
+        return True  # What is no HTTP is refused before it is a request.
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return False
+    return told.get("kind") == "Status" and told.get("code") == code
+
+
+def _status_lines(answer: bytes) -> list[int]:
+    starts = answer.split(b"HTTP/1.")[1:]
+    return [int(one[2:5]) for one in starts if one[2:5].isdigit()]
+
+
+async def _talk(port: int, one: Broken) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in one.pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        await writer.drain()
+        if one.half_close:
+            writer.write_eof()
+        heard = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if one.half_close else 0.05):
+                while len(heard) < 1 << 20 and (more := await reader.read(1 << 16)):
+                    heard += more
+        return heard
+    finally:
+        writer.transport.abort()
+
+
+class _Connection:
+    """A keep-alive connection that reads whole answers."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, raw: bytes, method: str) -> tuple[int, bytes]:
+        """Status and body. ValueError when the answer is no HTTP.
+
+        A kept connection that the server had closed meanwhile is replaced, as every client does.
+        """
+        kept = self._writer is not None
+        try:
+            status, body, stays = await self._ask(raw, method)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.close()
+            if not kept:
+                raise
+            return await self.ask(raw, method)
+        except BaseException:
+            self.close()
+            raise
+        if not stays:
+            self.close()
+        return status, body
+
+    async def _ask(self, raw: bytes, method: str) -> tuple[int, bytes, bool]:
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(
+                "127.0.0.1", self._port, limit=1 << 20
+            )
+        self._writer.write(raw)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        status, lower = int(head[9:12]), head.lower()
+        if status == 100:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            status, lower = int(head[9:12]), head.lower()
+        stays = b"connection: close" not in lower
+        if method == "HEAD" or status in (204, 304):
+            return status, b"", stays
+        if b"transfer-encoding: chunked" in lower:
+            return status, await self._chunked(), stays
+        if b"content-length: " not in lower:
+            return status, await self._reader.read(-1), False
+        length = int(lower.split(b"content-length: ")[1].split(b"\r\n")[0])
+        return status, await self._reader.readexactly(length), stays
+
+    async def _chunked(self) -> bytes:
+        whole = b""
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            whole += await self._reader.readexactly(size)
+            await self._reader.readexactly(2)
+        await self._reader.readexactly(2)
+        return whole
+
+    def close(self) -> None:
+        """The next request opens a new one."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+            self._writer = None
+
+
+async def fuzz(asked: Options) -> int:
+    """One run on a fresh server; the exit code is 1 when a promise was broken."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="kube-queue-fuzz-") as folder:
+        server = await Server.start(Path(folder))
+        try:
+            run = Fuzz(server, Kinds.read(server.get), asked)
+            await run.run()
+        except Unwell as why:
+            print(f"seed {asked.seed}: {why}", flush=True)
+            return 1
+        finally:
+            await server.stop()
+    took = time.perf_counter() - began
+    answers = ", ".join(f"{status or 'cut'} {count}" for status, count in sorted(run.statuses.items()))
+    print(
+        f"seed {asked.seed}: {asked.requests} requests in {took:.0f} s, at most {server.peak} MB: "
+        f"all held\nanswers: {answers}\nthe neighbour: {run.neighbour}\n"
+        f"the slowest took {run.slowest[0]:.2f} s: {run.slowest[1][:300]}"
+    )
+    return 0
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.fuzz", description=__doc__)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=int, default=0, help="number of the first request")
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for any answer")
+    parser.add_argument("--memory", type=int, default=MEMORY_MB, help="bound of its memory, in MB")
+    parser.add_argument("--go-on", action="store_true", help="print every breach, do not stop")
+    given = parser.parse_args()
+    asked = Options(
+        given.requests, given.seed, given.start, given.patience, given.memory, given.go_on
+    )
+    return asyncio.run(fuzz(asked))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
