@@ -21,15 +21,22 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from e2e.fuzz.broken import Broken, Lingerers, broken
 from e2e.fuzz.neighbour import Neighbour
-from e2e.fuzz.requests import Kinds, Request, request
+from e2e.fuzz.requests import Kinds, Request, an_object, request
 from e2e.fuzz.server import TOKEN, Server, Unwell
+from e2e.fuzz.values import encoded
 
 MEMORY_MB = 1024
 PATIENCE = 10.0
 CALLERS = 12
+TRIES = 25
+DEFINITIONS = Path(__file__).parents[2] / "crds"
+_JSON = (("Content-Type", "application/json"),)
 DOCUMENTED = (501, 504, 507)
 
 
@@ -60,17 +67,18 @@ class Fuzz:
     async def run(self) -> None:
         """Everything is sent. Raises Unwell."""
         self.numbers = itertools.count(self.asked.start)
+        await self._furnish()
         lingerers = Lingerers(self.server.port, TOKEN)
         neighbour = Neighbour(self.server.port, TOKEN, self.asked.patience)
         tasks = [asyncio.create_task(self._caller(lingerers)) for _ in range(CALLERS)]
         beside = [asyncio.create_task(self._watch_over()), asyncio.create_task(neighbour.run())]
         done = asyncio.gather(*tasks)
         try:
-            await asyncio.wait([done, *beside], return_when=asyncio.FIRST_COMPLETED)
-            for task in beside:
-                if task.done():
-                    task.result()
-            await done
+            ends: list[asyncio.Future[Any]] = [done, *beside]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                if end.done():
+                    end.result()
             if self.broken:
                 print(f"{self.broken} broken; its log:\n{self.server.said()}")
                 raise Unwell(f"{self.broken} promises were broken, see above")
@@ -90,6 +98,18 @@ class Fuzz:
             raise Unwell(why)
         self.broken += 1
         print(why[:1500], flush=True)
+
+    async def _furnish(self) -> None:
+        """There is an object or two of every kind, for what follows to meet."""
+        connection = _Connection(self.server.port)
+        for served in self.kinds.served:
+            rng = random.Random(f"{self.asked.seed}/{served.plural}")
+            place = f"{served.root}/namespaces/default" if served.namespaced else served.root
+            for _ in range(TRIES):
+                body = encoded(an_object(rng, self.kinds, served))
+                one = Request("POST", f"{place}/{served.plural}", _JSON, body)
+                await connection.ask(one.encode(TOKEN), "POST")
+        connection.close()
 
     async def _watch_over(self) -> None:
         while True:
@@ -162,7 +182,7 @@ def _is_status(body: bytes, code: int) -> bool:
         told = json.loads(body)
     except ValueError:
         return False
-    return told.get("kind") == "Status" and told.get("code") == code
+    return bool(told.get("kind") == "Status" and told.get("code") == code)
 
 
 def _status_lines(answer: bytes) -> list[int]:
@@ -252,12 +272,26 @@ class _Connection:
             self._writer = None
 
 
+async def define(server: Server) -> None:
+    """The custom kinds of this project are served as well."""
+    connection = _Connection(server.port)
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for file in sorted(DEFINITIONS.glob("*.yaml")):
+        for one in yaml.safe_load_all(file.read_text()):
+            asked = Request("POST", path, _JSON, encoded(one))
+            status, body = await connection.ask(asked.encode(TOKEN), "POST")
+            if status != 201:
+                raise Unwell(f"{file.name} was refused: {body!r}")
+    connection.close()
+
+
 async def fuzz(asked: Options) -> int:
     """One run on a fresh server; the exit code is 1 when a promise was broken."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kube-queue-fuzz-") as folder:
         server = await Server.start(Path(folder))
         try:
+            await define(server)
             run = Fuzz(server, Kinds.read(server.get), asked)
             await run.run()
         except Unwell as why:
@@ -266,7 +300,9 @@ async def fuzz(asked: Options) -> int:
         finally:
             await server.stop()
     took = time.perf_counter() - began
-    answers = ", ".join(f"{status or 'cut'} {count}" for status, count in sorted(run.statuses.items()))
+    answers = ", ".join(
+        f"{status or 'cut'} {count}" for status, count in sorted(run.statuses.items())
+    )
     print(
         f"seed {asked.seed}: {asked.requests} requests in {took:.0f} s, at most {server.peak} MB: "
         f"all held\nanswers: {answers}\nthe neighbour: {run.neighbour}\n"

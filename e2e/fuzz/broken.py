@@ -43,37 +43,88 @@ def broken(rng: random.Random, token: str) -> Broken:
 
 def _line(rng: random.Random, head: bytes) -> bytes:
     lines = (
-        b"GET", b"GET ", b"GET  /api HTTP/1.1", b"GET /api", b"GET /api HTTP/9.9", b"get /api HTTP/1.1",
-        b"G\x00T /api HTTP/1.1", b"GET /api\x00 HTTP/1.1", b"GET /\xff\xfe HTTP/1.1", b"\r\n\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1", b"GET http://x/api/v1/pods HTTP/1.1", b"GET * HTTP/1.1",
-        b"CONNECT x:1 HTTP/1.1", b"GET /api HTTP/1.0", b"GET /api HTTP/0.9", b" GET /api HTTP/1.1",
-        b"PRI * HTTP/2.0", b"GET /api/v1/pods?\xff=\xfe HTTP/1.1", b"GET ?x HTTP/1.1", b"GET # HTTP/1.1",
-        b"GET api HTTP/1.1", b"A" * 400 + b" / HTTP/1.1", b"GET //[::1 HTTP/1.1", b"GET http://[/ HTTP/1.1",
-        b"GET /api?a=b#c HTTP/1.1", b"OPTIONS * HTTP/1.1", b"GET /%E0%A4%A HTTP/1.1",
-    )  # fmt: skip
+        b"GET",
+        b"GET ",
+        b"GET  /api HTTP/1.1",
+        b"GET /api",
+        b"GET /api HTTP/9.9",
+        b"get /api HTTP/1.1",
+        b"G\x00T /api HTTP/1.1",
+        b"GET /api\x00 HTTP/1.1",
+        b"GET /\xff\xfe HTTP/1.1",
+        b"\r\n\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1",
+        b"GET http://x/api/v1/pods HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"CONNECT x:1 HTTP/1.1",
+        b"GET /api HTTP/1.0",
+        b"GET /api HTTP/0.9",
+        b" GET /api HTTP/1.1",
+        b"PRI * HTTP/2.0",
+        b"GET /api/v1/pods?\xff=\xfe HTTP/1.1",
+        b"GET ?x HTTP/1.1",
+        b"GET # HTTP/1.1",
+        b"GET api HTTP/1.1",
+        b"A" * 400 + b" / HTTP/1.1",
+        b"GET //[::1 HTTP/1.1",
+        b"GET http://[/ HTTP/1.1",
+        b"GET /api?a=b#c HTTP/1.1",
+        b"OPTIONS * HTTP/1.1",
+        b"GET /%E0%A4%A HTTP/1.1",
+    )
     return rng.choice(lines) + rng.choice((b"\r\n", b"\n", b"\r", b"\r\n")) + head + b"\r\n"
 
 
 def _headers(rng: random.Random, head: bytes) -> bytes:
     bombs = (
-        b"X: " + b"a" * 20_000 + b"\r\n", b"".join(b"X-%d: a\r\n" % n for n in range(2000)),
-        b"".join(b"X-%d: %b\r\n" % (n, b"b" * 4000) for n in range(120)), b": no name\r\n", b"X\r\n",
-        b"X : a\r\n", b"X: a\r\n folded\r\n", b"X: \x00\r\n", b"X: a\rb\r\n", b"\xff\xfe: a\r\n",
-        b"Accept: \xff\xfe\r\n", b"Content-Type: \xff\r\n", b"Host: a\r\nHost: b\r\n", b"X: a\n",
+        b"X: " + b"a" * 20_000 + b"\r\n",
+        b"".join(b"X-%d: a\r\n" % n for n in range(2000)),
+        b"".join(b"X-%d: %b\r\n" % (n, b"b" * 4000) for n in range(120)),
+        b": no name\r\n",
+        b"X\r\n",
+        b"X : a\r\n",
+        b"X: a\r\n folded\r\n",
+        b"X: \x00\r\n",
+        b"X: a\rb\r\n",
+        b"\xff\xfe: a\r\n",
+        b"Accept: \xff\xfe\r\n",
+        b"Content-Type: \xff\r\n",
+        b"Host: a\r\nHost: b\r\n",
+        b"X: a\n",
         b"Connection: close, keep-alive, upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
-        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: a\r\n", b"Accept-Encoding: \r\n",
-        b"Authorization: Bearer " + b"a" * 8000 + b"\r\n", b"Authorization: \xff\xfe\r\n",
-        b"Cookie: " + b"a=b; " * 1500 + b"\r\n", b"Range: bytes=0-,0-,0-\r\n", b"Expect: 100-continue\r\n",
-    )  # fmt: skip
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: a\r\n",
+        b"Accept-Encoding: \r\n",
+        b"Authorization: Bearer " + b"a" * 8000 + b"\r\n",
+        b"Authorization: \xff\xfe\r\n",
+        b"Cookie: " + b"a=b; " * 1500 + b"\r\n",
+        b"Range: bytes=0-,0-,0-\r\n",
+        b"Expect: 100-continue\r\n",
+    )
     return b"GET " + PODS + b" HTTP/1.1\r\n" + head + rng.choice(bombs) + b"\r\n"
 
 
 def _lengths(rng: random.Random, head: bytes) -> bytes:
     lengths = (
-        b"-1", b"0", b"5", b"1000", b"99999999999", b"9" * 40, b"abc", b"0x10", b"1_0", b"+5", b"5, 5",
-        b" 5", b"5\r\nContent-Length: 6", b"5\r\nTransfer-Encoding: chunked", b"", b"3.0", b"\xd9\xa5",
-        b"5\r\nContent-Encoding: gzip", b"30\r\nExpect: 100-continue",
-    )  # fmt: skip
+        b"-1",
+        b"0",
+        b"5",
+        b"1000",
+        b"99999999999",
+        b"9" * 40,
+        b"abc",
+        b"0x10",
+        b"1_0",
+        b"+5",
+        b"5, 5",
+        b" 5",
+        b"5\r\nContent-Length: 6",
+        b"5\r\nTransfer-Encoding: chunked",
+        b"",
+        b"3.0",
+        b"\xd9\xa5",
+        b"5\r\nContent-Encoding: gzip",
+        b"30\r\nExpect: 100-continue",
+    )
     body = rng.choice((b"", b"{}", b'{"metadata":{"name":"a"}}', b"x" * 5000, b"\x1f\x8b\x08\x00"))
     method = rng.choice((b"POST", b"PUT", b"GET", b"DELETE"))
     line = method + b" " + MAPS + b" HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -82,11 +133,22 @@ def _lengths(rng: random.Random, head: bytes) -> bytes:
 
 def _chunks(rng: random.Random, head: bytes) -> bytes:
     lies = (
-        b"2\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n0\r\n\r\n", b"ffffffffffffffff\r\n{}\r\n", b"-2\r\n{}\r\n",
-        b"2;ext=" + b"a" * 9000 + b"\r\n{}\r\n0\r\n\r\n", b"x\r\n{}\r\n0\r\n\r\n", b"2\n{}\n0\n\n",
-        b"0\r\n" + b"X: a\r\n" * 500 + b"\r\n", b"2\r\n{}", b"", b"2 \r\n{}\r\n0\r\n\r\n", b"0\r\n\r\nGET",
-        b"1\r\n{\r\n" * 3000 + b"0\r\n\r\n", b"0x2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\n: a\r\n\r\n",
-    )  # fmt: skip
+        b"2\r\n{}\r\n0\r\n\r\n",
+        b"5\r\n{}\r\n0\r\n\r\n",
+        b"ffffffffffffffff\r\n{}\r\n",
+        b"-2\r\n{}\r\n",
+        b"2;ext=" + b"a" * 9000 + b"\r\n{}\r\n0\r\n\r\n",
+        b"x\r\n{}\r\n0\r\n\r\n",
+        b"2\n{}\n0\n\n",
+        b"0\r\n" + b"X: a\r\n" * 500 + b"\r\n",
+        b"2\r\n{}",
+        b"",
+        b"2 \r\n{}\r\n0\r\n\r\n",
+        b"0\r\n\r\nGET",
+        b"1\r\n{\r\n" * 3000 + b"0\r\n\r\n",
+        b"0x2\r\n{}\r\n0\r\n\r\n",
+        b"2\r\n{}\r\n0\r\n: a\r\n\r\n",
+    )
     coding = rng.choice((b"chunked", b"chunked", b"Chunked", b"gzip, chunked", b"identity", b"x"))
     line = b"POST " + MAPS + b" HTTP/1.1\r\nContent-Type: application/json\r\n"
     return line + head + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + rng.choice(lies)
@@ -112,7 +174,9 @@ def _cut(rng: random.Random, head: bytes) -> bytes:
 def _mutated(rng: random.Random, raw: bytes) -> bytes:
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(raw) + 1)
-        junk = rng.choice((rng.randbytes(1), b"\r\n", b"\x00", b":", b" ", str(rng.choice(JUNK)).encode()))
+        junk = rng.choice(
+            (rng.randbytes(1), b"\r\n", b"\x00", b":", b" ", str(rng.choice(JUNK)).encode())
+        )
         raw = raw[:place] + junk[:200] + raw[place + rng.randint(0, 2) :]
     return raw
 

@@ -28,7 +28,9 @@ class Neighbour:
     async def run(self) -> None:
         """Go on until cancelled. Raises Unwell when an answer is late or wrong."""
         async with aiohttp.ClientSession(self._url, headers=self._headers) as session:
-            await self._ask(session, "POST", "/api/v1/namespaces", {"metadata": {"name": "neighbour"}})
+            await self._ask(
+                session, "POST", "/api/v1/namespaces", {"metadata": {"name": "neighbour"}}
+            )
             number = 0
             while True:
                 await self._life(session, f"life-{number}")

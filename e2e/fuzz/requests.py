@@ -24,7 +24,7 @@ PATCHES = (
     "application/apply-patch+yaml",
 )
 NAMES = ("a", "b", "c", "d", "default", "x.example.com")
-NAMESPACES = ("default", "default", "kube-system", "team", "no-such", "a/b", "..", "%00")
+NAMESPACES = (*("default",) * 12, "kube-system", "team", "no-such", "a/b", "..", "%00")
 ODD_NAMES = (
     *("..", ".", "%2e%2e", "a%2fb", "%2f", "%00", "a%00", "%", "%zz", "%ff%fe", "%ed%a0%80"),
     *("a" * 253, "a" * 254, "a" * 5000, "A", "é", "%C3%A9", "a b", "a%20b", "a;b", "a:b", "*", ""),
@@ -47,17 +47,48 @@ PARAMETERS = (
 SELECTORS = (
     *("a", "!a", "a=b", "a==b", "a!=b", "a in (b,c)", "a notin (b)", "a>1", "a<x", "a in ()"),
     *("a in (", ")", ",", "a,,b", "a=b=c", "!", "in in in", "a" * 3000, "a=" + "b" * 300, "é=ü"),
-    *("metadata.name=a", "metadata.name!=a", "status.phase=x", "spec.nodeName=", "x.y=z", "=", "\\,"),
+    *(
+        "metadata.name=a",
+        "metadata.name!=a",
+        "status.phase=x",
+        "spec.nodeName=",
+        "x.y=z",
+        "=",
+        "\\,",
+    ),
     *("a in (" + ",".join("b" * 5 for _ in range(900)) + ")", "(" * 2000, "a=\\,\\=\\\\", "\x00"),
 )
 FIXED = (
-    *("/", "/api", "/apis", "/version", "/healthz", "/readyz/x", "/livez", "/openapi/v2", "/metrics"),
+    *(
+        "/",
+        "/api",
+        "/apis",
+        "/version",
+        "/healthz",
+        "/readyz/x",
+        "/livez",
+        "/openapi/v2",
+        "/metrics",
+    ),
     *("/openapi/v3", "/openapi/v3/api/v1", "/openapi/v3/apis/x/y", "/openapi/v3?hash=é", "/api/v1"),
     *("//api/v1/pods", "/api//v1/pods", "/api/v1//pods", "/api/v1/../v1/pods", "/api/v1/./pods"),
     *("/api%2fv1%2fpods", "/%2e%2e/%2e%2e/etc/passwd", "/../../etc/passwd", "/api/v2/pods", "/API"),
-    *("/apis/batch", "/apis/batch/v1", "/apis/batch/v2/jobs", "/apis/" + "x" * 4000, "*", "/?" * 900),
+    *(
+        "/apis/batch",
+        "/apis/batch/v1",
+        "/apis/batch/v2/jobs",
+        "/apis/" + "x" * 4000,
+        "*",
+        "/?" * 900,
+    ),
     *("/api/v1/namespaces/default", "/api/v1/namespaces/default/", "/api/v1/namespaces//pods"),
-    *("/api/v1/watch/pods", "/api/v1/proxy/x", "/logs", "/debug/pprof", "/apis/x/y/z/a/b/c/d/e/f/g"),
+    *(
+        "/api/v1/watch/pods",
+        "/api/v1/proxy/x",
+        "/logs",
+        "/debug/pprof",
+        "/apis/x/y/z/a/b/c/d/e/f/g",
+    ),
 )
 
 
@@ -219,7 +250,7 @@ def _path(rng: random.Random, served: Served, *, named: bool) -> str:
 
 
 def _query(rng: random.Random, method: str) -> str:
-    pairs = []
+    pairs: list[str] = []
     share = 0.7 if method == "GET" else 0.3
     while rng.random() < share and len(pairs) < 6:
         name = rng.choice(PARAMETERS)
@@ -239,7 +270,9 @@ def _value(rng: random.Random, name: str) -> str:
     if name == "continue":
         return _token(rng)
     if name in ("resourceVersion", "limit", "timeoutSeconds", "gracePeriodSeconds"):
-        return rng.choice(("0", "1", "5", "-1", "a", "00", "9" * 18, "9" * 19, "9" * 900, "1.5", "+1"))
+        return rng.choice(
+            ("0", "1", "5", "-1", "a", "00", "9" * 18, "9" * 19, "9" * 900, "1.5", "+1")
+        )
     known = ("true", "false", "All", "Strict", "Ignore", "Warn", "Exact", "NotOlderThan", "None")
     others = ("Object", "Metadata", "Foreground", "Background", "Orphan", "fuzz", "0", "1")
     return rng.choice((*known, *others))

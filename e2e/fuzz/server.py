@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-TOKEN = "secret"  # noqa: S105
+TOKEN = "secret"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

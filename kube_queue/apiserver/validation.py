@@ -36,6 +36,7 @@ _INTEGER_BOUNDS = {
     "int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
     "int64": {"minimum": -(2**63), "maximum": 2**63 - 1},
 }
+_LARGE = 64 << 10
 _MOST_PATTERNS = 5000
 _PATTERN_BYTES = 100 << 20
 _DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|ms|s|m|h|d|w))+)")
@@ -95,13 +96,22 @@ class Validator:
         return bool(self._compiled.is_valid(value))
 
     def errors(self, value: Any) -> list[FieldError]:
-        """What the value breaks, MOST_CAUSES of it."""
-        found = islice(self._compiled.iter_errors(value), MOST_CAUSES)
-        return [_field_error(error) for error in found]
+        """What the value breaks, MOST_CAUSES of it; of a large value only the first."""
+        return [_field_error(error) for error in islice(self._broken(value), MOST_CAUSES)]
+
+    def _broken(self, value: Any) -> Iterator[Any]:
+        # The engine finds all errors or the first: a hundred thousand would take it seconds.
+        if len(orjson.dumps(value)) <= _LARGE:
+            yield from self._compiled.iter_errors(value)
+            return
+        try:
+            self._compiled.validate(value)
+        except jsonschema_rs.ValidationError as first:
+            yield first
 
     def type_mismatches(self, value: Any) -> Iterator[tuple[str, str, Any]]:
         """Path, expected type or format, and value of each wrongly typed field."""
-        for error in self._compiled.iter_errors(value):
+        for error in self._broken(value):
             path = join(error.instance_path)
             kind: Any = error.kind
             keyword = kind.name

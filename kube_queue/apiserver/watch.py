@@ -145,7 +145,8 @@ class WatchStream:
         """The lines that are ready, at least one; empty when the stream has ended."""
         if not await self._ready():
             return b""
-        queue, lines, size = self._queue, [], 0
+        queue, size = self._queue, 0
+        lines: list[bytes] = []
         while queue and size < _BATCH_BYTES and len(lines) < _BATCH:
             line = self._line(queue.popleft())
             lines.append(line)
