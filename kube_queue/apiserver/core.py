@@ -6,6 +6,7 @@ Holds: ApiServer; re-exports Request and Response.
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
@@ -20,6 +21,7 @@ from kube_queue.apiserver import (
     subresources,
     writing,
 )
+from kube_queue.apiserver.budgets import Budgets
 from kube_queue.apiserver.builtin import load_kinds
 from kube_queue.apiserver.commits import Commits
 from kube_queue.apiserver.conversion import SELECTABLE, extractor, home
@@ -28,6 +30,8 @@ from kube_queue.apiserver.garbage import Garbage
 from kube_queue.apiserver.journal import Journal
 from kube_queue.apiserver.lifecycle import Lifecycle
 from kube_queue.apiserver.messages import Request, Response
+from kube_queue.apiserver.quota import Quotas
+from kube_queue.apiserver.rules.limits import keep_bounds
 from kube_queue.apiserver.start import populate, recall
 from kube_queue.apiserver.status import StatusError, method_not_allowed, no_such_path
 from kube_queue.apiserver.store import WINDOW, Collection, Event, Store
@@ -72,7 +76,16 @@ class ApiServer:
             if home(kind) == (kind.group, kind.plural) and "list" in kind.verbs:
                 store.add_collection(kind.group, kind.plural, extractor(paths))
         self._custom = CustomKinds(self._world)
-        self._followers = (Garbage(self._world), Lifecycle(self._world), self._custom)
+        quotas, budgets = Quotas(self._world), Budgets(self._world)
+        self._world.gates += [partial(keep_bounds, self._world), quotas.admit]
+        self._world.guards.append(budgets.guard)
+        self._followers = (
+            Garbage(self._world),
+            Lifecycle(self._world),
+            self._custom,
+            quotas,
+            budgets,
+        )
         self._commits: Commits | None = None
         if journal is None:
             populate(self._world)

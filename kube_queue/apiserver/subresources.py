@@ -144,10 +144,28 @@ def _bound(world: World, call: Call, record: Record, node: str, metadata: Object
 
 
 def _evict(world: World, call: Call, content: Object) -> Response:
-    """The pod is deleted; nothing here can forbid it, as no disruption budget is served."""
+    """The pod is deleted, unless a disruption budget forbids it."""
     stated = content.get("deleteOptions")
     chosen = options.delete_options(call.request, stated if isinstance(stated, dict) else {})
     record = find(call)
+    if meta.read(call.kind, content).get("name", call.name) != call.name:
+        raise bad_request("name in URL does not match name in Eviction object")
     deleting.check_delete_preconditions(call.kind, record, chosen)
+    pod = record.decode()
+    for guard in world.guards:
+        guard(pod)
+    if not chosen.dry_run:
+        status = pod.setdefault("status", {})
+        others = [c for c in status.get("conditions", ()) if c.get("type") != "DisruptionTarget"]
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastProbeTime": None,
+            "lastTransitionTime": world.now(),
+        }
+        status["conditions"] = [*others, target]
+        record = world.store.put(call.collection, pod)
     deleting.remove(world, call.kind, call.collection, record, chosen)
     return Response(201, JSON_HEADERS, orjson.dumps(_DONE))

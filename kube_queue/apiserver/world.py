@@ -17,7 +17,7 @@ from kube_queue.apiserver.kinds import GVR, Kind, KindRegistry
 from kube_queue.apiserver.messages import Request
 from kube_queue.apiserver.meta import timestamp
 from kube_queue.apiserver.schema import REF_PREFIX, Schema, Shape, compile_builtin, compile_custom
-from kube_queue.apiserver.store import Collection, Record, Store
+from kube_queue.apiserver.store import Collection, Object, Record, Store
 from kube_queue.apiserver.strategic import Merging
 from kube_queue.apiserver.validation import Validator
 
@@ -85,6 +85,10 @@ class World:
         self.kinds = KindRegistry()
         self.clock = clock
         self.rng = rng
+        self.gates: list[Callable[[Kind, Object, Object | None], None]] = []
+        """Asked of every object before it is stored, with what it replaces; they raise a 403."""
+        self.guards: list[Callable[[Object], None]] = []
+        """Asked of every pod before it is evicted; they raise a 429."""
         self._models: dict[GVR, Model] = {}
         self._mergings: dict[GVR, Merging] = {}
         self._work: deque[Callable[[], None]] = deque()

@@ -97,6 +97,8 @@ def insert(
     rules.prepare(world, call.kind, obj, None)
     judge(world, call.kind, obj, None)
     _check_size(call, obj, 0)
+    for gate in world.gates:
+        gate(call.kind, obj, None)
     to_stored(call.kind, obj)
     warnings = (*warnings, *rules.warnings(obj))
     record = _put(world, call, obj, dry_run=chosen.dry_run)
@@ -334,6 +336,9 @@ def _finish(world: World, call: Call, chosen: WriteOptions, change: _Change) -> 
     if rules.generation(kind) and _content_changed(kind, rules, old, new):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     judge(world, kind, new, old)
+    if not call.subresource:
+        for gate in world.gates:
+            gate(kind, new, old)
     if body.media_type(call.request) != body.APPLY:
         _note_manager(world, call, old, new)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]

@@ -8,6 +8,7 @@ from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.meta import LABEL_RULE, is_label
 from kube_queue.apiserver.patches import same
 from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.limits import fill_in
 from kube_queue.apiserver.rules.quantities import amount, settle_amounts
 from kube_queue.apiserver.status import (
     MOST_CAUSES,
@@ -45,6 +46,7 @@ class PodRules(Rules):
             _requests_from_limits(container)
         spec.setdefault("enableServiceLinks", True)
         if old is None:
+            fill_in(world, obj)
             _resolve_priority(world, kind, obj, spec)
             _tolerate(spec)
             obj["status"] = _first_status(world, spec)

@@ -1,6 +1,7 @@
 """Quantities inside built-in objects, kept in canonical form.
 
-Holds: canonical, and the walk that rewrites every resource list it is shown.
+Holds: canonical, and the walk that rewrites every resource list it is shown; amount and written,
+for reckoning.
 Grammar and canonical form follow the Kubernetes documentation on quantities.
 """
 
@@ -79,6 +80,15 @@ def _in_exponent(nanos: int) -> str:
         nanos //= 1000
         power += 3
     return f"{nanos}{f'e{power}' if power else ''}" if nanos else "0"
+
+
+def written(number: Fraction, *, binary: bool) -> str:
+    """The number as a quantity, with the suffixes of the family wanted where they can say it."""
+    nanos = -(-abs(number) * 10**9 // 1)
+    prefix = "-" if number < 0 else ""
+    if binary and nanos >= 1024 * 10**9 and nanos % 10**9 == 0:
+        return prefix + _in_binary(nanos // 10**9)
+    return prefix + _in_decimal(nanos)
 
 
 def settle_amounts(holder: dict[str, Any], keys: tuple[str, ...], path: str) -> None:

@@ -8,6 +8,7 @@ from kube_queue.apiserver.rules.apps import (
     StatefulSetRules,
 )
 from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.budgets import PodDisruptionBudgetRules
 from kube_queue.apiserver.rules.crds import CustomResourceDefinitionRules
 from kube_queue.apiserver.rules.jobs import JobRules
 from kube_queue.apiserver.rules.pods import PodRules
@@ -41,6 +42,7 @@ _RULES: dict[tuple[str, str], Rules] = {
     ("", "persistentvolumeclaims"): PersistentVolumeClaimRules(),
     ("", "resourcequotas"): ResourceQuotaRules(),
     ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionRules(),
+    ("policy", "poddisruptionbudgets"): PodDisruptionBudgetRules(),
     ("scheduling.k8s.io", "priorityclasses"): PriorityClassRules(),
     ("storage.k8s.io", "storageclasses"): StorageClassRules(),
 }

@@ -11,6 +11,25 @@ IMMORTAL = ("default", "kube-system", "kube-public")
 HIGHEST_USER_PRIORITY = 1_000_000_000
 
 
+_COMPUTE = ("cpu", "memory", "ephemeral-storage")
+QUOTA_NAMES = frozenset(
+    {
+        *_COMPUTE,
+        *(f"{what}.{name}" for what in ("requests", "limits") for name in _COMPUTE),
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "requests.storage",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    }
+)
+
+
 class PlainRules(Rules):
     """Kinds whose objects carry no generation."""
 
@@ -57,7 +76,25 @@ class ResourceQuotaRules(PlainRules):
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
         settle_amounts(obj.get("spec", {}), ("hard",), "spec")
+        if old is None:
+            obj["status"] = {}
         settle_amounts(obj.get("status", {}), ("hard", "used"), "status")
+
+    def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
+        unknown = [
+            name
+            for name in obj.get("spec", {}).get("hard", {})
+            if "/" not in name and name not in QUOTA_NAMES and "hugepages-" not in name
+        ]
+        problems = (
+            "must be a standard resource type or fully qualified",
+            "must be a standard resource for quota",
+        )
+        return [
+            field_invalid(f"spec.hard[{name}]", name, problem)
+            for name in unknown
+            for problem in problems
+        ]
 
 
 class LimitRangeRules(PlainRules):
@@ -67,6 +104,11 @@ class LimitRangeRules(PlainRules):
         keys = ("default", "defaultRequest", "max", "min", "maxLimitRequestRatio")
         for place, limit in enumerate(obj.get("spec", {}).get("limits", ())):
             settle_amounts(limit, keys, f"spec.limits[{place}]")
+            if limit["type"] == "Container":
+                most, least = limit.get("max", {}), limit.get("min", {})
+                limit["default"] = {**most, **limit.get("default", {})}
+                asked = {**least, **limit["default"], **limit.get("defaultRequest", {})}
+                limit["defaultRequest"] = asked
 
 
 def _check_only_default(world: World, kind: Kind, name: str) -> None:

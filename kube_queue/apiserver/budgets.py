@@ -1,0 +1,246 @@
+"""PodDisruptionBudget: how many pods of a set may be evicted now, kept in status and asked by
+evictions.
+
+Holds: Budgets, which follows every change. An eviction reckons with the pods as they are at that
+moment, not with the status, which is written soon after.
+"""
+
+from functools import partial
+from math import ceil
+from typing import Any
+
+from kube_queue.apiserver.kinds import Kind
+from kube_queue.apiserver.selectors import selects
+from kube_queue.apiserver.status import StatusError
+from kube_queue.apiserver.store import DELETED, Collection, Event, Object, Record
+from kube_queue.apiserver.world import World
+
+RESOURCE = ("policy", "poddisruptionbudgets")
+_PODS = ("", "pods")
+_REPLICA_SETS = ("apps", "replicasets")
+_UNPROTECTED = ("Failed", "Pending", "Succeeded")
+_VIOLATED = "Cannot evict pod as it would violate the pod's disruption budget."
+_CAUSE = "DisruptionBudget"
+
+
+class _Budget:
+    """One budget and the pods it counts."""
+
+    __slots__ = ("name", "obj", "pods", "selector")
+
+    def __init__(self, record: Record) -> None:
+        self.name = record.name
+        self.obj = record.decode()
+        self.selector: Object | None = self.obj.get("spec", {}).get("selector")
+        self.pods: dict[str, tuple[bool, str]] = {}
+        """Uid of a pod -> whether it is healthy, and the uid of its controller."""
+
+    def covers(self, labels: Any) -> bool:
+        """Whether it is about pods with these labels."""
+        return self.selector is not None and selects(self.selector, labels)
+
+
+class Budgets:
+    """Every budget of every namespace."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._budgets: dict[str, dict[str, _Budget]] = {}
+        """Namespace -> name -> budget."""
+        self._marked: set[tuple[str, str]] = set()
+
+    def seen(self, collection: Collection, event: Event) -> None:
+        """A budget, a pod or what keeps a number of pods has changed."""
+        record, resource = event.record, (collection.group, collection.plural)
+        if resource == RESOURCE:
+            self._budget_seen(event)
+        for budget in self._budgets.get(record.namespace, {}).values():
+            if resource == _PODS:
+                self._pod_seen(budget, record, gone=event.type == DELETED)
+            elif any(record.uid == owner for _, owner in budget.pods.values()):
+                self._mark(record.namespace, budget.name)
+
+    def _pod_seen(self, budget: _Budget, record: Record, *, gone: bool) -> None:
+        before = budget.pods.pop(record.uid, None)
+        if not gone and budget.covers(record.labels):
+            pod = record.decode()
+            healthy = _ready(pod) and not record.deleting
+            budget.pods[record.uid] = (healthy, _controller(pod))
+        if before != budget.pods.get(record.uid):
+            self._mark(record.namespace, budget.name)
+
+    def _budget_seen(self, event: Event) -> None:
+        record, within = event.record, self._budgets.setdefault(event.record.namespace, {})
+        if event.type == DELETED:
+            within.pop(record.name, None)
+            return
+        known, budget = within.get(record.name), _Budget(record)
+        if known is not None and known.selector == budget.selector:
+            known.obj = budget.obj
+        else:
+            within[record.name] = budget
+            for pod in tuple(self._world.store.collection(*_PODS).within(record.namespace)):
+                self._pod_seen(budget, pod, gone=False)
+        self._mark(record.namespace, record.name)
+
+    def resume(self) -> None:
+        """All is counted anew, as the store says now."""
+        self._budgets.clear()
+        self._marked.clear()
+        for record in tuple(self._world.store.collection(*RESOURCE).records.values()):
+            self._budget_seen(Event("ADDED", record, None))
+
+    def _mark(self, namespace: str, name: str) -> None:
+        if (namespace, name) not in self._marked:
+            self._marked.add((namespace, name))
+            self._world.later(partial(self._write, namespace, name))
+
+    def _write(self, namespace: str, name: str) -> None:
+        """The budget's status says how many pods may go."""
+        self._marked.discard((namespace, name))
+        budget = self._budgets.get(namespace, {}).get(name)
+        if budget is None:
+            return
+        status = self._status(budget)
+        if budget.obj.get("status") != status:
+            obj = {**budget.obj, "metadata": dict(budget.obj["metadata"]), "status": status}
+            self._world.store.put(self._world.store.collection(*RESOURCE), obj)
+
+    def _status(self, budget: _Budget) -> Object:
+        healthy = sum(ready for ready, _ in budget.pods.values())
+        expected, desired, problem = self._expected(budget)
+        allowed = healthy - desired if expected > 0 and not problem else 0
+        generation = budget.obj["metadata"].get("generation", 0)
+        reason = "SufficientPods" if allowed > 0 else "InsufficientPods"
+        condition = {
+            "type": "DisruptionAllowed",
+            "status": "True" if allowed > 0 else "False",
+            "observedGeneration": generation,
+            "lastTransitionTime": self._world.now(),
+            "reason": "SyncFailed" if problem else reason,
+            "message": problem,
+        }
+        for before in budget.obj.get("status", {}).get("conditions", ()):
+            if (before.get("type"), before.get("status")) == (
+                condition["type"],
+                condition["status"],
+            ):
+                condition["lastTransitionTime"] = before["lastTransitionTime"]
+        return {
+            "observedGeneration": generation,
+            "disruptionsAllowed": max(0, allowed),
+            "currentHealthy": healthy,
+            "desiredHealthy": desired,
+            "expectedPods": expected,
+            "conditions": [condition],
+        }
+
+    def _expected(self, budget: _Budget) -> tuple[int, int, str]:
+        """How many pods there should be, how many must be healthy, and what hinders to know."""
+        spec = budget.obj.get("spec", {})
+        least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+        if type(least) is int and most is None:
+            return len(budget.pods), least, ""
+        if least is None and most is None:
+            return 0, 0, ""
+        expected = 0
+        owners = {owner for _, owner in budget.pods.values()} - {""}
+        scales: dict[str, int] = {}
+        for owner in owners:
+            uid, replicas, problem = self._scale(owner)
+            if problem:
+                return 0, 0, problem
+            scales[uid] = replicas
+        expected = sum(scales.values())
+        if most is not None:
+            return expected, max(0, expected - _share(most, expected)), ""
+        return expected, _share(least, expected), ""
+
+    def _scale(self, uid: str) -> tuple[str, int, str]:
+        """What keeps the pods of an owner, and how many; or why that cannot be said."""
+        found = self._world.store.find_uid(uid)
+        if found is None:
+            return uid, 0, ""
+        collection, record = found
+        obj = record.decode()
+        above = _controller(obj) if (collection.group, collection.plural) == _REPLICA_SETS else ""
+        if above and self._world.store.find_uid(above) is not None:
+            return self._scale(above)
+        kind = self._world.kind_of(collection)
+        if kind is None or "scale" not in kind.subresources:
+            named = kind.resource if kind is not None else collection.resource
+            return uid, 0, f"{named} does not implement the scale subresource"
+        return uid, _replicas(kind, obj), ""
+
+    def guard(self, pod: Object) -> None:
+        """Raises a 429 when a budget forbids that the pod is evicted now."""
+        metadata, phase = pod["metadata"], pod.get("status", {}).get("phase")
+        if phase in _UNPROTECTED or "deletionTimestamp" in metadata:
+            return
+        within = self._budgets.get(metadata["namespace"], {})
+        covering = [b for b in within.values() if b.covers(metadata.get("labels", {}))]
+        if len(covering) > 1:
+            raise StatusError(
+                500,
+                "InternalError",
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource "
+                "does not support.",
+            )
+        if not covering:
+            return
+        (budget,) = covering
+        status = self._status(budget)
+        healthy, desired = status["currentHealthy"], status["desiredHealthy"]
+        if not _ready(pod):
+            always = budget.obj["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+            if always or healthy >= desired > 0:
+                return
+        if not status["disruptionsAllowed"]:
+            raise StatusError(
+                429,
+                "TooManyRequests",
+                _VIOLATED,
+                {"causes": [{"reason": _CAUSE, "message": _why(budget.name, status)}]},
+            )
+
+
+def _why(name: str, status: Object) -> str:
+    (condition,) = status["conditions"]
+    if condition["reason"] == "SyncFailed":
+        return (
+            f"The disruption budget {name} does not allow evicting pods currently because it "
+            f"failed sync: {condition['message']}"
+        )
+    healthy, desired = status["currentHealthy"], status["desiredHealthy"]
+    if healthy <= desired:
+        return (
+            f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+        )
+    return f"The disruption budget {name} does not allow evicting pods currently"
+
+
+def _ready(pod: Object) -> bool:
+    return any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in pod.get("status", {}).get("conditions", ())
+    )
+
+
+def _controller(obj: Object) -> str:
+    """The uid of what controls the object; "" when nothing does."""
+    owners = obj["metadata"].get("ownerReferences", ())
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+
+
+def _share(value: Any, whole: int) -> int:
+    """A number, or a percentage of the whole rounded up."""
+    if type(value) is int:
+        return value
+    return ceil(int(str(value).removesuffix("%")) * whole / 100)
+
+
+def _replicas(kind: Kind, obj: Object) -> int:
+    value: Any = obj
+    for part in kind.scale[0].strip(".").split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if type(value) is int else 0
