@@ -1,19 +1,17 @@
 """Subresources besides status, and kinds that can only be created.
 
-Holds: pods/binding, pods/eviction, pods/log (refused), and reviews of the caller; scale.py has
-scale.
+Holds: pods/binding, pods/eviction and reviews of the caller; logs.py has pods/log, scale.py scale.
 """
 
 from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, deleting, meta, options, scale, writing
+from kube_queue.apiserver import body, deleting, logs, meta, options, scale, writing
 from kube_queue.apiserver.messages import Request, Response
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.routes import Route
 from kube_queue.apiserver.status import (
-    StatusError,
     bad_request,
     conflict,
     field_required,
@@ -35,9 +33,7 @@ def handle(world: World, call: Call) -> Response:
     if call.subresource not in call.kind.subresources or not call.name:
         raise no_such_path()
     if call.subresource == "log":
-        raise StatusError(
-            501, "NotImplemented", "this server runs no containers: there are no logs to read"
-        )
+        return logs.read(world, call)
     if call.subresource == "scale":
         return scale.handle(world, call)
     if call.request.method != "POST" or call.subresource not in ("binding", "eviction"):

@@ -264,10 +264,3 @@ async def test_an_eviction_deletes_the_pod(local: Api) -> None:
     assert (await local.create(f"{PODS}/p/eviction", eviction)).status == 201
     pod = (await local.get(f"{PODS}/p")).body
     assert pod["metadata"]["deletionGracePeriodSeconds"] == 3
-
-
-async def test_logs_are_refused_clearly(local: Api) -> None:
-    await local.made(PODS, a_pod())
-    answer = await local.get(f"{PODS}/p/log")
-    assert answer.status == 501
-    assert "runs no containers" in answer.message
