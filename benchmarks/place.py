@@ -40,7 +40,7 @@ _ACCOUNTS: Final = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
 _HIGH: Final = "high"
 _PER_NODE: Final = 4
 """Pods of low priority that fill a node, in --preempt."""
-_WITHIN: Final = 3_600.0
+_WITHIN: Final = 1_200.0
 
 
 class Watcher:
@@ -113,8 +113,12 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             creating = asyncio.ensure_future(
                 _create_all(cluster, PODS, wanted if options.while_running else [])
             )
-            async with asyncio.timeout(_WITHIN):
-                await watcher.until(len(wanted))
+            try:
+                async with asyncio.timeout(_WITHIN):
+                    await watcher.until(len(wanted))
+            except TimeoutError:
+                print(f"only {len(watcher.bound)} of {len(wanted)} are bound", file=sys.stderr)
+                raise
             seconds = time.perf_counter() - began
             await creating
             figures = times.figures()
@@ -212,8 +216,7 @@ async def _scheduler(
         supervisor = Supervisor(cluster.directory, _say)
         try:
             facts = await supervisor.start(Child("scheduler", command))
-            base = facts["visibility"].partition("/visibility")[0].rstrip("/")
-            yield supervisor.pids(), f"{base}/metrics"
+            yield supervisor.pids(), facts["scheduler"].rstrip("/") + "/metrics"
         finally:
             await supervisor.stop()
         return
