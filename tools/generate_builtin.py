@@ -38,6 +38,7 @@ SERVED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     ("", "v1"): {
         "Binding": (),
         "ConfigMap": (),
+        "Endpoints": (),
         "Event": (),
         "LimitRange": (),
         "Namespace": ("status",),
@@ -45,6 +46,7 @@ SERVED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "PersistentVolume": ("status",),
         "PersistentVolumeClaim": ("status",),
         "Pod": ("status", "binding", "eviction", "log"),
+        "ReplicationController": ("scale", "status"),
         "ResourceQuota": ("status",),
         "Secret": (),
         "Service": ("status",),
@@ -63,9 +65,10 @@ SERVED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "SelfSubjectAccessReview": (),
         "SelfSubjectRulesReview": (),
     },
-    ("batch", "v1"): {"Job": ("status",)},
+    ("batch", "v1"): {"CronJob": ("status",), "Job": ("status",)},
     ("coordination.k8s.io", "v1"): {"Lease": ()},
     ("events.k8s.io", "v1"): {"Event": ()},
+    ("networking.k8s.io", "v1"): {"Ingress": ("status",)},
     ("policy", "v1"): {"PodDisruptionBudget": ("status",)},
     ("scheduling.k8s.io", "v1"): {"PriorityClass": ()},
     ("storage.k8s.io", "v1"): {"CSINode": (), "StorageClass": ()},
@@ -115,6 +118,7 @@ PROTO_PACKAGES = {
     "k8s.io.api.coordination.v1": "k8s.io/api/coordination/v1",
     "k8s.io.api.core.v1": "k8s.io/api/core/v1",
     "k8s.io.api.events.v1": "k8s.io/api/events/v1",
+    "k8s.io.api.networking.v1": "k8s.io/api/networking/v1",
     "k8s.io.api.policy.v1": "k8s.io/api/policy/v1",
     "k8s.io.api.scheduling.v1": "k8s.io/api/scheduling/v1",
     "k8s.io.api.storage.v1": "k8s.io/api/storage/v1",
@@ -255,7 +259,8 @@ def read_columns(printers: str, kind: str) -> list[list[Any]]:
     """Printer columns of a kind as [name, type, priority, format]; [] when it has no printer."""
     head = re.match(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]", kind)
     assert head is not None
-    variable = rf"\b{head[0].lower()}{kind[head.end() :]}ColumnDefinitions? := \[\]"
+    name = f"{head[0].lower()}{kind[head.end() :]}".removesuffix("s")
+    variable = rf"\b{name}s?ColumnDefinitions? := \[\]"
     block = re.split(variable, printers, maxsplit=1)[1:]
     if not block:
         return []

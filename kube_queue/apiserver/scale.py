@@ -10,7 +10,7 @@ import orjson
 
 from kube_queue.apiserver import body, writing
 from kube_queue.apiserver.messages import Response
-from kube_queue.apiserver.printers.rows import selector_text
+from kube_queue.apiserver.printers.rows import labels_text, selector_text
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.status import bad_request, field_invalid, invalid, method_not_allowed
 from kube_queue.apiserver.store import Object
@@ -69,7 +69,8 @@ def _scale_of(call: Call, obj: Object) -> Object:
     metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
     status: Object = {"replicas": in_status if type(in_status) is int else 0}
     if isinstance(selector, dict):
-        selector = selector_text(selector)
+        plain = call.kind.plural == "replicationcontrollers"
+        selector = labels_text(selector) if plain else selector_text(selector)
     if isinstance(selector, str) and selector:
         status["selector"] = selector
     return {

@@ -12,6 +12,7 @@ from kube_queue.apiserver.messages import Request, Response
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.routes import Route
 from kube_queue.apiserver.status import (
+    StatusError,
     bad_request,
     conflict,
     field_required,
@@ -25,11 +26,19 @@ from kube_queue.apiserver.world import Call, World
 
 USER = "kube-queue:local"
 """The name of whoever holds the token."""
+_REFUSED = frozenset(
+    f"pods/{name}"
+    for name in ("attach", "ephemeralcontainers", "exec", "portforward", "proxy", "resize")
+)
 _DONE = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 def handle(world: World, call: Call) -> Response:
     """The subresource's answer; 404 when the kind has none of that name."""
+    named = f"{call.kind.plural}/{call.subresource}"
+    if named in _REFUSED:
+        why = f"{named} is not served: the pods of this server run no programs"
+        raise StatusError(501, "NotImplemented", why)
     if call.subresource not in call.kind.subresources or not call.name:
         raise no_such_path()
     if call.subresource == "log":

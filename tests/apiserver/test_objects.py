@@ -298,7 +298,7 @@ async def test_a_json_patch_that_does_not_apply_changes_nothing(units: Api) -> N
     [
         ("GET", "/nowhere", 404),
         ("GET", "/apis/none.io/v1/things", 404),
-        ("GET", f"{PODS}/p/exec", 404),
+        ("GET", f"{PODS}/p/exec", 501),
         ("GET", "/api/v1/watch/pods", 404),
         ("POST", "/api/v1/pods", 405),
         ("DELETE", "/api/v1/pods", 405),

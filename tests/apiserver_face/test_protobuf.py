@@ -48,8 +48,8 @@ def test_a_zero_that_was_set_is_kept() -> None:
 
 
 def test_a_kind_without_a_table_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedBody, match=r"kind 'CronJob' of 'batch/v1'; send JSON"):
-        decode(_envelope("batch/v1", "CronJob", b""))
+    with pytest.raises(UnsupportedBody, match=r"kind 'CronJob' of 'batch/v1beta1'; send JSON"):
+        decode(_envelope("batch/v1beta1", "CronJob", b""))
 
 
 def test_a_field_newer_than_the_tables_is_skipped() -> None:

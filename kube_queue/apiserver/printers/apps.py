@@ -1,7 +1,7 @@
 """The rows of the kinds that keep pods running, and of the budgets that protect them.
 
 Holds: controller_revision, daemon_set, deployment, pod_disruption_budget, replica_set,
-stateful_set.
+replication_controller, stateful_set.
 """
 
 from typing import Any
@@ -51,18 +51,24 @@ def deployment(obj: Object, now: float) -> Row:
 
 def replica_set(obj: Object, now: float) -> Row:
     """NAME DESIRED CURRENT READY AGE, wide: CONTAINERS IMAGES SELECTOR."""
+    return Row([*_replicas(obj, now), _selector(obj)])
+
+
+def replication_controller(obj: Object, now: float) -> Row:
+    """The same; its selector is a map of labels."""
+    return Row([*_replicas(obj, now), labels_text(part(obj, "spec", "selector"))])
+
+
+def _replicas(obj: Object, now: float) -> list[Any]:
     status = part(obj, "status")
-    return Row(
-        [
-            name_of(obj),
-            part(obj, "spec").get("replicas", 0),
-            status.get("replicas", 0),
-            status.get("readyReplicas", 0),
-            _created(obj, now),
-            *containers_of(obj),
-            _selector(obj),
-        ]
-    )
+    return [
+        name_of(obj),
+        part(obj, "spec").get("replicas", 0),
+        status.get("replicas", 0),
+        status.get("readyReplicas", 0),
+        _created(obj, now),
+        *containers_of(obj),
+    ]
 
 
 def stateful_set(obj: Object, now: float) -> Row:

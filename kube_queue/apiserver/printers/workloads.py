@@ -1,6 +1,6 @@
-"""The rows of Job and Service.
+"""The rows of jobs and of what leads to pods.
 
-Holds: job, service.
+Holds: cron_job, endpoints, ingress, job, service.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,8 @@ from kube_queue.apiserver.printers.rows import (
     part,
     selector_text,
 )
+
+_SHOWN = 3
 
 
 def job(obj: Object, now: float) -> Row:
@@ -64,6 +66,64 @@ def _job_duration(status: Mapping[str, Any], now: float) -> str:
         return ""
     end = parse_time(str(status.get("completionTime") or ""))
     return human_duration((now if end is None else end) - start)
+
+
+def cron_job(obj: Object, now: float) -> Row:
+    """NAME SCHEDULE TIMEZONE SUSPEND ACTIVE LAST-SCHEDULE AGE, wide as a job."""
+    spec, status = part(obj, "spec"), part(obj, "status")
+    last = status.get("lastScheduleTime")
+    return Row(
+        [
+            name_of(obj),
+            spec.get("schedule", ""),
+            spec.get("timeZone", NONE),
+            str(spec.get("suspend", "<unset>")),
+            len(items(status, "active")),
+            age(now, last) if last else NONE,
+            age(now, part(obj, "metadata").get("creationTimestamp")),
+            *containers_of(part(spec, "jobTemplate")),
+            selector_text(part(spec, "jobTemplate", "spec", "selector")),
+        ]
+    )
+
+
+def endpoints(obj: Object, now: float) -> Row:
+    """NAME ENDPOINTS AGE: three addresses at most."""
+    found = [
+        f"{address.get('ip', '')}{_colon(port)}"
+        for subset in items(obj, "subsets")
+        for port in items(subset, "ports") or [{}]
+        for address in items(subset, "addresses")
+    ]
+    shown = joined(found[:_SHOWN])
+    if len(found) > _SHOWN:
+        shown += f" + {len(found) - _SHOWN} more..."
+    return Row([name_of(obj), shown, age(now, part(obj, "metadata").get("creationTimestamp"))])
+
+
+def _colon(port: Mapping[str, Any]) -> str:
+    return f":{port.get('port')}" if port else ""
+
+
+def ingress(obj: Object, now: float) -> Row:
+    """NAME CLASS HOSTS ADDRESS PORTS AGE."""
+    spec = part(obj, "spec")
+    hosts = [str(rule["host"]) for rule in items(spec, "rules") if rule.get("host")]
+    shown = joined(hosts[:_SHOWN], "*")
+    if len(hosts) > _SHOWN:
+        shown += f" + {len(hosts) - _SHOWN} more..."
+    given = items(part(obj, "status", "loadBalancer"), "ingress")
+    addresses = {str(entry.get("ip") or entry.get("hostname") or "") for entry in given} - {""}
+    return Row(
+        [
+            name_of(obj),
+            spec.get("ingressClassName", NONE),
+            shown,
+            ",".join(sorted(addresses)),
+            "80, 443" if items(spec, "tls") else "80",
+            age(now, part(obj, "metadata").get("creationTimestamp")),
+        ]
+    )
 
 
 def service(obj: Object, now: float) -> Row:

@@ -12,6 +12,7 @@ from kube_queue.apiserver.rules.budgets import PodDisruptionBudgetRules
 from kube_queue.apiserver.rules.crds import CustomResourceDefinitionRules
 from kube_queue.apiserver.rules.jobs import JobRules
 from kube_queue.apiserver.rules.pods import PodRules
+from kube_queue.apiserver.rules.services import CronJobRules, IdleRules, ServiceRules
 from kube_queue.apiserver.rules.small import (
     LimitRangeRules,
     NamespaceRules,
@@ -40,6 +41,10 @@ _RULES: dict[tuple[str, str], Rules] = {
     ("", "limitranges"): LimitRangeRules(),
     ("", "persistentvolumes"): PersistentVolumeRules(),
     ("", "persistentvolumeclaims"): PersistentVolumeClaimRules(),
+    ("", "replicationcontrollers"): IdleRules(),
+    ("", "services"): ServiceRules(),
+    ("batch", "cronjobs"): CronJobRules(),
+    ("networking.k8s.io", "ingresses"): IdleRules(),
     ("", "resourcequotas"): ResourceQuotaRules(),
     ("apiextensions.k8s.io", "customresourcedefinitions"): CustomResourceDefinitionRules(),
     ("policy", "poddisruptionbudgets"): PodDisruptionBudgetRules(),
