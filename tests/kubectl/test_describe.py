@@ -106,14 +106,13 @@ def test_describe_of_the_other_kinds_works(kubectl: Kubectl) -> None:
 
 
 def test_a_quota_tells_what_is_used_of_it(kubectl: Kubectl) -> None:
-    kubectl("create", "quota", "q", "--hard=cpu=4,memory=4Gi")
-    quota = kubectl.json("quota", "q")
-    quota["status"] = {"hard": quota["spec"]["hard"], "used": {"cpu": "3", "memory": "0"}}
-    path = f"/api/v1/namespaces/{kubectl.namespace}/resourcequotas/q/status"
-    kubectl.server.ask("PUT", path, quota)
-    assert "cpu 3 4" in kubectl("describe", "quota", "q").squeezed
+    kubectl("create", "quota", "q", "--hard=limits.cpu=4,cpu=4,pods=9")
+    kubectl.apply(a_pod())
+    told = kubectl("describe", "quota", "q").squeezed.splitlines()
+    assert ["cpu", "100m", "4"] in [line.split() for line in told]
     (row,) = kubectl("get", "resourcequota", "q", "-o", "wide").table()
-    assert row["REQUEST"] == "cpu: 3/4, memory: 0/4Gi"
+    assert row["REQUEST"] == "cpu: 100m/4, pods: 1/9"
+    assert row["LIMIT"] == "limits.cpu: 100m/4"
 
 
 def test_events_are_listed_by_the_object_they_are_about(kubectl: Kubectl) -> None:
