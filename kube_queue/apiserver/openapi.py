@@ -26,7 +26,11 @@ _LIST_META = f"{_META}.ListMeta"
 _DELETE_OPTIONS = f"{_META}.DeleteOptions"
 _STATUS = f"{_META}.Status"
 _PATCH = f"{_META}.Patch"
-_PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json")
+_PATCH_TYPES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+)
 _STRATEGIC = "application/strategic-merge-patch+json"
 _DESCRIPTIONS = {
     "apiVersion": "The API group and version this object is written in.",
@@ -51,6 +55,7 @@ _LIST = (
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _TYPES = {
     "allowWatchBookmarks": "boolean",
+    "force": "boolean",
     "gracePeriodSeconds": "integer",
     "limit": "integer",
     "orphanDependents": "boolean",
@@ -67,14 +72,14 @@ _ON_COLLECTION = {
 _ON_OBJECT = {
     "get": ("get", "get", ()),
     "update": ("put", "put", _WRITE),
-    "patch": ("patch", "patch", _WRITE),
+    "patch": ("patch", "patch", (*_WRITE, "force")),
     "delete": ("delete", "delete", _DELETE),
 }
 _ON_SUBRESOURCE = {
     "get": ("get", "get", ()),
     "create": ("post", "post", _WRITE),
     "update": ("put", "put", _WRITE),
-    "patch": ("patch", "patch", _WRITE),
+    "patch": ("patch", "patch", (*_WRITE, "force")),
 }
 
 

@@ -3,6 +3,7 @@
 Holds: pods/binding, pods/eviction and reviews of the caller; logs.py has pods/log, scale.py scale.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -121,17 +122,15 @@ def _bind(world: World, call: Call, content: Object) -> Response:
 
 def _bound(world: World, call: Call, record: Record, node: str, metadata: Object) -> Object:
     pod = record.decode()
+    assigned, why = pod["spec"].get("nodeName"), ""
     if "deletionTimestamp" in pod["metadata"]:
-        raise conflict(
-            call.kind, call.name, f"pod {call.name} is being deleted, cannot be assigned to a host"
-        )
-    assigned = pod["spec"].get("nodeName")
-    if assigned:
-        raise conflict(
-            call.kind, call.name, f'pod {call.name} is already assigned to node "{assigned}"'
-        )
-    if pod["spec"].get("schedulingGates"):
-        raise conflict(call.kind, call.name, f"pod {call.name} has non-empty .spec.schedulingGates")
+        why = f"pod {call.name} is being deleted, cannot be assigned to a host"
+    elif assigned:
+        why = f'pod {call.name} is already assigned to node "{assigned}"'
+    elif pod["spec"].get("schedulingGates"):
+        why = f"pod {call.name} has non-empty .spec.schedulingGates"
+    if why:
+        raise conflict(replace(call.kind, plural="pods/binding"), call.name, why)
     pod["spec"]["nodeName"] = node
     for key in ("annotations", "labels"):
         if metadata.get(key):
@@ -145,6 +144,7 @@ def _bound(world: World, call: Call, record: Record, node: str, metadata: Object
     status = pod.setdefault("status", {})
     others = [c for c in status.get("conditions", ()) if c.get("type") != "PodScheduled"]
     status["conditions"] = [*others, scheduled]
+    status.pop("nominatedNodeName", None)
     return pod
 
 

@@ -157,6 +157,7 @@ async def test_gates_of_a_pod_can_be_taken_away_and_never_be_added(api: Api) -> 
 
 async def test_a_binding_assigns_a_pod_once(api: Api) -> None:
     made = await api.made(PODS, a_pod())
+    await api.patch(f"{PODS}/p/status", {"status": {"nominatedNodeName": "n0"}})
     path = f"{PODS}/p/binding"
     binding = {
         "metadata": {"name": "p", "annotations": {"from": "scheduler"}},
@@ -173,11 +174,14 @@ async def test_a_binding_assigns_a_pod_once(api: Api) -> None:
     pod = (await api.get(f"{PODS}/p")).body
     assert pod["spec"]["nodeName"] == "n1"
     assert pod["metadata"]["annotations"] == {"from": "scheduler"}
+    assert "nominatedNodeName" not in pod["status"]
     scheduled = pod["status"]["conditions"][0]
     assert (scheduled["type"], scheduled["status"]) == ("PodScheduled", "True")
     again = await api.create(path, binding)
     assert (again.status, again.reason) == (409, "Conflict")
-    assert 'pod p is already assigned to node "n1"' in again.message
+    assert again.message == (
+        'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"'
+    )
 
 
 async def test_a_job_counts_its_pods_by_its_own_uid(api: Api) -> None:

@@ -1,10 +1,11 @@
 """Deployment, ReplicaSet, StatefulSet, DaemonSet: defaults, selectors, and what may change."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.patches import same
-from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.base import IDLE, Rules
 from kube_queue.apiserver.rules.pods import default_pod_spec, pod_spec_errors
 from kube_queue.apiserver.selectors import selects
 from kube_queue.apiserver.status import (
@@ -101,7 +102,14 @@ class ReplicaSetRules(_WorkloadRules):
     defaults: ClassVar = {"replicas": 1}
 
 
-class DaemonSetRules(_WorkloadRules):
+class _IdleWorkloadRules(_WorkloadRules):
+    """A kind that no controller here acts upon."""
+
+    def warnings(self, obj: Object) -> Iterable[str]:
+        yield IDLE.format(obj["kind"])
+
+
+class DaemonSetRules(_IdleWorkloadRules):
     """A daemon set counts the generations of its template."""
 
     defaults: ClassVar = _HISTORY
@@ -125,7 +133,7 @@ class DaemonSetRules(_WorkloadRules):
         notes[TEMPLATE_GENERATION] = str(count)
 
 
-class StatefulSetRules(_WorkloadRules):
+class StatefulSetRules(_IdleWorkloadRules):
     """A stateful set changes in few ways."""
 
     defaults: ClassVar = {"replicas": 1, **_HISTORY, "podManagementPolicy": "OrderedReady"}

@@ -8,6 +8,9 @@ from kube_queue.apiserver.status import FieldError
 from kube_queue.apiserver.store import Object, Record
 from kube_queue.apiserver.world import World
 
+IDLE = "this server keeps objects of kind {}, and nobody here acts upon them"
+"""The warning that comes with a kind that has no controller here."""
+
 
 class Rules:
     """The hooks of writing and deleting; each says what is true by default."""

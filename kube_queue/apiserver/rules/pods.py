@@ -107,6 +107,7 @@ def default_pod_spec(spec: Object, path: str) -> None:
     if "serviceAccountName" in spec:
         spec["serviceAccount"] = spec["serviceAccountName"]
     settle_amounts(spec, ("overhead",), path)
+    settle_amounts(spec.get("resources", {}), ("limits", "requests"), f"{path}.resources")
     for container in _containers(spec):
         _default_container(container, path)
     for volume in spec.get("volumes", ()):

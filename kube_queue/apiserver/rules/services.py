@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from kube_queue.apiserver.kinds import Kind
-from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.base import IDLE, Rules
 from kube_queue.apiserver.rules.small import PlainRules
 from kube_queue.apiserver.status import FieldError, field_invalid, field_unsupported
 from kube_queue.apiserver.store import Object
@@ -81,7 +81,7 @@ class IdleRules(Rules):
             obj["status"] = dict(_FIRST_STATUS.get(kind.plural, {}))
 
     def warnings(self, obj: Object) -> Iterable[str]:
-        yield f"this server keeps objects of kind {obj['kind']}, and nobody here acts upon them"
+        yield IDLE.format(obj["kind"])
 
 
 class CronJobRules(IdleRules):
