@@ -5,6 +5,7 @@ Holds: Budgets, which follows every change. An eviction reckons with the pods as
 moment, not with the status, which is written soon after.
 """
 
+from collections import Counter
 from functools import partial
 from math import ceil
 from typing import Any
@@ -26,7 +27,7 @@ _CAUSE = "DisruptionBudget"
 class _Budget:
     """One budget and the pods it counts."""
 
-    __slots__ = ("name", "obj", "pods", "selector")
+    __slots__ = ("name", "obj", "owners", "pods", "selector")
 
     def __init__(self, record: Record) -> None:
         self.name = record.name
@@ -34,6 +35,8 @@ class _Budget:
         self.selector: Object | None = self.obj.get("spec", {}).get("selector")
         self.pods: dict[str, tuple[bool, str]] = {}
         """Uid of a pod -> whether it is healthy, and the uid of its controller."""
+        self.owners: Counter[str] = Counter()
+        """Uid of a controller -> how many of the pods are its own."""
 
     def covers(self, labels: Any) -> bool:
         """Whether it is about pods with these labels."""
@@ -57,7 +60,7 @@ class Budgets:
         for budget in self._budgets.get(record.namespace, {}).values():
             if resource == _PODS:
                 self._pod_seen(budget, record, gone=event.type == DELETED)
-            elif any(record.uid == owner for _, owner in budget.pods.values()):
+            elif record.uid in budget.owners:
                 self._mark(record.namespace, budget.name)
 
     def _pod_seen(self, budget: _Budget, record: Record, *, gone: bool) -> None:
@@ -66,8 +69,15 @@ class Budgets:
             pod = record.decode()
             healthy = _ready(pod) and not record.deleting
             budget.pods[record.uid] = (healthy, _controller(pod))
-        if before != budget.pods.get(record.uid):
-            self._mark(record.namespace, budget.name)
+        now = budget.pods.get(record.uid)
+        if before == now:
+            return
+        for state, change in ((before, -1), (now, 1)):
+            if state is not None and state[1]:
+                budget.owners[state[1]] += change
+                if not budget.owners[state[1]]:
+                    del budget.owners[state[1]]
+        self._mark(record.namespace, budget.name)
 
     def _budget_seen(self, event: Event) -> None:
         record, within = event.record, self._budgets.setdefault(event.record.namespace, {})
@@ -143,10 +153,8 @@ class Budgets:
             return len(budget.pods), least, ""
         if least is None and most is None:
             return 0, 0, ""
-        expected = 0
-        owners = {owner for _, owner in budget.pods.values()} - {""}
         scales: dict[str, int] = {}
-        for owner in owners:
+        for owner in budget.owners:
             uid, replicas, problem = self._scale(owner)
             if problem:
                 return 0, 0, problem
