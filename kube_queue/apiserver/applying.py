@@ -69,7 +69,7 @@ def patch(world: World, call: Call) -> Response:
         if call.subresource:
             raise not_found(call.kind, call.name)
         if call.namespace:
-            writing.check_namespace(world, call)
+            writing.check_namespace(world, call, config)
         if config["metadata"].get("uid"):
             raise conflict(
                 call.kind,

@@ -164,7 +164,7 @@ class ApiServer:
         else:
             status, content_type, content = found
         if request.method not in _READING:
-            raise method_not_allowed(request.method)
+            raise method_not_allowed()
         if headers.get("ETag") and request.headers.get("if-none-match") == headers["ETag"]:
             return Response(304, headers, b"")
         return Response(status, {"Content-Type": content_type, **headers}, content)
@@ -194,11 +194,11 @@ class ApiServer:
         method = call.request.method
         verb, act = _VERBS.get("GET" if method == "HEAD" else method, ("", None))
         if act is None or verb not in call.kind.verbs:
-            raise method_not_allowed(method)
+            raise method_not_allowed()
         if verb == "get" and options.list_options(call.query).watch:
             return reading.watch_one(self._world, call)
         if verb == "delete" and call.subresource:
-            raise method_not_allowed(method)
+            raise method_not_allowed()
         return act(self._world, call)
 
     def _collection(self, call: Call) -> Response:
@@ -210,7 +210,7 @@ class ApiServer:
             return writing.create(self._world, call)
         if method == "DELETE" and not everywhere and "deletecollection" in kind.verbs:
             return deleting.delete_collection(self._world, call)
-        raise method_not_allowed(method)
+        raise method_not_allowed()
 
 
 def _refused(refusal: StatusError) -> Response:

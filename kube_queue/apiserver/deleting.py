@@ -3,6 +3,8 @@
 Holds: the two verbs, preconditions, grace periods, propagation policies and finalizers.
 """
 
+from dataclasses import replace
+
 import orjson
 
 from kube_queue.apiserver import body, meta, options
@@ -44,19 +46,24 @@ def delete(world: World, call: Call) -> Response:
 def check_delete_preconditions(kind: Kind, record: Record, chosen: DeleteOptions) -> None:
     """A 409 when the object is not the one, or not the version, the caller means."""
     if chosen.uid and chosen.uid != record.uid:
-        raise conflict(
+        raise _not_the_one(
             kind,
             record.name,
-            f"Precondition failed: UID in precondition: {chosen.uid}, UID in object meta: "
-            f"{record.uid}",
+            f"the UID in the precondition ({chosen.uid}) does not match the UID in record "
+            f"({record.uid}). The object might have been deleted and then recreated",
         )
     if chosen.rv and chosen.rv != str(record.rv):
-        raise conflict(
+        raise _not_the_one(
             kind,
             record.name,
-            f"Precondition failed: ResourceVersion in precondition: {chosen.rv}, "
-            f"ResourceVersion in object meta: {record.rv}",
+            f"the ResourceVersion in the precondition ({chosen.rv}) does not match the "
+            f"ResourceVersion in record ({record.rv}). The object might have been modified",
         )
+
+
+def _not_the_one(kind: Kind, name: str, why: str) -> StatusError:
+    """The 409 of a delete, which names the kind where others name the resource."""
+    return conflict(replace(kind, plural=kind.kind), name, why)
 
 
 def remove(

@@ -18,6 +18,16 @@ KUBERNETES_VERSION = "v1.36.3"
 JSON = "application/json"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _AGGREGATED_PARTS = frozenset(AGGREGATED.split(";")[1:])
+_CUSTOM_VERBS = (
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+)
 _STATUS_VERBS = ("get", "patch", "update")
 
 Answer = tuple[int, str, bytes]
@@ -149,7 +159,7 @@ def _resource_list(registry: KindRegistry, group: str, version: str) -> dict[str
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": sorted(kind.verbs),
+            "verbs": _verbs(kind),
         }
         resources.append(resource | _names(kind))
         for entry in subresources_of(kind):
@@ -169,6 +179,13 @@ def _resource_list(registry: KindRegistry, group: str, version: str) -> dict[str
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": resources,
     }
+
+
+def _verbs(kind: Kind) -> list[str]:
+    """The verbs in the order in which Kubernetes names them."""
+    if kind.builtin:
+        return sorted(kind.verbs)
+    return sorted(kind.verbs, key=_CUSTOM_VERBS.index)
 
 
 def _names(kind: Kind) -> dict[str, Any]:
@@ -212,7 +229,7 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
         "responseKind": own,
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     resource |= _names(kind)
     subresources = [

@@ -146,7 +146,7 @@ class _Front:
             raise bad_request("the path, the query or a header is not valid UTF-8") from None
         self._authenticate(request, path)
         if request.method not in _METHODS:
-            raise method_not_allowed(request.method)
+            raise method_not_allowed()
         body = b""
         if request.body_exists:
             body = await _body(request)

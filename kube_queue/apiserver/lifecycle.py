@@ -87,9 +87,11 @@ class Lifecycle:
         ):
             return
         obj = record.decode()
-        obj.setdefault("spec", {})["finalizers"] = []
+        held = obj.setdefault("spec", {}).pop("finalizers", None)
         if not obj["metadata"].get("finalizers"):
             self._store.remove(collection, obj)
+        elif held:
+            self._store.put(collection, obj)
 
     def _empty_definition(self, name: str) -> None:
         plural, _, group = name.partition(".")

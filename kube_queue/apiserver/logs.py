@@ -50,7 +50,7 @@ class _Options:
 def read(world: World, call: Call) -> Response:
     """The container's log so far, or as it grows; 400 when it has not started."""
     if call.request.method not in ("GET", "HEAD"):
-        raise method_not_allowed(call.request.method)
+        raise method_not_allowed()
     record = find(call)
     pod = record.decode()
     chosen = _options(world, call.query, pod)

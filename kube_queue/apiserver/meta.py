@@ -50,6 +50,10 @@ _KEY_RULE = (
     "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
 
+_FINALIZER_RULE = "name is neither a standard finalizer name nor is it fully qualified"
+_STANDARD_FINALIZERS = ("foregroundDeletion", "kubernetes", "orphan")
+_OWNER_NEEDS = (("apiVersion", "version "), ("kind", ""), ("name", ""), ("uid", ""))
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
         ("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"), str
@@ -163,32 +167,53 @@ def _read_lists(kind: Kind, meta: Object) -> None:
 
 def errors(kind: Kind, meta: Object) -> list[FieldError]:
     """What breaks the rules for names, labels, annotations, owners and finalizers."""
-    found = _name_errors(kind, meta.get("name", ""))
+    found = _generated_errors(kind, meta.get("generateName", ""))
+    found += _name_errors(kind, meta.get("name", ""))
     labels = meta.get("labels")
     if labels:
         found += label_errors(labels, "metadata.labels")
     annotations = meta.get("annotations")
     if annotations:
         found += _annotation_errors(annotations)
-    for place, reference in enumerate(meta.get("ownerReferences", ())):
+    for reference in meta.get("ownerReferences", ()):
         found += [
-            field_required(f"metadata.ownerReferences[{place}].{key}", "must not be empty")
-            for key in ("apiVersion", "kind", "name", "uid")
+            field_invalid(f"metadata.ownerReferences.{key}", "", f"{what}must not be empty")
+            for key, what in _OWNER_NEEDS
             if not reference[key]
         ]
     for place, finalizer in enumerate(meta.get("finalizers", ())):
+        path = f"metadata.finalizers[{place}]"
         if not _qualified(finalizer):
-            found.append(field_invalid(f"metadata.finalizers[{place}]", finalizer, _KEY_RULE))
+            found.append(field_invalid(path, finalizer, _key_rule(finalizer)))
+        elif _strict(kind) and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            found.append(field_invalid(path, finalizer, _FINALIZER_RULE))
     controllers = [r for r in meta.get("ownerReferences", ()) if r.get("controller")]
     if len(controllers) > 1:
+        found_in = [f"{r['kind']}/{r['name']}" for r in controllers[:2]]
         found.append(
             field_invalid(
                 "metadata.ownerReferences",
                 [r["kind"] for r in controllers],
-                "Only one reference can have Controller set to true",
+                'Only one reference can have Controller set to true. Found "true" in references '
+                f"for {' and '.join(found_in)}",
             )
         )
     return found
+
+
+def _generated_errors(kind: Kind, base: str) -> list[FieldError]:
+    """What is wrong with the text that a name is generated from; it may end in a dash."""
+    if not base:
+        return []
+    found = _name_errors(kind, f"{base[:-1]}a" if len(base) > 1 and base[-1] == "-" else base)
+    return [
+        field_invalid("metadata.generateName", base, one.text.split(": ", 2)[2]) for one in found
+    ]
+
+
+def _strict(kind: Kind) -> bool:
+    """Whether the kind's finalizers have to say whose they are."""
+    return kind.builtin and kind.group != "apiextensions.k8s.io"
 
 
 _LABEL_NAMED = {"namespaces", "services"}
@@ -199,13 +224,14 @@ def _name_errors(kind: Kind, name: str) -> list[FieldError]:
     if not name:
         return [field_required("metadata.name", "name or generateName is required")]
     if kind.builtin and kind.plural in _LABEL_NAMED:
-        return [] if is_label(name) else [field_invalid("metadata.name", name, LABEL_RULE)]
+        rule = "must not contain dots" if "." in name else LABEL_RULE
+        return [] if is_label(name) else [field_invalid("metadata.name", name, rule)]
     if kind.builtin and kind.plural in _SEGMENT_NAMED:
         fine = _PATH_SEGMENT.fullmatch(name) is not None
         return [] if fine else [field_invalid("metadata.name", name, "may not contain '/' or '%'")]
     if is_subdomain(name):
         return []
-    rule = SUBDOMAIN_RULE if len(name) <= 253 else "must be no more than 253 characters"
+    rule = SUBDOMAIN_RULE if len(name) <= 253 else "must be no more than 253 bytes"
     return [field_invalid("metadata.name", name, rule)]
 
 
@@ -216,14 +242,22 @@ def _qualified(key: str) -> bool:
     return _QUALIFIED.fullmatch(name) is not None
 
 
+def _key_rule(key: str) -> str:
+    """What a key breaks that is not qualified."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and not is_subdomain(prefix):
+        return f"prefix part {SUBDOMAIN_RULE}"
+    return _KEY_RULE if len(name) <= 63 else "name part must be no more than 63 bytes"
+
+
 def label_errors(labels: dict[str, str], path: str) -> list[FieldError]:
     """Keys and values that are not labels."""
     found = []
     for key, value in labels.items():
         if not _qualified(key):
-            found.append(field_invalid(path, key, _KEY_RULE))
+            found.append(field_invalid(path, key, _key_rule(key)))
         if value and not _QUALIFIED.fullmatch(value):
-            rule = _VALUE_RULE if len(value) <= 63 else "must be no more than 63 characters"
+            rule = _VALUE_RULE if len(value) <= 63 else "must be no more than 63 bytes"
             found.append(field_invalid(path, value, rule))
     return found
 
@@ -231,7 +265,9 @@ def label_errors(labels: dict[str, str], path: str) -> list[FieldError]:
 def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
     path = "metadata.annotations"
     found = [
-        field_invalid(path, key, _KEY_RULE) for key in annotations if not _qualified(key.lower())
+        field_invalid(path, key, _key_rule(key.lower()))
+        for key in annotations
+        if not _qualified(key.lower())
     ]
     size = sum(len(key) + len(value) for key, value in annotations.items())
     if size > _ANNOTATIONS_LIMIT:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kube_queue.apiserver.messages import Request
-from kube_queue.apiserver.status import FieldError, StatusError, bad_request, field_unsupported
+from kube_queue.apiserver.status import (
+    FieldError,
+    StatusError,
+    bad_request,
+    field_invalid,
+    field_unsupported,
+)
 from kube_queue.apiserver.status import invalid as invalid_status
 
 Query = Mapping[str, str]
@@ -64,10 +70,12 @@ def _flag(query: Query, name: str) -> bool:
     return value.lower() not in ("false", "0")
 
 
-def _number(query: Query, name: str) -> int:
+def _number(query: Query, name: str, *, signed: bool = False) -> int:
     text = query.get(name, "")
     if not text:
         return 0
+    if signed and text.startswith("-"):
+        return -_number({name: text[1:]}, name)
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise bad_request(f'invalid value for query parameter {name}: "{text}" is not a number')
     return int(text)
@@ -111,9 +119,8 @@ def _contradictions(options: ListOptions) -> list[FieldError]:
         if options.initial_events is not None and match != "NotOlderThan":
             forbid(name, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
         if options.initial_events is None and match:
-            forbid(name, "resourceVersionMatch is forbidden for watch unless sendInitialEvents")
-        if options.initial_events and not options.bookmarks:
-            forbid("allowWatchBookmarks", "sendInitialEvents requires allowWatchBookmarks")
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            forbid(name, why)
         return problems
     if options.initial_events is not None:
         forbid("sendInitialEvents", "sendInitialEvents is forbidden for list")
@@ -128,11 +135,14 @@ def _contradictions(options: ListOptions) -> list[FieldError]:
     return problems
 
 
-def _dry_run(values: list[str]) -> bool:
+_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+
+
+def _dry_run(values: list[str], kind: str) -> bool:
     for value in values:
         if value != "All":
             raise invalid_status(
-                "meta.k8s.io", "Options", "", [field_unsupported("dryRun", [value], ["All"])]
+                "meta.k8s.io", kind, "", [field_unsupported("dryRun", [value], ["All"])]
             )
     return bool(values)
 
@@ -147,9 +157,11 @@ def write_options(request: Request) -> WriteOptions:
         elif key == "fieldValidation" and value:
             validation = value
     if validation not in ("Strict", "Warn", "Ignore"):
-        problem = field_unsupported("fieldValidation", validation, ["Ignore", "Strict", "Warn"])
-        raise invalid_status("meta.k8s.io", "CreateOptions", "", [problem])
-    return WriteOptions(_dry_run(dry_run) if dry_run else False, validation)
+        allowed = ["", "Ignore", "Strict", "Warn"]
+        problem = field_unsupported("fieldValidation", validation, allowed)
+        raise invalid_status("meta.k8s.io", _KINDS[request.method], "", [problem])
+    dry = bool(dry_run) and _dry_run(dry_run, _KINDS[request.method])
+    return WriteOptions(dry, validation)
 
 
 def delete_options(request: Request, body: Mapping[str, Any]) -> DeleteOptions:
@@ -157,21 +169,19 @@ def delete_options(request: Request, body: Mapping[str, Any]) -> DeleteOptions:
     query = flat(request)
     grace = body.get("gracePeriodSeconds")
     if grace is None and query.get("gracePeriodSeconds"):
-        grace = _number(query, "gracePeriodSeconds")
+        grace = _number(query, "gracePeriodSeconds", signed=True)
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy", "")
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
         orphan = _flag(query, "orphanDependents")
     if orphan is not None:
         if propagation:
-            raise _delete_error(
-                "propagationPolicy", "orphanDependents and propagationPolicy cannot be both set"
-            )
+            why = "orphanDependents and deletionPropagation cannot be both set"
+            raise _delete_error(field_invalid("propagationPolicy", propagation, why))
         propagation = "Orphan" if orphan else "Background"
     if propagation not in ("", "Orphan", "Background", "Foreground"):
-        raise _delete_error(
-            "propagationPolicy", 'use "Foreground", "Background", "Orphan" or leave it out'
-        )
+        allowed = ["Foreground", "Background", "Orphan", "nil"]
+        raise _delete_error(field_unsupported("propagationPolicy", propagation, allowed))
     conditions = body.get("preconditions") or {}
     dry_run = body.get("dryRun") or [value for key, value in request.query if key == "dryRun"]
     well_typed = (
@@ -183,7 +193,7 @@ def delete_options(request: Request, body: Mapping[str, Any]) -> DeleteOptions:
     if not well_typed:
         raise bad_request("DeleteOptions cannot be read: a field has the wrong type")
     return DeleteOptions(
-        dry_run=_dry_run(dry_run),
+        dry_run=_dry_run(dry_run, "DeleteOptions"),
         grace=grace if grace is None or grace >= 0 else 1,
         propagation=propagation,
         uid=conditions.get("uid") or "",
@@ -191,6 +201,5 @@ def delete_options(request: Request, body: Mapping[str, Any]) -> DeleteOptions:
     )
 
 
-def _delete_error(field: str, why: str) -> StatusError:
-    problem = FieldError(field, "FieldValueInvalid", f"Invalid value: {why}")
+def _delete_error(problem: FieldError) -> StatusError:
     return invalid_status("meta.k8s.io", "DeleteOptions", "", [problem])

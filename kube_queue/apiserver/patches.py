@@ -50,7 +50,7 @@ def json_patch(target: Any, patch: Any) -> Any:
         name = operation.get("op")
         path = _pointer(operation, "path")
         if name == "copy":
-            value = _get(target, _pointer(operation, "from"))
+            value = _found(target, _pointer(operation, "from"))
             encoded = _encoded(value)
             copied += len(encoded)
             if copied > COPY_LIMIT:
@@ -65,11 +65,9 @@ def json_patch(target: Any, patch: Any) -> Any:
         elif name == "remove":
             target = _remove(target, path)
         elif name in ("add", "replace", "test"):
-            if "value" not in operation:
-                raise PatchMalformed(f"operation {name!r} needs a value")
-            target = _with_value(target, name, path, operation["value"])
+            target = _with_value(target, name, path, operation.get("value"))
         else:
-            raise PatchMalformed(f"unexpected kind: {name}")
+            raise PatchRefused(f"unexpected kind: {name}")
     return target
 
 
@@ -81,9 +79,17 @@ def _encoded(value: Any) -> bytes:
         raise PatchRefused("a value to copy is nested too deeply") from None
 
 
+def _found(target: Any, path: list[str]) -> Any:
+    """What stands there; the members that a map lacks are null, as Kubernetes has it."""
+    parent = _get(target, path[:-1])
+    if path and isinstance(parent, dict):
+        return parent.get(path[-1])
+    return _get(target, path)
+
+
 def _with_value(target: Any, name: str, path: list[str], value: Any) -> Any:
     if name == "test":
-        if not same(_get(target, path), value):
+        if not same(_found(target, path), value):
             raise PatchRefused(f"testing value /{'/'.join(path)} failed")
         return target
     value = orjson.loads(orjson.dumps(value))
@@ -91,7 +97,7 @@ def _with_value(target: Any, name: str, path: list[str], value: Any) -> Any:
         return _add(target, path, value)
     if not path:
         return value
-    _get(target, path)
+    _found(target, path)
     parent = _get(target, path[:-1])
     if isinstance(parent, list):
         parent[_index(parent, path[-1], len(parent) - 1)] = value
@@ -110,7 +116,7 @@ def same(left: Any, right: Any) -> bool:
 def _pointer(operation: dict[str, Any], key: str) -> list[str]:
     text = operation.get(key)
     if not isinstance(text, str) or (text and not text.startswith("/")):
-        raise PatchMalformed(f"operation needs a JSON pointer in {key!r}")
+        raise PatchRefused(f"operation needs a JSON pointer in {key!r}")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 

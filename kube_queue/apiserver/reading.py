@@ -115,6 +115,8 @@ def _snapshot(world: World, call: Call, chosen: ListOptions) -> tuple[list[Recor
     """The records to page through, as of which version, and after which key."""
     current = world.store.rv
     if chosen.token:
+        if chosen.rv not in ("", "0"):
+            raise bad_request("specifying resource version is not allowed when using continue")
         rv, start = _read_token(chosen.token)
         records = call.collection.at(rv) if rv <= current else None
         if records is None:
@@ -189,7 +191,7 @@ def _watch(
     elif wants_state:
         within = collection.namespaces.get(call.namespace, {}) if call.namespace else None
         stream.begin_with(collection.ordered() if within is None else list(within.values()))
-        if chosen.initial_events:
+        if chosen.initial_events and chosen.bookmarks:
             stream.say(view.bookmark(store.rv, initial_end=True))
     elif rv:
         missed = collection.since(rv)

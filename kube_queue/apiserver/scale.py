@@ -33,21 +33,23 @@ def handle(world: World, call: Call) -> Response:
         document = writing.patch_document(call)
         wanted = writing.patched(current, body.media_type(call.request), document, _PLAIN)
     else:
-        raise method_not_allowed(method)
-    answer = writing.patch(world, _as_patch(call, _replicas(wanted), wanted.get("metadata")))
+        raise method_not_allowed()
+    answer = writing.patch(
+        world, _as_patch(call, _replicas(wanted, call.name), wanted.get("metadata"))
+    )
     assert isinstance(answer.body, bytes)
     changed = _scale_of(call, orjson.loads(answer.body))
     return Response(200, JSON_HEADERS, orjson.dumps(changed), answer.warnings)
 
 
-def _replicas(wanted: Any) -> int:
+def _replicas(wanted: Any, name: str) -> int:
     spec = wanted.get("spec") if isinstance(wanted, dict) else None
     replicas = spec.get("replicas", 0) if isinstance(spec, dict) else None
     if type(replicas) is not int:
         raise bad_request("Scale needs a whole number in spec.replicas")
     if replicas < 0:
-        problem = field_invalid("spec.replicas", replicas, "should be a non-negative integer")
-        raise invalid("autoscaling", "Scale", "", [problem])
+        problem = field_invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid("autoscaling", "Scale", name, [problem])
     return replicas
 
 

@@ -53,7 +53,7 @@ class Shape:
 
     __slots__ = (
         "deep", "default", "defaults", "extra", "items", "keep", "list_keys", "list_set",
-        "nullable", "props",
+        "nullable", "omit", "props", "texts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -67,6 +67,10 @@ class Shape:
         self.list_keys: tuple[str, ...] = ()
         self.list_set = False
         self.deep = False
+        self.omit = False
+        """Whether an empty value is no value, as with every list and map of a built-in kind."""
+        self.texts = False
+        """Whether it is a built-in map of texts, in which null is the empty one."""
 
 
 def follow(schema: Schema, definitions: Mapping[str, Schema]) -> tuple[Schema, str]:
@@ -98,7 +102,7 @@ def compile_custom(schema: Schema) -> Shape:
 def _embed(shape: Shape, compiler: "_Compiler") -> None:
     for name in ("apiVersion", "kind"):
         shape.props.setdefault(name, Shape())
-    shape.props["metadata"] = compiler.shape(META_SCHEMA)
+    shape.props["metadata"] = compile_builtin(META_SCHEMA, {})
     shape.deep = True
 
 
@@ -129,6 +133,10 @@ class _Compiler:
     def _fill(self, shape: Shape, schema: Schema) -> None:
         properties = schema.get("properties", {})
         shape.props = {key: self.shape(child) for key, child in properties.items()}
+        for key in schema.get("required", ()) if self.builtin else ():
+            # What every object has is shown even when it is empty.
+            if "$ref" not in properties.get(key, {"$ref": ""}):
+                shape.props[key].omit = False
         extra = schema.get("additionalProperties")
         if isinstance(extra, Mapping):
             shape.extra = self.shape(extra)
@@ -140,6 +148,10 @@ class _Compiler:
             or extra is True
             or schema.get("type", "object") != "object"
             or (self.builtin and not properties and extra is None)
+        )
+        shape.texts = self.builtin and isinstance(extra, Mapping) and extra.get("type") == "string"
+        shape.omit = self.builtin and (
+            shape.items is not None or (shape.extra is not None and not properties)
         )
         if not self.builtin:
             shape.nullable = bool(schema.get("nullable"))
@@ -197,11 +209,15 @@ def _settle_map(value: dict[str, Any], shape: Shape, path: Path, unknown: _Unkno
             continue
         item = value[key]
         if item is None:
-            if not child.nullable:
+            if shape.texts:
+                value[key] = ""
+            elif not child.nullable:
                 if child.default:
                     unknown.fill(value, key, child.default)
                 else:
                     del value[key]
+        elif child.omit and not item and type(item) in (dict, list):
+            del value[key]
         elif child.deep:
             if type(item) is dict:
                 _settle_map(item, child, (path, key), unknown)

@@ -40,7 +40,7 @@ class StatusError(Exception):
             "reason": reason,
             "code": code,
         }
-        if details:
+        if details is not None:
             self.body["details"] = details
 
 
@@ -122,21 +122,16 @@ def not_found(kind: Kind, name: str) -> StatusError:
 
 def no_such_path() -> StatusError:
     """404: nothing is served there."""
-    return StatusError(
-        404,
-        "NotFound",
-        "the server could not find the requested resource",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": "404 page not found"}]},
-    )
+    return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def method_not_allowed(method: str) -> StatusError:
+def method_not_allowed() -> StatusError:
     """405: the path exists, the method does not."""
     return StatusError(
         405,
         "MethodNotAllowed",
         "the server does not allow this method on the requested resource",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": f"{method} is not served"}]},
+        {},
     )
 
 
@@ -191,7 +186,7 @@ def unsupported_media_type(message: str) -> StatusError:
 
 def version_too_large(asked: int, current: int) -> StatusError:
     """504: a version from the future was asked for."""
-    message = f"Too large resource version: {asked}, current: {current}"
+    message = f"Timeout: Too large resource version: {asked}, current: {current}"
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     return StatusError(
         504, "Timeout", message, {"retryAfterSeconds": 1, "causes": [cause]}, {"Retry-After": "1"}
@@ -212,7 +207,7 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
     errors = errors[:MOST_CAUSES]
     listed = list(dict.fromkeys(error.message for error in errors))
     text = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
-    details: dict[str, Any] = {"name": name}
+    details: dict[str, Any] = {"name": name} if name else {}
     if group:
         details["group"] = group
     details["kind"] = kind

@@ -76,6 +76,8 @@ def _map(target: dict[str, Any], patch: dict[str, Any], place: Merging) -> dict[
         for key in tuple(target):
             if key not in kept:
                 del target[key]
+    ordered = [key.removeprefix(_ORDER) for key in patch if key.startswith(_ORDER)]
+    before = {key: target.get(key) for key in ordered}
     for key, value in patch.items():
         if key.startswith(_DELETE_FROM):
             _delete_values(target, key.removeprefix(_DELETE_FROM), value)
@@ -84,7 +86,7 @@ def _map(target: dict[str, Any], patch: dict[str, Any], place: Merging) -> dict[
     for key, order in patch.items():
         if key.startswith(_ORDER):
             name = key.removeprefix(_ORDER)
-            _arrange(target, name, order, place.child(name).key)
+            _arrange(target, name, order, before[name], place.child(name).key)
     return target
 
 
@@ -113,8 +115,10 @@ def _list(current: list[Any], patch: list[Any], place: Merging) -> list[Any]:
     key = place.key
     if not key:
         known = {_token(item) for item in current}
-        return [*current, *(item for item in patch if _token(item) not in known)]
-    return _by_key(current, patch, place.item(), key)
+        joined = [*current, *(item for item in patch if _token(item) not in known)]
+        return _in_order(joined, patch, current, key)
+    merged = _by_key(current, patch, place.item(), key)
+    return _in_order(merged, patch, current, key)
 
 
 def _by_key(current: list[Any], patch: list[Any], place: Merging, key: str) -> list[Any]:
@@ -146,6 +150,34 @@ def _token(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+def _in_order(items: list[Any], first: list[Any], before: list[Any], key: str) -> list[Any]:
+    """Items that `first` names stand in its order; others before those they stood before."""
+
+    def places(found: list[Any]) -> dict[bytes, int]:
+        known: dict[bytes, int] = {}
+        for place, item in enumerate(found):
+            known.setdefault(identity(item), place)
+        return known
+
+    def identity(item: Any) -> bytes:
+        return _token(item.get(key) if key and isinstance(item, dict) else item)
+
+    ranks, stood = places(first), places(before)
+    named = sorted(
+        (item for item in items if identity(item) in ranks), key=lambda item: ranks[identity(item)]
+    )
+    others = [item for item in items if identity(item) not in ranks]
+    merged: list[Any] = []
+    taken = 0
+    for item in others:
+        place = stood.get(identity(item), -1)
+        while taken < len(named) and not 0 <= place < stood.get(identity(named[taken]), -1):
+            merged.append(named[taken])
+            taken += 1
+        merged.append(item)
+    return [*merged, *named[taken:]]
+
+
 def _delete_values(target: dict[str, Any], key: str, values: Any) -> None:
     if not isinstance(values, list):
         raise PatchMalformed(f"{_DELETE_FROM}{key} must be a list")
@@ -154,24 +186,16 @@ def _delete_values(target: dict[str, Any], key: str, values: Any) -> None:
         target[key] = [item for item in target[key] if _token(item) not in unwanted]
 
 
-def _arrange(target: dict[str, Any], key: str, order: Any, merge_key: str) -> None:
-    """Items the order names stand in its order, in the places such items had; others stay."""
+def _arrange(target: dict[str, Any], key: str, order: Any, before: Any, merge_key: str) -> None:
+    """Items the order names stand in its order; others before those they stood before."""
     items = target.get(key)
     if not isinstance(order, list):
         raise PatchMalformed(f"{_ORDER}{key} must be a list")
     if not isinstance(items, list):
         return
 
-    def identity(item: Any) -> bytes:
-        return _token(item.get(merge_key) if merge_key and isinstance(item, dict) else item)
-
-    ranks: dict[bytes, int] = {}
-    for rank, item in enumerate(order):
-        ranks.setdefault(identity(item), rank)
-    named = [item for item in items if identity(item) in ranks]
-    named.sort(key=lambda item: ranks[identity(item)])
-    following = iter(named)
-    target[key] = [next(following) if identity(item) in ranks else item for item in items]
+    known = before if isinstance(before, list) else []
+    target[key] = _in_order(items, order, known, merge_key)
 
 
 def _clean(value: Any) -> Any:

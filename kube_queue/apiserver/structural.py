@@ -94,7 +94,7 @@ def _children(schema: dict[str, Any], path: str, found: list[FieldError]) -> Non
                 )
             )
         _node(extra, f"{path}.additionalProperties", found, "for specified object fields")
-    elif extra is False:
+    elif extra is False and schema.get("properties"):
         found.append(
             field_forbidden(
                 f"{path}.additionalProperties", "additionalProperties cannot be set to false"

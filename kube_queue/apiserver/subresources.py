@@ -47,7 +47,7 @@ def handle(world: World, call: Call) -> Response:
     if call.subresource == "scale":
         return scale.handle(world, call)
     if call.request.method != "POST" or call.subresource not in ("binding", "eviction"):
-        raise method_not_allowed(call.request.method)
+        raise method_not_allowed()
     content = body.decode_object(call.request)
     if call.subresource == "binding":
         return _bind(world, call, content)
@@ -57,7 +57,7 @@ def handle(world: World, call: Call) -> Response:
 def create_only(world: World, request: Request, route: Route) -> Response:
     """A kind that is created for its effect or its answer and never stored."""
     if request.method != "POST" or route.name:
-        raise method_not_allowed(request.method)
+        raise method_not_allowed()
     content = body.decode_object(request)
     review = _review(request, route.kind.kind)
     if review is not None:
@@ -152,6 +152,9 @@ def _evict(world: World, call: Call, content: Object) -> Response:
     """The pod is deleted, unless a disruption budget forbids it."""
     stated = content.get("deleteOptions")
     chosen = options.delete_options(call.request, stated if isinstance(stated, dict) else {})
+    named = content.get("metadata")
+    if isinstance(named, dict) and named.get("name", call.name) != call.name:
+        raise bad_request("name in URL does not match name in Eviction object")
     record = find(call)
     if meta.read(call.kind, content).get("name", call.name) != call.name:
         raise bad_request("name in URL does not match name in Eviction object")

@@ -27,7 +27,7 @@ def negotiate(accept: str) -> str:
         return PLAIN
     for clause in accept.split(","):
         media, *parameters = (part.strip() for part in clause.split(";"))
-        if media not in ("application/json", "*/*", "application/*"):
+        if media not in ("application/json", "*/*"):
             continue
         chosen = dict(part.split("=", 1) for part in parameters if "=" in part)
         form = chosen.get("as", "")
@@ -129,7 +129,7 @@ class View:
 
     def bookmark(self, rv: int, *, initial_end: bool = False) -> bytes:
         """A line that only says how far the watch has come."""
-        meta: dict[str, Any] = {"resourceVersion": str(rv), "creationTimestamp": None}
+        meta: dict[str, Any] = {"resourceVersion": str(rv)}
         if initial_end:
             meta["annotations"] = {INITIAL_EVENTS_END: "true"}
         obj: Object = {
@@ -140,7 +140,7 @@ class View:
         if self.form == TABLE:
             obj = self._table([], {"resourceVersion": str(rv)})
             if initial_end:
-                obj["rows"] = [{"cells": [], "object": {"metadata": meta}}]
+                obj["rows"] = [{"cells": [], "object": _metadata_only({"metadata": meta})}]
         elif self.form == METADATA:
             obj = _metadata_only(obj)
         return watch_line("BOOKMARK", orjson.dumps(obj))

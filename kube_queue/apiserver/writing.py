@@ -4,7 +4,8 @@ Holds: the three verbs and the steps they share, in this order: decode, metadata
 what the request may touch, unknown fields and defaults, the kind's own rules, judgement, store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +64,9 @@ class _Change:
 def create(world: World, call: Call) -> Response:
     """The object exists, or a 4xx says why not."""
     chosen = options.write_options(call.request)
-    if call.namespace:
-        check_namespace(world, call)
     obj = body.decode_object(call.request)
+    if call.namespace:
+        check_namespace(world, call, obj)
     repeated = _repeated(call, chosen, obj)
     _check_identity(call, obj)
     metadata = meta.read(call.kind, obj)
@@ -105,8 +106,8 @@ def insert(
     return _answer(world, call, record, 201, warnings)
 
 
-def check_namespace(world: World, call: Call) -> None:
-    """The namespace of the path takes new objects."""
+def check_namespace(world: World, call: Call, obj: Object) -> None:
+    """The namespace of the path takes new objects, this one being the first."""
     found = world.namespace(call.namespace)
     namespaces = world.kinds.find("", "v1", "namespaces")
     if namespaces is None:
@@ -123,7 +124,9 @@ def check_namespace(world: World, call: Call) -> None:
             "message": f"namespace {call.namespace} is being terminated",
             "field": "metadata.namespace",
         }
-        raise forbidden(call.kind, call.name, why, [cause])
+        metadata = obj.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        raise forbidden(call.kind, str(name), why, [cause])
 
 
 def _check_identity(call: Call, obj: Object) -> None:
@@ -219,7 +222,12 @@ def update(world: World, call: Call) -> Response:
     _check_identity(call, new)
     metadata = meta.read(call.kind, new)
     check_place(call, metadata)
-    if metadata.setdefault("name", call.name) != call.name:
+    if not metadata.get("name"):
+        raise bad_request(
+            f"the name of the object ({call.name} based on URL) was undeterminable: name must be "
+            "provided"
+        )
+    if metadata["name"] != call.name:
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL "
             f"({call.name})"
@@ -257,17 +265,23 @@ def become(
     record = find(call)
     old = record.decode()
     to_served(call.kind, old)
-    _check_identity(call, new)
-    metadata = meta.read(call.kind, new)
-    if metadata.get("name") != call.name or metadata.get("namespace", "") != call.namespace:
-        raise bad_request("a patch may not change metadata.name or metadata.namespace")
+    with _as_of_patch(call):
+        _check_identity(call, new)
+        metadata = meta.read(call.kind, new)
+    if metadata.get("name") != call.name:
+        raise bad_request(
+            f"the name of the object ({metadata.get('name')}) does not match the name on the URL "
+            f"({call.name})"
+        )
+    check_place(call, metadata)
     unknown = settle(new, world.model(call.kind).shape)
     warnings = body.judge_fields(
         body.field_problems(unknown, list(repeated)),
         chosen.validation,
         lambda text: _patch_invalid(call, text),
     )
-    check_types(world, call.kind, new)
+    with _as_of_patch(call):
+        check_types(world, call.kind, new)
     _check_same_object(call.kind, record, metadata)
     return _finish(world, call, chosen, _Change(record, old, new, warnings))
 
@@ -280,6 +294,15 @@ def _check_same_object(kind: Kind, record: Record, metadata: Object) -> None:
     if uid and uid != record.uid:
         problem = field_invalid("metadata.uid", uid, "field is immutable")
         raise invalid(kind.group, kind.kind, record.name, [problem])
+
+
+@contextmanager
+def _as_of_patch(call: Call) -> Iterator[None]:
+    """What cannot be decoded after a patch is the patch's fault: a 422, as in Kubernetes."""
+    try:
+        yield
+    except StatusError as problem:
+        raise (_patch_invalid(call, str(problem)) if problem.code == 400 else problem) from None
 
 
 def _patch_invalid(call: Call, text: str) -> StatusError:
@@ -318,6 +341,7 @@ def patched(target: Any, asked: str, document: Any, merging: strategic.Merging) 
             422,
             "Invalid",
             f"the server rejected our request due to an error in our request: {problem}",
+            {},
         ) from None
 
 
@@ -349,7 +373,9 @@ def _finish(world: World, call: Call, chosen: WriteOptions, change: _Change) -> 
     if chosen.dry_run:
         return _answer(world, call, Record(new, record.rv, NO_FIELDS), 200, change.warnings)
     if _gone(new["metadata"]):
-        stored = world.store.remove(call.collection, new)
+        # What has gone is answered as it was last: the version of its end is for watchers.
+        stored = Record(new, record.rv, NO_FIELDS)
+        world.store.remove(call.collection, new)
     else:
         stored = world.store.put(call.collection, new)
     return _answer(world, call, stored, 200, change.warnings)

@@ -49,7 +49,8 @@ class Shape:
     `port` is the API server's, 0 for any free one. `nodes` are manifests of Nodes, with a capacity
     in their status: kwok keeps them alive and plays their pods. `operator` names the kinds that
     Kubeflow's training operator serves, of operator.SCHEMES; each costs a second at the start and
-    memory. `audit` is an audit policy: what it asks for goes to the log named audit.
+    memory. `audit` is an audit policy: what it asks for goes to the log named audit. `controllers`
+    names those that run of kube-controller-manager's, all of them when it is empty.
     """
 
     port: int = 0
@@ -57,6 +58,7 @@ class Shape:
     nodes: Sequence[Mapping[str, Any]] = ()
     operator: tuple[str, ...] = ()
     audit: Mapping[str, Any] | None = None
+    controllers: tuple[str, ...] = ()
 
     def programs(self) -> list[str]:
         """The names of the programs it needs."""
@@ -246,8 +248,13 @@ class ControlPlane:
                 "--leader-elect=false",
                 "--secure-port=0",
                 "--profiling=false",
+                *self._chosen_controllers(),
             ),
         )
+
+    def _chosen_controllers(self) -> tuple[str, ...]:
+        chosen = self.shape.controllers
+        return (f"--controllers={','.join(chosen)}",) if chosen else ()
 
     def _scheduler(self) -> Daemon:
         name = "kube-scheduler"

@@ -225,7 +225,7 @@ async def test_a_job_whose_name_is_no_label_of_its_pods_is_invalid(local: Api) -
     answer = await local.create(JOBS, job)
     assert answer.status == 422
     assert answer.causes == {
-        "spec.template.labels": f'Invalid value: "{"j" * 64}": must be no more than 63 characters'
+        "spec.template.labels": f'Invalid value: "{"j" * 64}": must be no more than 63 bytes'
     }
 
 

@@ -73,7 +73,16 @@ async def test_a_kind_goes_with_its_definition_after_its_objects(local_units: Ap
         ({"size": {"type": "array"}}, "items"),
         ({"size": {"type": "array", "items": {}}}, "items.type"),
         ({"size": {"type": "whole"}}, "type"),
-        ({"size": {"type": "object", "additionalProperties": False}}, "additionalProperties"),
+        (
+            {
+                "size": {
+                    "type": "object",
+                    "properties": {"a": {"type": "string"}},
+                    "additionalProperties": False,
+                }
+            },
+            "additionalProperties",
+        ),
         ({"size": {"type": "integer", "x-kubernetes-int-or-string": True}}, "type"),
         ({"size": {"type": "string", "default": 5}}, "default"),
         ({"size": {"type": "string", "pattern": "("}}, None),

@@ -49,7 +49,7 @@ async def test_a_delete_may_state_what_it_deletes(api: Api, field: str, value: s
     made = await api.made(CONFIG_MAPS, a_config_map())
     answer = await api.delete(f"{CONFIG_MAPS}/a", {"preconditions": {field: value}})
     assert (answer.status, answer.reason) == (409, "Conflict")
-    assert "Precondition failed" in answer.message
+    assert "in the precondition" in answer.message
     right = {field: made["metadata"][field]}
     assert (await api.delete(f"{CONFIG_MAPS}/a", {"preconditions": right})).status == 200
 

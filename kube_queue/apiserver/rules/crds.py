@@ -24,6 +24,7 @@ from kube_queue.apiserver.world import World
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _VERSION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _UNEVALUATED = "x-kubernetes-validations"
 
 
@@ -99,8 +100,12 @@ def _name_errors(obj: Object, spec: Object, names: Object) -> list[FieldError]:
         found.append(field_unsupported("spec.scope", spec.get("scope"), ["Cluster", "Namespaced"]))
     if not is_label(plural):
         found.append(field_invalid("spec.names.plural", plural, LABEL_RULE))
-    if not names.get("kind"):
-        found.append(field_required("spec.names.kind"))
+    for key in ("kind", "listKind"):
+        if not names.get(key):
+            found.append(field_required(f"spec.names.{key}"))
+        elif not is_label(names[key].lower()):
+            problem = f"may have mixed case, but should otherwise match: {LABEL_RULE}"
+            found.append(field_invalid(f"spec.names.{key}", names[key], problem))
     name = obj["metadata"]["name"]
     if name != f"{plural}.{group}":
         found.append(
@@ -149,6 +154,9 @@ def _version_errors(version: Object, path: str) -> list[FieldError]:
         else:
             found += _default_errors(schema, where, _Effort())
     for place, column in enumerate(version.get("additionalPrinterColumns", ())):
+        if column["type"] not in _COLUMN_TYPES:
+            where = f"{path}.additionalPrinterColumns[{place}].type"
+            found.append(field_unsupported(where, column["type"], _COLUMN_TYPES))
         wrong = check_columns([Column(column["name"], column["type"], column["jsonPath"])])
         if wrong:
             found.append(

@@ -53,6 +53,9 @@ class JobRules(Rules):
             obj["status"] = {}
             if not spec["manualSelector"]:
                 _own_selector(obj["metadata"], spec, template)
+        labels = template.get("metadata", {}).get("labels")
+        if labels and not obj["metadata"].get("labels") and not label_errors(labels, ""):
+            obj["metadata"]["labels"] = dict(labels)
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         spec = obj["spec"]
@@ -95,9 +98,6 @@ def _default(obj: Object, spec: Object, template: Object) -> None:
     spec.setdefault("manualSelector", False)
     strict = "podFailurePolicy" in spec
     spec.setdefault("podReplacementPolicy", "Failed" if strict else "TerminatingOrFailed")
-    labels = template.get("metadata", {}).get("labels")
-    if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
 
 
 def _own_selector(metadata: Object, spec: Object, template: Object) -> None:
@@ -162,7 +162,7 @@ def _frozen(spec: Object, old_job: Object) -> list[FieldError]:
     found = [field_invalid(f"spec.{key}", spec.get(key), "field is immutable") for key in fixed]
     may_direct = bool(old.get("suspend")) and _not_running(old_job)
     if not same(_masked(spec["template"], may_direct), _masked(old["template"], may_direct)):
-        found.append(field_invalid("spec.template", spec["template"], "field is immutable"))
+        found.append(field_invalid("spec.template.spec", spec["template"], "field is immutable"))
     return found
 
 

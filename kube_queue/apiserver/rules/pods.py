@@ -9,6 +9,7 @@ from kube_queue.apiserver.meta import LABEL_RULE, is_label
 from kube_queue.apiserver.patches import same
 from kube_queue.apiserver.rules.base import Rules
 from kube_queue.apiserver.rules.limits import fill_in
+from kube_queue.apiserver.rules.pod_parts import change_errors, may_narrow, part_errors
 from kube_queue.apiserver.rules.quantities import amount, settle_amounts
 from kube_queue.apiserver.status import (
     MOST_CAUSES,
@@ -45,19 +46,24 @@ class PodRules(Rules):
         for container in _containers(spec):
             _requests_from_limits(container)
         spec.setdefault("enableServiceLinks", True)
+        _tolerate(spec)
         if old is None:
+            spec["serviceAccount"] = spec.setdefault("serviceAccountName", "default")
             fill_in(world, obj)
             _resolve_priority(world, kind, obj, spec)
-            _tolerate(spec)
             obj["status"] = _first_status(world, spec)
         else:
             for key in ("priority", "preemptionPolicy"):
                 if key in old["spec"]:
                     spec.setdefault(key, old["spec"][key])
+            if "qosClass" in old.get("status", {}):
+                obj.setdefault("status", {})["qosClass"] = old["status"]["qosClass"]
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         found = pod_spec_errors(obj["spec"], "spec")
         found += _gate_errors(obj["spec"], None if old is None else old["spec"])
+        if old is not None:
+            found += change_errors(obj["spec"], old["spec"])
         if old is not None and not found and not same(_masked(obj, old), _masked(old, old)):
             found.append(
                 field_forbidden(
@@ -129,6 +135,8 @@ def _default_container(container: Object, path: str) -> None:
     for key in ("livenessProbe", "readinessProbe", "startupProbe"):
         if key in container:
             _default_probe(container[key])
+            if "httpGet" in container[key]:
+                container[key]["httpGet"].setdefault("scheme", "HTTP")
     for variable in container.get("env", ()):
         field = variable.get("valueFrom", {}).get("fieldRef")
         if field is not None:
@@ -148,6 +156,8 @@ def _default_probe(probe: Object) -> None:
 def _default_volume(volume: Object) -> None:
     if len(volume) == 1 and "name" in volume:
         volume["emptyDir"] = {}
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
     for key in ("secret", "configMap", "downwardAPI", "projected"):
         if key in volume:
             volume[key].setdefault("defaultMode", 0o644)
@@ -247,7 +257,7 @@ def _qos(spec: Object) -> str:
 
 def pod_spec_errors(spec: Object, path: str) -> list[FieldError]:
     """What keeps the spec from being runnable; the schema already holds."""
-    found = []
+    found = part_errors(spec, path)
     if not spec.get("containers"):
         found.append(field_required(f"{path}.containers"))
     if spec["restartPolicy"] not in _RESTART_POLICIES:
@@ -303,9 +313,9 @@ def _masked(obj: Object, old: Object) -> Object:
         container.pop("image", None)
     for key in ("activeDeadlineSeconds", "schedulingGates"):
         spec.pop(key, None)
-    before = old["spec"].get("tolerations", [])
-    now = spec.pop("tolerations", [])
-    spec["tolerations"] = [toleration for toleration in now if toleration in before]
+    spec.pop("tolerations", None)
+    if may_narrow(obj["spec"], old["spec"]):
+        spec.pop("nodeSelector", None)
     if old["spec"].get("terminationGracePeriodSeconds", 0) < 0:
         spec.pop("terminationGracePeriodSeconds", None)
     return spec

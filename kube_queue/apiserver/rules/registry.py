@@ -14,12 +14,16 @@ from kube_queue.apiserver.rules.jobs import JobRules
 from kube_queue.apiserver.rules.pods import PodRules
 from kube_queue.apiserver.rules.services import CronJobRules, IdleRules, ServiceRules
 from kube_queue.apiserver.rules.small import (
+    ConfigMapRules,
+    LeaseRules,
     LimitRangeRules,
     NamespaceRules,
     NodeRules,
     PlainRules,
     PriorityClassRules,
     ResourceQuotaRules,
+    ReturnedRules,
+    SecretRules,
 )
 from kube_queue.apiserver.rules.storage import (
     PersistentVolumeClaimRules,
@@ -30,6 +34,7 @@ from kube_queue.apiserver.rules.storage import (
 _CUSTOM = Rules()
 _PLAIN = PlainRules()
 _RULES: dict[tuple[str, str], Rules] = {
+    ("", "configmaps"): ConfigMapRules(),
     ("", "namespaces"): NamespaceRules(),
     ("", "nodes"): NodeRules(),
     ("", "pods"): PodRules(),
@@ -37,7 +42,11 @@ _RULES: dict[tuple[str, str], Rules] = {
     ("apps", "deployments"): DeploymentRules(),
     ("apps", "replicasets"): ReplicaSetRules(),
     ("apps", "statefulsets"): StatefulSetRules(),
+    ("", "secrets"): SecretRules(),
+    ("", "serviceaccounts"): ReturnedRules(),
+    ("", "services"): ReturnedRules(),
     ("batch", "jobs"): JobRules(),
+    ("coordination.k8s.io", "leases"): LeaseRules(),
     ("", "limitranges"): LimitRangeRules(),
     ("", "persistentvolumes"): PersistentVolumeRules(),
     ("", "persistentvolumeclaims"): PersistentVolumeClaimRules(),
