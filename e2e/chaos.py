@@ -47,7 +47,7 @@ async def torment(world: World, asked: Torment) -> tuple[Counter[str], Ledger]:
     chance = random.Random(asked.seed)
     await world.apply(*(namespace(team) for team in TEAMS))
     ledger = await follow_units(world, borrowing(str(CPU), *TEAMS.items()))
-    waiting = [_some_job(index, chance) for index in range(asked.jobs)]
+    waiting = [some_job(index, chance) for index in range(asked.jobs)]
     names = [one["metadata"]["name"] for one in waiting]
     killed: Counter[str] = Counter()
     for count in range(asked.kills):
@@ -75,7 +75,7 @@ async def _check_pairs(world: World, extra: int) -> None:
     check_pairs(every, await world.objects(QUEUE_UNITS), extra=extra)
 
 
-def _some_job(index: int, chance: random.Random) -> dict[str, Any]:
+def some_job(index: int, chance: random.Random) -> dict[str, Any]:
     seconds = chance.uniform(0.5, 3.0)
     team = chance.choice(tuple(TEAMS))
     if chance.random() < 0.5:

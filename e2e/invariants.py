@@ -39,9 +39,16 @@ class Holding:
 
     @classmethod
     def of(cls, unit: Object) -> Holding:
-        """What the unit asks for, and itself as one job."""
+        """What the unit holds, and itself as one job.
+
+        That is what it asks for, less what pods that have ended before the others gave back.
+        """
         labels = unit["metadata"].get("labels") or {}
         request = ResourceVector.parse(unit["spec"].get("resource") or {})
+        admissions = (unit.get("status") or {}).get("admissions")
+        if admissions:
+            parts = [ResourceVector.parse(one.get("resources") or {}) for one in admissions]
+            request = sum(parts, start=ResourceVector.parse({}))
         return cls(
             unit["metadata"]["namespace"],
             quota_label(labels),

@@ -139,12 +139,19 @@ class Fuzz:
     async def _send(self, number: int, one: Request, connection: _Connection) -> None:
         shown = f"request {number}: {one.shown()}"
         self.recent.append(shown)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), self.server.cpu()
         try:
             async with asyncio.timeout(self.asked.patience):
                 status, body = await connection.ask(one.encode(TOKEN), one.method)
         except TimeoutError:
-            self._complain(f"no answer within {self.asked.patience:g} s to {shown}")
+            used = self.server.cpu() - cpu
+            told = f"no answer within {self.asked.patience:g} s ({used:.1f} CPU s) to {shown}"
+            if used > self.asked.patience / 4:
+                recent = "\n".join(self.recent)
+                raise Unwell(
+                    f"{told}\nit was at: {await self.server.where()}\nafter {recent}"
+                ) from None
+            self._complain(told)
             return
         except (OSError, asyncio.IncompleteReadError, ValueError) as why:
             self._complain(f"{type(why).__name__} ({why}) instead of an answer to {shown}")

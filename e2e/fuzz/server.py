@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 TOKEN = "secret"
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Unwell(Exception):
@@ -41,7 +43,8 @@ class Server:
         with errors.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "kube_queue.apiserver", "--token-file", str(token), *flags),
+                *("-X", "faulthandler", "-m", "kube_queue.apiserver"),
+                *("--token-file", str(token), *flags),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=sink,
             )
@@ -65,6 +68,18 @@ class Server:
         now = int(text.split()[1]) * PAGE >> 20
         self.peak = max(self.peak, now)
         return now
+
+    def cpu(self) -> float:
+        """CPU seconds it has used so far."""
+        text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
+        used = text.rpartition(")")[2].split()[11:13]
+        return sum(map(int, used)) / TICKS
+
+    async def where(self) -> str:
+        """What it was doing when it was ended for not answering."""
+        self.process.send_signal(signal.SIGABRT)
+        await self.process.wait()
+        return self.said()
 
     def check(self, limit: int) -> None:
         """It lives, has said nothing, and uses less than `limit` MB. Raises Unwell."""

@@ -19,9 +19,11 @@ import time
 from pathlib import Path
 
 from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.faults import FaultPlan, FaultyServer
 from kube_queue.apiserver.guard import is_loopback
 from kube_queue.apiserver.http import serve
 from kube_queue.apiserver.journal import Journal, JournalError
+from kube_queue.apiserver.messages import Handler
 from kube_queue.apiserver.tls import Certificate, kept, self_signed
 
 LOOPBACK = "127.0.0.1"
@@ -48,6 +50,14 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tls-port", type=int, default=0, help="port for TLS; 0 takes a free one")
     parser.add_argument("--data-dir", type=Path, help="folder that keeps the objects")
+    parser.add_argument(
+        "--faults",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="for tests of clients: fail this share of requests, and every other watch",
+    )
+    parser.add_argument("--fault-seed", type=int, default=0, help="which of them")
     arguments = parser.parse_args()
     if not is_loopback(arguments.host):
         needed = ("allow_remote", "token_file", "certificate_file")
@@ -74,7 +84,11 @@ async def _main(arguments: argparse.Namespace) -> None:
     token = arguments.token_file.read_text().strip() if arguments.token_file else ""
     # This file is a process of its own: here the wall clock and true chance come in.
     journal = None if folder is None else Journal(folder)
+    server: Handler
     server = ApiServer(clock=time.time, rng=random.SystemRandom(), journal=journal)  # noqa: TID251
+    if arguments.faults:
+        plan = FaultPlan.evenly(arguments.faults)
+        server = FaultyServer(server, plan, random.Random(arguments.fault_seed))
     host = arguments.host
     plain = host if is_loopback(host) else LOOPBACK
     fronts = [await serve(server, host=plain, port=arguments.port, token=token)]

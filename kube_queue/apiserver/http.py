@@ -18,7 +18,6 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from kube_queue.apiserver.body import BODY_LIMIT
-from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.guard import (
     SEND_SECONDS,
     GuardedServer,
@@ -27,10 +26,9 @@ from kube_queue.apiserver.guard import (
     connection_limit,
     is_loopback,
 )
-from kube_queue.apiserver.messages import Request, Response
+from kube_queue.apiserver.messages import ConnectionCut, Handler, Request, Response
 from kube_queue.apiserver.status import StatusError, bad_request, method_not_allowed, too_large
 from kube_queue.apiserver.tls import Certificate
-from kube_queue.apiserver.watch import WatchStream
 
 BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
@@ -59,7 +57,7 @@ class RunningServer:
 
 
 async def serve(
-    server: ApiServer,
+    server: Handler,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -102,7 +100,7 @@ async def serve(
 
 
 class _Front:
-    def __init__(self, server: ApiServer, token: str) -> None:
+    def __init__(self, server: Handler, token: str) -> None:
         self._server = server
         self._expected = f"Bearer {token}".encode() if token else b""
         self._outbox = Outbox()
@@ -131,6 +129,10 @@ class _Front:
                 content_type="application/json",
                 headers=refusal.headers,
             )
+        except ConnectionCut:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
         return await _stream(request, response)
 
     async def _read(self, request: web.BaseRequest) -> Request:
@@ -194,10 +196,10 @@ def _headers(response: Response) -> CIMultiDict[str]:
 async def _stream(request: web.BaseRequest, response: Response) -> web.StreamResponse:
     out = web.StreamResponse(status=response.status, headers=_headers(response))
     stream = response.body
-    assert isinstance(stream, WatchStream)
+    assert not isinstance(stream, bytes)
     transport = request.transport
     if transport is not None:
-        stream.on_overflow = transport.abort
+        stream.on_overflow(transport.abort)
     try:
         await out.prepare(request)
         while chunk := await stream.batch():
@@ -206,7 +208,7 @@ async def _stream(request: web.BaseRequest, response: Response) -> web.StreamRes
         await out.write_eof()
     except ConnectionError:
         pass  # The reader has gone; it resumes from the last version it saw.
-    except TimeoutError:
+    except (TimeoutError, ConnectionCut):
         if transport is not None:
             transport.abort()
     finally:

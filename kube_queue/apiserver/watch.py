@@ -50,8 +50,11 @@ class WatchStream:
         self._waiter: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.ended = False
-        self.on_overflow: Callable[[], None] | None = None
-        """Called when the reader is cut off, so that a stuck write can be given up too."""
+        self._on_overflow: Callable[[], None] | None = None
+
+    def on_overflow(self, act: Callable[[], None]) -> None:
+        """Have `act` called when the reader is cut off, so that a stuck write can be given up."""
+        self._on_overflow = act
 
     def start(self, timeout: float, *, bookmarks: bool) -> None:
         """Changes are streamed for `timeout` seconds from here on."""
@@ -105,8 +108,8 @@ class WatchStream:
     def _overflow(self) -> None:
         self._queue.clear()
         self.end()
-        if self.on_overflow is not None:
-            self.on_overflow()
+        if self._on_overflow is not None:
+            self._on_overflow()
 
     def _bookmark(self) -> None:
         self._timers["bookmark"] = asyncio.get_running_loop().call_later(

@@ -15,16 +15,16 @@ from urllib.parse import unquote
 from multidict import CIMultiDict
 
 from kube_queue.api.errors import ConnectionLost
-from kube_queue.apiserver.core import ApiServer, Request
-from kube_queue.apiserver.core import Response as Answer
+from kube_queue.apiserver.messages import ConnectionCut, Handler, Request, Stream
+from kube_queue.apiserver.messages import Response as Answer
 from kube_queue.kube.errors import refusal
-from kube_queue.kube.transport import JSON, Query, Response
+from kube_queue.kube.transport import JSON, LineSplitter, Query, Response
 
 
 class InProcessTransport:
-    """A Transport that calls an ApiServer; the server is closed by whoever made it."""
+    """A Transport that calls an API server; the server is closed by whoever made it."""
 
-    def __init__(self, server: ApiServer, *, user_agent: str = "kube-queue") -> None:
+    def __init__(self, server: Handler, *, user_agent: str = "kube-queue") -> None:
         self._server = server
         self._user_agent = user_agent
 
@@ -50,6 +50,8 @@ class InProcessTransport:
                 return await _whole(answer)
         except TimeoutError as error:
             raise ConnectionLost(f"{method} {path} got no answer in {timeout:g} s") from error
+        except ConnectionCut as error:
+            raise ConnectionLost(f"{method} {path} got no answer: {error}") from error
 
     def stream(
         self, path: str, *, query: Query, read_timeout: float, accept: str = JSON
@@ -63,7 +65,10 @@ class InProcessTransport:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         headers = {"accept": accept, "user-agent": self._user_agent}
         request = Request("GET", unquote(path), tuple(query), headers)
-        answer = await self._server.handle(request)
+        try:
+            answer = await self._server.handle(request)
+        except ConnectionCut as error:
+            raise ConnectionLost(f"GET {path} got no answer: {error}") from error
         if answer.status >= 400 or isinstance(answer.body, bytes):
             whole = await _whole(answer)
             if answer.status >= 400:
@@ -74,7 +79,7 @@ class InProcessTransport:
             try:
                 yield lines
             finally:
-                await _close(answer.body)
+                await answer.body.aclose()
 
     async def close(self) -> None:
         """See Transport; there is nothing to close."""
@@ -83,6 +88,7 @@ class InProcessTransport:
 async def _lines_of(
     chunks: AsyncIterator[bytes], path: str, read_timeout: float
 ) -> AsyncGenerator[bytes, None]:
+    splitter = LineSplitter()
     while True:
         try:
             async with asyncio.timeout(read_timeout):
@@ -91,9 +97,10 @@ async def _lines_of(
             return
         except TimeoutError as error:
             raise ConnectionLost(f"watch of {path}: silent for {read_timeout:g} s") from error
-        for line in chunk.split(b"\n"):
-            if line:
-                yield line
+        except ConnectionCut as error:
+            raise ConnectionLost(f"watch of {path}: {error}") from error
+        for line in splitter.feed(chunk):
+            yield line
 
 
 async def _once(chunk: bytes) -> AsyncIterator[bytes]:
@@ -103,15 +110,12 @@ async def _once(chunk: bytes) -> AsyncIterator[bytes]:
 async def _whole(answer: Answer) -> Response:
     body = answer.body
     if not isinstance(body, bytes):
-        try:
-            body = b"".join([chunk async for chunk in body])
-        finally:
-            await _close(answer.body)
+        body = await _rest(body)
     return Response(answer.status, CIMultiDict(answer.headers), body)
 
 
-async def _close(body: object) -> None:
-    # Only generators have something to close; a plain iterator has no aclose.
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()
+async def _rest(stream: Stream) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in stream])
+    finally:
+        await stream.aclose()

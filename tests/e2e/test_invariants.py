@@ -56,6 +56,16 @@ def test_an_admission_above_max_is_noticed_and_an_adoption_is_not():
     )
 
 
+def test_what_pods_that_ended_gave_back_may_be_given_to_others():
+    ledger = Ledger(tree("2"))
+    part = [{"name": "Worker", "replicas": 1, "resources": {"cpu": "1"}}]
+    live(ledger, unit("a", "Dequeued", "2"), unit("a", "Running", "2", admissions=part))
+    live(ledger, unit("b", "Dequeued", "1"))
+    ledger.check()
+    live(ledger, unit("c", "Dequeued", "1"))
+    assert "c was admitted and root/root.default holds 3000 of cpu" in broken(ledger)
+
+
 def test_a_smaller_tree_is_nobodys_fault_until_somebody_is_admitted():
     ledger = Ledger(tree("2"))
     live(ledger, unit("a", "Dequeued", "2"))
