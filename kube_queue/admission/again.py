@@ -27,6 +27,7 @@ is done.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from kube_queue.admission.borrowers import lower
@@ -35,12 +36,14 @@ from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.needs import NeedIndex
 from kube_queue.admission.outlook import Short, enough_leaves, short
 from kube_queue.admission.quota_node import MAX
-from kube_queue.admission.reclaim import Reclaim, headroom, is_counted
+from kube_queue.admission.reclaim import Reclaim, headroom, over_min
 from kube_queue.admission.running import asked
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
+from kube_queue.api.resources import ResourceVector
 
 _TIDY_FROM: Final = 1024
+_rank: Final = attrgetter("rank")
 
 
 class _Sort(NamedTuple):
@@ -61,6 +64,17 @@ class _Bar(NamedTuple):
     need: int
 
 
+class _Place:
+    """The groups that wait at one node for one sort."""
+
+    __slots__ = ("groups", "node", "sort")
+
+    def __init__(self, node: LedgerNode, sort: _Sort) -> None:
+        self.node = node
+        self.sort = sort
+        self.groups: NeedIndex[Group] = NeedIndex()
+
+
 _ANY: Final = _Sort("any")
 
 
@@ -76,13 +90,14 @@ class Again:
         self._lower_only = lower_only
         self.depends_on_priority: Final = lower_only or self._preempts
         """Whether a unit of higher priority may have victims that others have not."""
-        self._bars: dict[LedgerNode, dict[_Sort, NeedIndex[Group]]] = {}
-        self._waits: dict[Group, tuple[_Bar, ...]] = {}
+        self._places: dict[LedgerNode, dict[str, dict[_Sort, _Place]]] = {}
+        """By node, by the resource that the bar is about, by sort."""
+        self._waits: dict[Group, tuple[tuple[_Place, int], ...]] = {}
         self._priority: dict[Group, int] = {}
-        self._moved: dict[str, None] = {}
+        self._moved: dict[tuple[str, ResourceVector], None] = {}
         self._called: dict[Group, None] = {}
         """Groups that are looked at whatever their bars say."""
-        self._lifted: dict[tuple[LedgerNode, _Sort], None] = {}
+        self._lifted: dict[_Place, None] = {}
         """Where bars were lifted since the last look and may be so still."""
         self._tried: set[Group] = set()
         """Groups that had their turn since the last look."""
@@ -92,7 +107,7 @@ class Again:
 
     def clear(self) -> None:
         """Nobody waits: everybody is looked at anyway."""
-        for index in (self._bars, self._waits, self._priority, self._moved, self._called):
+        for index in (self._places, self._waits, self._priority, self._moved, self._called):
             index.clear()
         self._lifted.clear()
 
@@ -101,10 +116,10 @@ class Again:
         """Whether somebody may have to be looked at."""
         return bool(self._called) or bool(self._moved) or bool(self._lifted)
 
-    def moved(self, leaf: str) -> None:
-        """What the leaf uses, was promised or could give up may have changed."""
+    def moved(self, leaf: str, request: ResourceVector) -> None:
+        """What the leaf uses, was promised or could give up of these resources may have changed."""
         if self._waits:
-            self._moved[leaf] = None
+            self._moved[leaf, request] = None
 
     def joined(self, group: Group, priority: int) -> None:
         """A unit of this priority is in the group: it may have victims that others had not."""
@@ -117,48 +132,52 @@ class Again:
         self._drop(group)
         self._tidy()
         self._priority[group] = priority
-        bars = self._waits[group] = tuple(dict.fromkeys(self._lacking(group, priority)))
-        for node, sort, need in bars:
-            sorts = self._bars.setdefault(node, {})
-            index = sorts.get(sort)
-            if index is None:
-                index = sorts[sort] = NeedIndex()
-            index.add(group, need)
+        waits: dict[_Bar, _Place] = {}
+        for bar in self._lacking(group, priority):
+            if bar not in waits:
+                place = waits[bar] = self._place(bar.node, bar.sort)
+                place.groups.add(group, bar.need)
+        self._waits[group] = tuple((place, bar.need) for bar, place in waits.items())
 
     def look(self) -> None:
         """Whose bars were lifted since the last look has his turn if they are so still by then."""
         self._tried.clear()
         self._under_way.clear()
         moved, self._moved = self._moved, {}
-        for node in {node: None for leaf in moved for node in self._ledger.chain(leaf)}:
-            for sort, index in self._bars.get(node, {}).items():
-                if index.lowest <= self._present(node, sort):
-                    self._lifted[node, sort] = None
+        concerned: dict[tuple[LedgerNode, str], None] = {}
+        for leaf, request in moved:
+            for node in self._ledger.chain(leaf):
+                if node in self._places:
+                    concerned.update([((node, name), None) for name, _ in asked(request)])
+                    concerned[node, _ANY.resource] = None
+        for node, resource in concerned:
+            for place in self._places[node].get(resource, {}).values():
+                if place.groups and place.groups.lowest <= self._present(node, place.sort):
+                    self._lifted[place] = None
 
-    def before(self, line: Line | None, rank: Rank | None) -> Line | None:
-        """A line whose groups have to be looked at before, or with, whom this line would try at
-        this rank (None: nobody has a turn).
+    def next_groups(self, line: Line | None, rank: Rank | None) -> list[Group]:
+        """The groups of one line that have to be looked at before, or with, whom this line would
+        try at this rank (None: nobody has a turn): the first one of each lane. They wait no more.
         """
         if line is None:
             self._under_way.clear()
-        if not self._lifted and not self._called:
-            return None
-        best: Lane | None = None
-        for group in self._ready():
-            lane = group.lane
-            if lane.line is line:
-                return line
-            if best is None or lane.rank < best.rank:
-                best = lane
-        return best.line if best is not None and (rank is None or best.rank < rank) else None
+        ready = self._ready() if self._lifted or self._called else []
+        if not ready:
+            return ready
+        first = line
+        if not any(group.lane.line is line for group in ready):
+            best = min((group.lane for group in ready), key=_rank)
+            if rank is not None and best.rank >= rank:
+                return []
+            first = best.line
+        return self._turns_in(first, [group for group in ready if group.lane.line is first])
 
-    def of_line(self, line: Line) -> list[Group]:
-        """The groups of the line to look at, the first one of each lane; they wait no more."""
+    def _turns_in(self, line: Line | None, ready: list[Group]) -> list[Group]:
+        assert line is not None
         first: dict[Lane, tuple[Position, int, Group]] = {}
-        for group in self._ready():
-            if group.lane.line is line:
-                turn = line.scan.next_of(line, group), group.serial, group
-                first[group.lane] = min(turn, first.get(group.lane, turn))
+        for group in ready:
+            turn = line.scan.next_of(line, group), group.serial, group
+            first[group.lane] = min(turn, first.get(group.lane, turn))
         for lane, (_, _, group) in first.items():
             self._under_way[lane] = None
             self._tried.add(group)
@@ -173,13 +192,14 @@ class Again:
     def _ready(self) -> list[Group]:
         """Everybody to look at now, those behind others of their lane included."""
         found = dict.fromkeys(self._called)
-        for node, sort in tuple(self._lifted):
-            index = self._bars.get(node, {}).get(sort)
-            here = list(index.fitting(self._present(node, sort))) if index is not None else []
-            fresh = [group for group in here if group not in self._tried]
-            found.update(dict.fromkeys(fresh))
-            if not fresh:
-                del self._lifted[node, sort]
+        tried = self._tried
+        for place in tuple(self._lifted):
+            here = place.groups.fitting(self._present(place.node, place.sort))
+            fresh = [group for group in here if group not in tried]
+            if fresh:
+                found.update(dict.fromkeys(fresh))
+            else:
+                self._settled(place)
         ready = []
         for group in found:
             if not group.units or group.watched is None:
@@ -221,13 +241,12 @@ class Again:
         """The resource in which the leaf's min has too little left; of several the one that its
         own units of lower priority can do least about.
         """
-        chain = group.lane.chain
-        bars = [
-            _Bar(chain[0], _Sort("headroom", MAX, name), amount)
-            for name, amount in asked(group.request)
-            if amount > headroom(chain[0], name) and is_counted(chain, name)
-        ]
-        return max(bars, key=lambda bar: self._missing(group, bar, priority), default=None)
+        leaf = group.lane.chain[0]
+        missing = over_min(group.lane.chain, asked(group.request))
+        if not missing:
+            return None
+        name = max(missing, key=lambda name: missing[name] - self._own(leaf.path, name, priority))
+        return _Bar(leaf, _Sort("headroom", MAX, name), missing[name] + headroom(leaf, name))
 
     def _missing(self, group: Group, bar: _Bar, priority: int) -> int:
         """How much more it takes to lift the bar with all that the leaf's own units could give."""
@@ -280,16 +299,34 @@ class Again:
 
     # --- bookkeeping ----------------------------------------------------------------------------
 
+    def _place(self, node: LedgerNode, sort: _Sort) -> _Place:
+        sorts = self._places.setdefault(node, {}).setdefault(sort.resource, {})
+        place = sorts.get(sort)
+        if place is None:
+            place = sorts[sort] = _Place(node, sort)
+        return place
+
     def _drop(self, group: Group) -> None:
         self._priority.pop(group, None)
-        for node, sort, need in self._waits.pop(group, ()):
-            sorts = self._bars[node]
-            index = sorts[sort]
-            index.discard(group, need)
-            if not index:
-                del sorts[sort]
-                if not sorts:
-                    del self._bars[node]
+        for place, need in self._waits.pop(group, ()):
+            place.groups.discard(group, need)
+            if not place.groups and place not in self._lifted:
+                self._forget(place)
+
+    def _settled(self, place: _Place) -> None:
+        """Nobody is left there whose bar is lifted and who had no turn."""
+        del self._lifted[place]
+        if not place.groups:
+            self._forget(place)
+
+    def _forget(self, place: _Place) -> None:
+        node, sort = place.node, place.sort
+        by_resource = self._places[node]
+        del by_resource[sort.resource][sort]
+        if not by_resource[sort.resource]:
+            del by_resource[sort.resource]
+            if not by_resource:
+                del self._places[node]
 
     def _tidy(self) -> None:
         # Groups come to an end without a word to us.

@@ -12,12 +12,15 @@ from typing import Final
 
 from kube_queue.admission.ledger import LedgerNode, QuotaLedger
 from kube_queue.admission.quota_node import MIN
-from kube_queue.admission.running import Running
+from kube_queue.admission.running import Running, asked
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.preemption import ReclaimPolicy
+from kube_queue.api.resources import ResourceVector
 
 _ANYBODY: Final = 0
 """Stands for every priority where none is spared."""
+_Borrows = tuple[int, dict[int, int]]
+"""What a leaf borrowed, and by priority what those hold of it who could be evicted."""
 _Entry = tuple[int, str]
 """(-borrowed, leaf)."""
 
@@ -28,25 +31,21 @@ class _Borrowed:
     __slots__ = ("evictable", "leaves", "order")
 
     def __init__(self) -> None:
-        self.leaves: dict[str, tuple[int, dict[int, int]]] = {}
-        """(borrowed, held by units that could be evicted by priority) by leaf."""
+        self.leaves: dict[str, _Borrows] = {}
         self.order: list[_Entry] = []
         self.evictable: dict[int, int] = {}
         """What the leaves hold together, by priority."""
 
-    def set(self, leaf: str, borrowed: int, evictable: dict[int, int]) -> None:
+    def set(self, leaf: str, fresh: _Borrows | None) -> None:
         former = self.leaves.get(leaf)
-        fresh = (borrowed, evictable) if borrowed > 0 and evictable else None
-        if former == fresh:
-            return
         if former is not None:
             del self.leaves[leaf]
             del self.order[bisect_left(self.order, (-former[0], leaf))]
             self._add(former[1], -1)
         if fresh is not None:
             self.leaves[leaf] = fresh
-            insort(self.order, (-borrowed, leaf))
-            self._add(evictable, 1)
+            insort(self.order, (-fresh[0], leaf))
+            self._add(fresh[1], 1)
 
     def _add(self, amounts: dict[int, int], sign: int) -> None:
         for priority, amount in amounts.items():
@@ -64,18 +63,19 @@ class Borrowers:
         self._by_priority = reclaim is ReclaimPolicy.LOWER_PRIORITY
         self._ledger = ledger
         self._running = running
-        self._known: dict[str, dict[str, _Borrowed]] = {}
-        self._moved: dict[str, None] = {}
+        self._known: dict[str, dict[LedgerNode, _Borrowed]] = {}
+        """By resource and node."""
+        self._moved: dict[tuple[str, ResourceVector], None] = {}
 
     def clear(self) -> None:
         """Everything is counted anew: the tree is another one."""
         self._known.clear()
         self._moved.clear()
 
-    def moved(self, leaf: str) -> None:
-        """What the leaf uses, or who of it could be evicted, may have changed."""
+    def moved(self, leaf: str, request: ResourceVector) -> None:
+        """What the leaf uses of these resources, or who could be evicted, may have changed."""
         if self._known:
-            self._moved[leaf] = None
+            self._moved[leaf, request] = None
 
     def under(self, node: LedgerNode, resource: str) -> Iterator[tuple[str, int]]:
         """(leaf, borrowed) of the leaves below the node, most borrowed first; what leaves counts as
@@ -92,33 +92,38 @@ class Borrowers:
         return lower(amounts, priority) if self._by_priority else amounts.get(_ANYBODY, 0)
 
     def _borrowed(self, node: LedgerNode, resource: str) -> _Borrowed:
-        self._follow()
-        of_node = self._known.setdefault(node.path, {})
-        found = of_node.get(resource)
+        if self._moved:
+            self._follow()
+        by_node = self._known.setdefault(resource, {})
+        found = by_node.get(node)
         if found is None:
-            found = of_node[resource] = _Borrowed()
+            found = by_node[node] = _Borrowed()
             for leaf in self._leaves(node):
-                self._count(found, leaf, resource)
+                found.set(leaf.path, self._borrows(leaf, resource))
         return found
 
     def _follow(self) -> None:
-        for path in self._moved:
+        moved, self._moved = self._moved, {}
+        places = {(path, name): None for path, request in moved for name, _ in asked(request)}
+        for path, resource in places:
+            by_node = self._known.get(resource)
+            if by_node is None:
+                continue
             chain = self._ledger.chain(path)
+            fresh = self._borrows(chain[0], resource)
             for node in chain:
-                for resource, borrowed in self._known.get(node.path, {}).items():
-                    self._count(borrowed, chain[0], resource)
-        self._moved.clear()
+                borrowed = by_node.get(node)
+                if borrowed is not None and borrowed.leaves.get(path) != fresh:
+                    borrowed.set(path, fresh)
 
-    def _count(self, borrowed: _Borrowed, leaf: LedgerNode, resource: str) -> None:
-        more = leaf.staying(resource) - leaf.limits[MIN].get(resource, 0)
+    def _borrows(self, leaf: LedgerNode, resource: str) -> _Borrows | None:
         if resource == MAX_JOBS and MAX_JOBS not in leaf.quota.min:
-            more = 0  # Jobs are neither guaranteed nor borrowed where min does not list them.
-        evictable = self._running.evictable(leaf.path, resource)
-        if self._by_priority:
-            held = dict(evictable)
-        else:
-            held = {_ANYBODY: sum(evictable.values())} if evictable else {}
-        borrowed.set(leaf.path, more, held)
+            return None  # Jobs are neither guaranteed nor borrowed where min does not list them.
+        more = leaf.staying(resource) - leaf.limits[MIN].get(resource, 0)
+        evictable = self._running.evictable(leaf.path, resource) if more > 0 else None
+        if not evictable:
+            return None
+        return more, dict(evictable) if self._by_priority else {_ANYBODY: sum(evictable.values())}
 
     def _leaves(self, node: LedgerNode) -> Iterator[LedgerNode]:
         below = [node]

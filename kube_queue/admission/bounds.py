@@ -18,7 +18,6 @@ from kube_queue.admission.quota_node import (
     PREEMPTIBLE_JOBS,
     Demand,
     LedgerNode,
-    flat,
     rooms,
 )
 from kube_queue.api.names import MAX_JOBS
@@ -143,6 +142,11 @@ class QuotaBounds:
                     node.limits[MIN][resource] = 0
                     node.free[MIN][resource] = 0
 
+    @property
+    def lends(self) -> bool:
+        """Whether a quota declares what it lends, so that what is free depends on who asks."""
+        return bool(self._lent)
+
     def chain(self, leaf: str) -> tuple[LedgerNode, ...]:
         """The nodes from the leaf up to the root. KeyError: no such leaf."""
         return self._chains[leaf]
@@ -228,14 +232,17 @@ class QuotaBounds:
         every one could do.
         """
         credit: dict[str, int] = {}
+        demand = self.demand(request, preemptible)
         for node in self._chains[leaf]:
-            for bound, resource, amount in flat(self.demand(request, preemptible)):
-                limit = node.limits[bound].get(resource)
-                unlent = 0
-                if bound == MAX and self._lent:
-                    unlent = node.unlent_if_idle.get(resource, 0) - credit.get(resource, 0)
-                if limit is not None and limit - unlent < amount:
-                    return node.shortage_if_idle(bound, resource, amount, unlent)
+            for bound, amounts in demand:
+                limits, lends = node.limits[bound], self.lends and bound == MAX
+                for resource, amount in amounts:
+                    limit = limits.get(resource)
+                    unlent = 0
+                    if lends:
+                        unlent = node.unlent_if_idle.get(resource, 0) - credit.get(resource, 0)
+                    if limit is not None and limit - unlent < amount:
+                        return node.shortage_if_idle(bound, resource, amount, unlent)
             for resource, slack in node.slack_if_idle.items():
                 credit[resource] = credit.get(resource, 0) + slack
         return None

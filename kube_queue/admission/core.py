@@ -8,6 +8,7 @@ from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.promises import Promises
 from kube_queue.admission.reclaim import Reclaim
 from kube_queue.admission.running import Running
+from kube_queue.api.resources import ResourceVector
 
 
 class Core:
@@ -24,10 +25,10 @@ class Core:
         self.promises = Promises(ledger, pending, running, self.moved)
         running.moved = self.moved
 
-    def moved(self, leaf: str) -> None:
-        """What a leaf uses, was promised, or could give up may have changed."""
-        self.reclaim.borrowers.moved(leaf)
-        self.again.moved(leaf)
+    def moved(self, leaf: str, request: ResourceVector) -> None:
+        """What a leaf uses, was promised, or could give up of these resources may have changed."""
+        self.reclaim.borrowers.moved(leaf, request)
+        self.again.moved(leaf, request)
         self.promises.stir()
 
     def rebuild(self) -> None:

@@ -82,10 +82,10 @@ class _Cycle:
         while True:
             turn = pending.turns.next()
             line, rank = (turn[0], turn[1].group.lane.rank) if turn is not None else (None, None)
-            first = again.before(line, rank)
-            if first is None:
+            groups = again.next_groups(line, rank)
+            if not groups:
                 return turn
-            for group in again.of_line(first):
+            for group in groups:
                 pending.try_again(group)
 
     def take_turns(self) -> None:

@@ -14,12 +14,20 @@ Promises: what ``promise`` names is kept back from everybody as far as those who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 from kube_queue.admission.bounds import Blocked, NodeUsage, QuotaBounds
-from kube_queue.admission.quota_node import MAX, Demand, LedgerNode, dimensions, flat
+from kube_queue.admission.quota_node import (
+    MAX,
+    Amounts,
+    Demand,
+    LedgerNode,
+    Room,
+    dimensions,
+    flat,
+)
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.resources import EMPTY, ResourceVector
 
@@ -51,29 +59,44 @@ class Lacking(NamedTuple):
     need: int | None
 
 
-class _Promise(NamedTuple):
+class _Promise:
     """What is kept back for one unit."""
 
-    chain: tuple[LedgerNode, ...]
-    demand: Demand
-    leaving: dict[tuple[str, int, str], int]
-    """By (path, bound, resource) what its victims still hold."""
+    __slots__ = ("amounts", "chain", "demand", "leaving")
 
-    def steps(self) -> Iterator[tuple[LedgerNode | None, LedgerNode]]:
-        """(child on the way to the leaf, node) from the leaf up."""
-        return zip((None, *self.chain), self.chain, strict=False)
+    def __init__(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
+        self.chain = chain
+        self.demand = demand
+        self.amounts = flat(demand)
+        self.leaving: dict[LedgerNode, dict[Room, int]] = {node: {} for node in chain}
+        """What its victims still hold of each node."""
 
-    def follow(self, below: LedgerNode | None, node: LedgerNode, demand: Demand, sign: int) -> None:
-        """Its victims hold so much more or less of the node."""
-        wanted = {(bound, resource): amount for bound, resource, amount in flat(self.demand)}
-        for bound, resource, held in flat(demand):
-            if (bound, resource) not in wanted:
+    def left(self, node: LedgerNode, room: Room, amount: int) -> int:
+        """How much of the amount its victims hold no more."""
+        return max(0, amount - self.leaving[node].get(room, 0))
+
+    def keep(self, sign: int) -> None:
+        """Its nodes keep back, or do no longer, what its victims hold no more."""
+        below: LedgerNode | None = None
+        for node in self.chain:
+            node.note(node.promised, self.amounts, sign)
+            for room, amount in self.amounts:
+                node.reserve(room, sign * self.left(node, room, amount), below)
+            below = node
+
+    def follow(self, chain: tuple[LedgerNode, ...], held: Amounts, sign: int) -> None:
+        """Its victims hold so much more or less of these nodes."""
+        wanted = dict(self.amounts)
+        for below, node in zip((None, *self.chain), self.chain, strict=False):
+            if node not in chain:
                 continue
-            amount, key = wanted[bound, resource], (node.path, bound, resource)
-            before = self.leaving.get(key, 0)
-            after = self.leaving[key] = before + sign * held
-            change = max(0, amount - after) - max(0, amount - before)
-            node.reserve((bound, resource), change, below)
+            for room, change in held:
+                if room not in wanted:
+                    continue
+                before = self.left(node, room, wanted[room])
+                leaving = self.leaving[node]
+                leaving[room] = leaving.get(room, 0) + sign * change
+                node.reserve(room, self.left(node, room, wanted[room]) - before, below)
 
 
 class QuotaLedger(QuotaBounds):
@@ -195,30 +218,26 @@ class QuotaLedger(QuotaBounds):
         KeyError: its leaf is not in the tree.
         """
         self.withdraw(uid)
-        victims = tuple(victims)
-        for victim in victims:
-            self.stay(victim)
         demand = self.demand(charge.request, charge.preemptible)
-        made = self._promises[uid] = _Promise(self._chains[charge.leaf or ""], demand, {})
-        for below, node in made.steps():
-            node.note(node.promised, demand, 1)
-            for bound, resource, amount in flat(demand):
-                node.reserve((bound, resource), amount, below)
-        self._keep_after(made.chain, demand)
+        made = _Promise(self._chains[charge.leaf or ""], demand)
         for victim in victims:
             self.leave(victim, uid)
+            held = self._charges.get(victim)
+            if held is not None and held.leaf is not None:
+                amounts = flat(self.demand(held.request, held.preemptible))
+                for node in self._chains[held.leaf]:
+                    if node in made.leaving:
+                        node.note(made.leaving[node], amounts, 1)
+        self._promises[uid] = made
+        made.keep(1)
+        self._keep_after(made.chain, demand)
 
     def withdraw(self, uid: str) -> None:
         """Nothing is kept back for the uid any more. Those who leave for it still do."""
         made = self._promises.pop(uid, None)
-        if made is None:
-            return
-        for below, node in made.steps():
-            node.note(node.promised, made.demand, -1)
-            for bound, resource, amount in flat(made.demand):
-                held = made.leaving.get((node.path, bound, resource), 0)
-                node.reserve((bound, resource), -max(0, amount - held), below)
-        self._keep_after(made.chain, made.demand)
+        if made is not None:
+            made.keep(-1)
+            self._keep_after(made.chain, made.demand)
 
     def lacks(self, uid: str) -> Lacking | None:
         """The bound that has no room yet for what is promised to the uid, with how much has to be
@@ -228,15 +247,18 @@ class QuotaLedger(QuotaBounds):
         made = self._promises[uid]
         if self._lent:
             return None
-        bounds = {bound for bound, _ in made.demand}
+        bounds = [bound for bound, _ in made.demand]
         # Whoever takes back lacks room above its own leaf.
         for node in reversed(made.chain):
             for bound, resource in node.over:
                 if bound in bounds:
                     return Lacking(node, bound, resource, None)
-            for bound, resource, amount in flat(made.demand):
-                need = min(amount, made.leaving.get((node.path, bound, resource), 0))
-                if resource in node.free[bound] and node.free[bound][resource] < need:
+            for (bound, resource), amount in made.amounts:
+                free = node.free[bound].get(resource)
+                if free is None or free >= amount:
+                    continue
+                need = min(amount, made.leaving[node].get((bound, resource), 0))
+                if free < need:
                     return Lacking(node, bound, resource, need)
         return None
 
@@ -257,15 +279,12 @@ class QuotaLedger(QuotaBounds):
     def _leaves(self, charge: Charge, preemptor: str, sign: int) -> None:
         if charge.leaf is None:
             return
-        demand = self.demand(charge.request, charge.preemptible)
-        made = self._promises.get(preemptor)
-        chain = self._chains[charge.leaf]
+        chain, made = self._chains[charge.leaf], self._promises.get(preemptor)
+        amounts = flat(self.demand(charge.request, charge.preemptible))
         for node in chain:
-            node.note(node.leaving, demand, sign)
+            node.note(node.leaving, amounts, sign)
         if made is not None:
-            for below, node in made.steps():
-                if node in chain:
-                    made.follow(below, node, demand, sign)
+            made.follow(chain, amounts, sign)
             self._keep_after(made.chain, made.demand)
 
     # --- waiting requests, for status only -------------------------------------------------------

@@ -39,12 +39,14 @@ class NeedIndex(Generic[T]):
             del self._members[need]
             del self._needs[bisect_left(self._needs, need)]
 
-    def fitting(self, free: int) -> Iterator[T]:
+    def fitting(self, free: int) -> list[T]:
         """Every member that needs at most ``free``."""
+        found: list[T] = []
         for need in self._needs:
             if need > free:
-                return
-            yield from self._members[need]
+                break
+            found += self._members[need]
+        return found
 
     def members(self) -> Iterator[T]:
         """Every member."""

@@ -29,6 +29,7 @@ from kube_queue.admission.ledger import Charge, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.running import Running
 from kube_queue.api.reasons import Reason
+from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
 _NAMED_IN_MESSAGE = 3
@@ -66,7 +67,7 @@ class Promises:
         ledger: QuotaLedger,
         pending: PendingQueues,
         running: Running,
-        moved: Callable[[str], None],
+        moved: Callable[[str, ResourceVector], None],
     ) -> None:
         self._ledger = ledger
         self._pending = pending
@@ -120,7 +121,7 @@ class Promises:
         for victim in promise.victims:
             self._leaving[victim].over = True
             self._ledger.leave(victim)
-        self._moved(promise.charge.leaf or "")
+        self._moved(promise.charge.leaf or "", promise.charge.request)
 
     def due(self) -> list[str]:
         """Units whose victims are all gone, in the order in which they were promised."""
@@ -141,6 +142,8 @@ class Promises:
             return False
         if ledger.lacks(uid) is not None:
             return False
+        if not ledger.lends:
+            return True
         # What is kept back for it may be a part of what its quotas keep from others.
         ledger.withdraw(uid)
         demand = ledger.demand(promise.charge.request, promise.charge.preemptible)
@@ -282,7 +285,7 @@ class Promises:
         self._ledger.promise(uid, charge, victims)
         self._early.look_at(uid)
         self._pending.hold(uid, self._why(victims))
-        self._moved(charge.leaf or "")
+        self._moved(charge.leaf or "", charge.request)
 
     def _leaves(self, uid: str, leaving: _Leaving) -> None:
         self._leaving[uid] = leaving

@@ -23,6 +23,8 @@ Demand = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
 """By bound, the (resource, amount) pairs a unit is held against on every node of its chain."""
 Room = tuple[int, str]
 """(bound, resource)."""
+Amounts = list[tuple[Room, int]]
+"""How much of which rooms."""
 
 MAX: Final = int(Bound.MAX)
 MIN: Final = int(Bound.MIN)
@@ -120,17 +122,18 @@ class LedgerNode:
         """
         if not change:
             return
-        if below is not None and room[0] == MAX:
-            below.owed[room[1]] = below.owed.get(room[1], 0) + change
+        bound, resource = room
+        if below is not None and bound == MAX:
+            below.owed[resource] = below.owed.get(resource, 0) + change
         _count(self.reserved, room, change)
-        free = self.free[room[0]]
-        if room[1] in free:
-            free[room[1]] -= change
+        free = self.free[bound]
+        if resource in free:
+            free[resource] -= change
 
-    def note(self, sums: dict[Room, int], demand: Demand, sign: int) -> None:
-        """The demand is among ``sums`` (promised or leaving) once more or once less."""
-        for bound, resource, amount in flat(demand):
-            _count(sums, (bound, resource), sign * amount)
+    def note(self, sums: dict[Room, int], amounts: Amounts, sign: int) -> None:
+        """The amounts are among ``sums`` (promised or leaving) once more or once less."""
+        for room, amount in amounts:
+            _count(sums, room, sign * amount)
 
     def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
         """What the node keeps from others follows what is used now, here and in its parent."""
@@ -225,13 +228,11 @@ def _count(sums: dict[Room, int], room: Room, change: int) -> None:
         sums.pop(room, None)
 
 
-def flat(demand: Demand) -> Iterator[tuple[int, str, int]]:
-    """(bound, resource, amount) one by one."""
-    for bound, amounts in demand:
-        for resource, amount in amounts:
-            yield bound, resource, amount
+def flat(demand: Demand) -> Amounts:
+    """The amounts of a demand, room by room."""
+    return [((bound, name), amount) for bound, amounts in demand for name, amount in amounts]
 
 
 def dimensions(demand: Demand) -> set[Room]:
     """The (bound, resource) pairs of a demand."""
-    return {(bound, resource) for bound, resource, _ in flat(demand)}
+    return {(bound, resource) for bound, amounts in demand for resource, _ in amounts}

@@ -90,11 +90,7 @@ class Reclaim:
         """Whether so much more keeps the leaf within its min with everybody in it."""
         if self.reclaim is ReclaimPolicy.NEVER:
             return False
-        chain = self.ledger.chain(leaf)
-        return not any(
-            amount > headroom(chain[0], name) and is_counted(chain, name)
-            for name, amount in asked(request)
-        )
+        return not over_min(self.ledger.chain(leaf), asked(request))
 
 
 class _Search:
@@ -133,7 +129,7 @@ class _Search:
         if not self._short or any(one.bound == MIN for one in self._short):
             return ()
         while own and self._short and not self._within_min():
-            if not self._take(self._of_own_leaf(over_min(self._chain, self._guarded))):
+            if not self._take(self._of_own_leaf(set(over_min(self._chain, self._guarded)))):
                 break
         reclaims = self._reclaim.reclaim is not ReclaimPolicy.NEVER and self._within_min()
         while reclaims and self._short and self._take(self._of_others()):
@@ -325,18 +321,20 @@ class _Stock:
             place += 1
 
 
-def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> set[str]:
-    """The resources in which so much more takes the leaf above its min."""
-    return {
-        name
-        for name, amount in wanted
-        if amount > headroom(chain[0], name) and is_counted(chain, name)
-    }
+def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> dict[str, int]:
+    """By how much so much more takes the leaf above its min, for the resources where it does."""
+    leaf, over = chain[0], {}
+    for name, amount in wanted:
+        missing = amount - headroom(leaf, name)
+        if missing > 0 and is_counted(chain, name):
+            over[name] = missing
+    return over
 
 
 def headroom(leaf: LedgerNode, resource: str) -> int:
     """What is left of the leaf's min with everything that was promised in it."""
-    return leaf.limits[MIN].get(resource, 0) - leaf.taken(resource)
+    left = leaf.limits[MIN].get(resource, 0) - leaf.used[MAX].get(resource, 0)
+    return left - leaf.promised.get((MAX, resource), 0) if leaf.promised else left
 
 
 def is_counted(chain: tuple[LedgerNode, ...], resource: str) -> bool:

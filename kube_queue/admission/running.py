@@ -52,8 +52,8 @@ class Running:
     """All holders of quota; those that are admitted and not seen to be yet are among them."""
 
     def __init__(self) -> None:
-        self.moved: Callable[[str], None] = lambda leaf: None
-        """Told the path of every leaf whose holders change."""
+        self.moved: Callable[[str, ResourceVector], None] = lambda leaf, request: None
+        """Told the path of every leaf whose holders change, and what the holder takes."""
         self._held: dict[str, Held] = {}
         self._leaves: dict[str | None, _Leaf] = {}
         self._leaving: set[str] = set()
@@ -79,7 +79,7 @@ class Running:
             leaf.victims.add(_key(held))
             leaf.count(held, 1)
         if held.leaf is not None:
-            self.moved(held.leaf)
+            self.moved(held.leaf, held.request)
         for listener in self._listeners:
             listener(held.unit.uid, held)
 
@@ -153,7 +153,7 @@ class Running:
         if not leaf.uids:
             del self._leaves[held.leaf]
         if held.leaf is not None:
-            self.moved(held.leaf)
+            self.moved(held.leaf, held.request)
 
 
 class _Leaf:

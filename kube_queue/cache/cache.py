@@ -111,10 +111,11 @@ class Cache(Answers):
         former = self._unmanaged.pop((quota, namespace), EMPTY)
         if held:
             self._unmanaged[quota, namespace] = held
-        leaf = self._charge_unmanaged(quota, namespace, held - former)
+        change = held - former
+        leaf = self._charge_unmanaged(quota, namespace, change)
         if leaf is None:
             return
-        self.core.moved(leaf)
+        self.core.moved(leaf, change)
         self.pending.reshared(leaf)
         if former.highest(held) is not held:
             self.pending.released(Charge(leaf, former, True))
