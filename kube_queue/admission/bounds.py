@@ -159,10 +159,11 @@ class QuotaBounds:
         least = 0.0
         for node in chain:
             for bound, amounts in demand:
-                free = node.free[bound]
+                free = node.free[bound].get
                 for resource, amount in amounts:
-                    if resource in free and free[resource] < amount:
-                        room = free[resource] / amount
+                    left = free(resource, amount)
+                    if left < amount:
+                        room = left / amount
                         if found is None or room < least:
                             found, least = (node, bound, resource, amount), room
             if found is None and node.over:
@@ -250,15 +251,18 @@ class QuotaBounds:
     def usage(self, path: str) -> NodeUsage:
         """The sums of one node. KeyError: no such node."""
         node = self._nodes[path]
-        used = node.used[MAX]
+        used, guaranteed = (
+            {name: amount for name, amount in node.used[bound].items() if amount}
+            for bound in (MAX, MIN)
+        )
         request = dict(used)
         request.pop(MAX_JOBS, None)
         for resource, amount in self._asked(node).items():
             request[resource] = request.get(resource, 0) + amount
         return NodeUsage(
             path=path,
-            used=dict(used),
-            used_guaranteed=dict(node.used[MIN]),
+            used=used,
+            used_guaranteed=guaranteed,
             request=request,
             min=scaled(node.quota.min, self._rate),
             max=node.limits[MAX],

@@ -282,9 +282,10 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether what groups sleep for has room for the least that one of them needs."""
-        return any(self.free(watched) >= index.lowest for watched, index in self.watch.items()) or (
-            bool(self.kept) and bool(self.kept_groups(with_room=True))
-        )
+        for watched, index in self.watch.items():
+            if self.tightest(watched)[0] >= index.lowest:
+                return True
+        return bool(self.kept) and bool(self.kept_groups(with_room=True))
 
 
 class Line:

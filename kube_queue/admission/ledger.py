@@ -71,17 +71,16 @@ class _Promise:
         self.leaving: dict[LedgerNode, dict[Room, int]] = {node: {} for node in chain}
         """What its victims still hold of each node."""
 
-    def left(self, node: LedgerNode, room: Room, amount: int) -> int:
-        """How much of the amount its victims hold no more."""
-        return max(0, amount - self.leaving[node].get(room, 0))
-
     def keep(self, sign: int) -> None:
         """Its nodes keep back, or do no longer, what its victims hold no more."""
         below: LedgerNode | None = None
         for node in self.chain:
             node.note(node.promised, self.amounts, sign)
+            leaving = self.leaving[node]
             for room, amount in self.amounts:
-                node.reserve(room, sign * self.left(node, room, amount), below)
+                left = amount - leaving.get(room, 0)
+                if left > 0:
+                    node.reserve(room, sign * left, below)
             below = node
 
     def follow(self, chain: tuple[LedgerNode, ...], held: Amounts, sign: int) -> None:
@@ -90,13 +89,14 @@ class _Promise:
         for below, node in zip((None, *self.chain), self.chain, strict=False):
             if node not in chain:
                 continue
+            leaving = self.leaving[node]
             for room, change in held:
-                if room not in wanted:
+                amount = wanted.get(room)
+                if amount is None:
                     continue
-                before = self.left(node, room, wanted[room])
-                leaving = self.leaving[node]
-                leaving[room] = leaving.get(room, 0) + sign * change
-                node.reserve(room, self.left(node, room, wanted[room]) - before, below)
+                before = leaving.get(room, 0)
+                after = leaving[room] = before + sign * change
+                node.reserve(room, max(0, amount - after) - max(0, amount - before), below)
 
 
 class QuotaLedger(QuotaBounds):
@@ -108,8 +108,8 @@ class QuotaLedger(QuotaBounds):
         self._unmanaged: dict[str, ResourceVector] = {}
         self._promises: dict[str, _Promise] = {}
         self._leaving: dict[str, str] = {}
-        self.changed: dict[str, None] = {}
-        """Paths whose sums changed since somebody cleared this."""
+        self._changed: dict[str, None] = {}
+        """Nodes whose sums changed, and those of all above them."""
 
     def set_tree(
         self,
@@ -130,7 +130,7 @@ class QuotaLedger(QuotaBounds):
         charges, self._charges = self._charges, {}
         for uid, charge in charges.items():
             self.charge(uid, *(home(uid, charge) if home is not None else charge))
-        self.changed = dict.fromkeys(self._nodes)
+        self._changed = dict.fromkeys(self._nodes)
 
     # --- charges ------------------------------------------------------------------------------
 
@@ -169,21 +169,30 @@ class QuotaLedger(QuotaBounds):
         if charge.leaf is None:
             return
         self.count(charge, sign)
-        for node in self._chains[charge.leaf]:
-            self.changed[node.path] = None
+        self._changed[charge.leaf] = None
         if uid in self._leaving:
             self._leaves(charge, self._leaving[uid], sign)
 
     def count(self, charge: Charge, sign: int) -> None:
-        """The sums hold the charge once more or once less, whoever it belongs to: whoever tries
-        out what would be without it puts it back before anybody else looks.
-        """
+        """The sums hold the charge once more or once less, whoever it belongs to."""
         if charge.leaf is None:
             return
         demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
         for node in chain:
             node.add(demand, sign)
         self._keep_after(chain, demand)
+
+    def try_out(self, charge: Charge, sign: int, seen: tuple[LedgerNode, ...]) -> None:
+        """The same for somebody who looks at these nodes only, and puts everything back before
+        anybody else looks.
+        """
+        if self._lent or charge.leaf is None:
+            self.count(charge, sign)
+            return
+        demand = self.demand(charge.request, charge.preemptible)
+        for node in self._chains[charge.leaf]:
+            if node in seen:
+                node.add(demand, sign)
 
     def _keep_after(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
         # Most trees declare no lend limit, and pay nothing for it.
@@ -199,12 +208,12 @@ class QuotaLedger(QuotaBounds):
         It counts against max like a charge, and neither as a job nor against min.
         """
         former = self._unmanaged.pop(leaf, EMPTY)
+        self._changed[leaf] = None
         if held:
             self._unmanaged[leaf] = held
         for demand, sign in (((MAX, former.items),), -1), (((MAX, held.items),), 1):
             for node in self._chains[leaf]:
                 node.add(demand, sign)
-                self.changed[node.path] = None
             self._keep_after(self._chains[leaf], demand)
 
     def unmanaged(self, leaf: str) -> ResourceVector:
@@ -291,13 +300,16 @@ class QuotaLedger(QuotaBounds):
 
     def ask(self, leaf: str, request: ResourceVector, sign: int) -> None:
         """The request of one waiting unit counts at its leaf once more (1) or once less (-1)."""
-        chain = self._chains[leaf]
-        waiting = chain[0].waiting
+        self._changed[leaf] = None
+        waiting = self._nodes[leaf].waiting
         for resource, amount in request.items:
             total = waiting.get(resource, 0) + sign * amount
             if total:
                 waiting[resource] = total
             else:
                 del waiting[resource]
-        for node in chain:
-            self.changed[node.path] = None
+
+    def take_changed(self) -> tuple[str, ...]:
+        """Paths whose sums changed since this was asked for."""
+        changed, self._changed = self._changed, {}
+        return tuple({node.path: None for path in changed for node in self._chains[path]})

@@ -24,10 +24,13 @@ class Short(NamedTuple):
 
 
 class Outlook:
-    """One trial; nobody else may change or read the ledger meanwhile."""
+    """One trial, seen from the nodes of one chain; nobody else may change or read the ledger
+    meanwhile.
+    """
 
-    def __init__(self, ledger: QuotaLedger) -> None:
+    def __init__(self, ledger: QuotaLedger, chain: tuple[LedgerNode, ...]) -> None:
         self._ledger = ledger
+        self._chain = chain
         self._done: list[tuple[Held, int]] = []
 
     def __enter__(self) -> Outlook:
@@ -40,16 +43,16 @@ class Outlook:
         trace: TracebackType | None,
     ) -> None:
         for held, sign in reversed(self._done):
-            self._ledger.count(_charge(held), -sign)
+            self._ledger.try_out(_charge(held), -sign, self._chain)
 
     def take(self, held: Held) -> None:
         """The holder is gone."""
-        self._ledger.count(_charge(held), -1)
+        self._ledger.try_out(_charge(held), -1, self._chain)
         self._done.append((held, -1))
 
     def put_back(self, held: Held) -> None:
         """The holder is not gone after all."""
-        self._ledger.count(_charge(held), 1)
+        self._ledger.try_out(_charge(held), 1, self._chain)
         self._done.append((held, 1))
 
 

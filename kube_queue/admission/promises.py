@@ -108,7 +108,7 @@ class Promises:
         """
         promise, waiter = self._promises[uid], self._pending.waiter(uid)
         self._ledger.withdraw(uid)
-        if waiter is None or waiter.cooling_until or self._charge_of(waiter) != promise.charge:
+        if waiter is None or waiter.cooling_until or self._asked(waiter) != promise.charge:
             return None
         return promise.charge
 
@@ -138,7 +138,7 @@ class Promises:
     def has_room(self, uid: str) -> bool:
         """Whether the unit could be admitted now. KeyError: no promise."""
         promise, waiter, ledger = self._promises[uid], self._pending.waiter(uid), self._ledger
-        if waiter is None or waiter.cooling_until or self._charge_of(waiter) != promise.charge:
+        if waiter is None or waiter.cooling_until or self._asked(waiter) != promise.charge:
             return False
         if ledger.lacks(uid) is not None:
             return False
@@ -241,7 +241,7 @@ class Promises:
         promise = self._promises.get(uid)
         if promise is None:
             self.restore(uid)
-        elif promise.charge != self._charge_of(self._pending.waiter(uid)):
+        elif promise.charge != self._asked(self._pending.waiter(uid)):
             self.end(uid)
 
     def forget(self, uid: str) -> None:
@@ -295,13 +295,18 @@ class Promises:
 
     def _charge_of(self, waiter: Waiter | None) -> Charge | None:
         """What the waiting unit could be promised; None while it cannot be admitted."""
+        asked = self._asked(waiter)
+        if asked is None or self._ledger.never_fits(asked.leaf or "", *asked[1:]) is not None:
+            return None
+        return asked
+
+    def _asked(self, waiter: Waiter | None) -> Charge | None:
+        """What the waiting unit asks for; None while it has no turns at all."""
         if waiter is None or waiter.due_at or waiter.place.hold is not None:
             return None
         place, preemptible = waiter.place, waiter.unit.preemptible
         queue = self._pending.queue(place.queue)
         if place.leaf is None or queue is None or queue.stopped:
-            return None
-        if self._ledger.never_fits(place.leaf, place.request, preemptible) is not None:
             return None
         return Charge(place.leaf, place.request, preemptible)
 

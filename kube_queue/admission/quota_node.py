@@ -100,18 +100,15 @@ class LedgerNode:
             used, free = self.used[bound], self.free[bound]
             for resource, amount in amounts:
                 change = amount * sign
-                total = used[resource] + change if resource in used else change
-                if total:
-                    used[resource] = total
-                else:
-                    del used[resource]
+                used[resource] = used.get(resource, 0) + change
                 if resource in free:
                     left = free[resource] = free[resource] - change
                     if left < 0 or over:
-                        self._mark(bound, resource, total)
+                        self._mark(bound, resource)
 
-    def _mark(self, bound: int, resource: str, used: int) -> None:
-        if used > self.limits[bound][resource] and not self.quota.each_bound_alone:
+    def _mark(self, bound: int, resource: str) -> None:
+        used, limit = self.used[bound][resource], self.limits[bound][resource]
+        if used > limit and not self.quota.each_bound_alone:
             self.over[bound, resource] = None
         else:
             self.over.pop((bound, resource), None)

@@ -69,7 +69,7 @@ class Reclaim:
         chain = self.ledger.chain(leaf)
         if enough_leaves(chain, self.ledger.demand(request, unit.preemptible)):
             return ()
-        with Outlook(self.ledger) as after:
+        with Outlook(self.ledger, chain) as after:
             return _Search(self, after, unit, leaf, request, spared).run(own)
 
     @property
@@ -324,8 +324,11 @@ class _Stock:
 def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> dict[str, int]:
     """By how much so much more takes the leaf above its min, for the resources where it does."""
     leaf, over = chain[0], {}
+    guaranteed, used = leaf.limits[MIN], leaf.used[MAX]
     for name, amount in wanted:
-        missing = amount - headroom(leaf, name)
+        missing = amount + used.get(name, 0) - guaranteed.get(name, 0)
+        if leaf.promised:
+            missing += leaf.promised.get((MAX, name), 0)
         if missing > 0 and is_counted(chain, name):
             over[name] = missing
     return over
@@ -333,8 +336,7 @@ def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> dict[str, int]:
 
 def headroom(leaf: LedgerNode, resource: str) -> int:
     """What is left of the leaf's min with everything that was promised in it."""
-    left = leaf.limits[MIN].get(resource, 0) - leaf.used[MAX].get(resource, 0)
-    return left - leaf.promised.get((MAX, resource), 0) if leaf.promised else left
+    return leaf.limits[MIN].get(resource, 0) - leaf.taken(resource)
 
 
 def is_counted(chain: tuple[LedgerNode, ...], resource: str) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
+from functools import lru_cache
 from math import ceil, inf
 from typing import Final, NamedTuple
 
@@ -160,6 +161,7 @@ def alike_of(unit: Unit) -> Alike:
     return Alike(unit.namespace, kind, without_run(name), unit.request)
 
 
+@lru_cache(maxsize=4_096)
 def without_run(name: str) -> str:
     """The name without the number or the random letters of one run; never empty."""
     for pattern in (_NUMBERS, _RANDOM, _NUMBERS):

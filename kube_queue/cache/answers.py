@@ -166,9 +166,7 @@ class Answers:
 
     def changed_nodes(self) -> tuple[str, ...]:
         """Paths of nodes whose sums changed since the last call; the next call starts anew."""
-        changed = tuple(self.ledger.changed)
-        self.ledger.changed.clear()
-        return changed
+        return self.ledger.take_changed()
 
     def queue_status(self, key: str) -> QueueStatus | None:
         """Counts, head and first 100 of the Queue ``namespace/name``; None: there is none."""
