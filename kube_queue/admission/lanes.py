@@ -161,7 +161,7 @@ class Group:
     @property
     def has_room(self) -> bool:
         """Whether what the last verdict failed by has room now."""
-        return self.watched is None or self.lane.free(self.watched) >= self.need
+        return self.watched is None or self.lane.has(self.watched, self.need)
 
 
 class Lane:
@@ -174,6 +174,7 @@ class Lane:
         "kept_for",
         "leader",
         "leaf",
+        "lends",
         "line",
         "look_at",
         "order",
@@ -186,6 +187,8 @@ class Lane:
         self.line = line
         self.leaf = leaf
         self.chain = chain
+        self.lends = any(node.floor for node in chain)
+        """Whether a node of the chain may keep something for its own units."""
         self.groups: dict[Kind, Group] = {}
         self.order = SortedKeys()
         """Every unit of the lane that could run if all quota were free."""
@@ -211,6 +214,19 @@ class Lane:
     def free(self, dimension: Dimension) -> int:
         """How much every node of the chain has left, for a dimension that one of them bounds."""
         return self.tightest(dimension)[0]
+
+    def has(self, dimension: Dimension, need: int) -> bool:
+        """Whether every node of the chain has so much left."""
+        if self.lends:
+            return self.free(dimension) >= need
+        bound, resource = dimension
+        # Most lack room where many share it.
+        for node in reversed(self.chain):
+            if node.free[bound].get(resource, need) < need:
+                break
+        else:
+            return True
+        return False
 
     def tightest(self, dimension: Dimension) -> tuple[int, LedgerNode]:
         """The least that a node of the chain has left, and the node. LookupError: unbounded."""
@@ -283,7 +299,7 @@ class Lane:
     def has_room(self) -> bool:
         """Whether what groups sleep for has room for the least that one of them needs."""
         for watched, index in self.watch.items():
-            if self.tightest(watched)[0] >= index.lowest:
+            if self.has(watched, index.lowest):
                 return True
         return bool(self.kept) and bool(self.kept_groups(with_room=True))
 

@@ -13,7 +13,7 @@ Per bound and resource::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from kube_queue.admission.decisions import Bound, Shortage
@@ -198,23 +198,25 @@ class LedgerNode:
 
 def rooms(
     chain: tuple[LedgerNode, ...], demand: Demand
-) -> Iterator[tuple[LedgerNode, int, str, int, int]]:
+) -> list[tuple[LedgerNode, int, str, int, int]]:
     """(node, bound, resource, amount, free) for every bound the demand is held against, from the
     leaf up; what nodes on the way keep to themselves is free for whoever is below them.
     """
+    found = []
     credit: Mapping[str, int] = {}
     for node in chain:
         for bound, amounts in demand:
             free = node.free[bound]
             for resource, amount in amounts:
                 if resource in free:
-                    own = credit.get(resource, 0) if bound == MAX and credit else 0
-                    yield node, bound, resource, amount, free[resource] + own
+                    own = credit.get(resource, 0) if credit and bound == MAX else 0
+                    found.append((node, bound, resource, amount, free[resource] + own))
         if node.slack:
             credit = {
                 name: credit.get(name, 0) + node.slack.get(name, 0)
                 for name in (*credit, *node.slack)
             }
+    return found
 
 
 def _count(sums: dict[Room, int], room: Room, change: int) -> None:

@@ -133,21 +133,25 @@ class Reservation:
     def __init__(self, ends: Ends, lane: Lane, head: Demand) -> None:
         self._now = ends.now * _MICRO
         self._ends = ends
-        self._rooms = [
-            _Room(node, (bound, resource), amount, free)
-            for node, bound, resource, amount, free in rooms(lane.chain, head)
-        ]
-        self._short = [room for room in self._rooms if room.free < room.amount]
+        bounds = list(enumerate(rooms(lane.chain, head)))
+        short = {at: _Room(*bound) for at, bound in bounds if bound[-1] < bound[-2]}
+        self._short = tuple(short.values())
         starts = [self._comes_back(room, room.amount - room.free, inf) for room in self._short]
         self.start = max(starts, default=0.0)
         """Microseconds since the epoch; infinite: not known."""
-        self._until_known = tuple(self._until_it_is_known()) if self.start == inf else ()
-        self._tightest: dict[Dimension, _Room] = {}
-        """Of each resource the room that has the least left beside the head."""
-        for room in self._rooms:
-            least = self._tightest.get(room.dimension)
-            if least is None or room.free - room.amount < least.free - least.amount:
-                self._tightest[room.dimension] = room
+        self._rooms: list[_Room] = []
+        """Every bound the head is held against, if its start is known."""
+        self._beside: dict[Dimension, tuple[int, LedgerNode]] = {}
+        """Of each resource the least that is left beside the head, and where, if it is not."""
+        self._until_known: tuple[Bed, ...] = ()
+        if self.start < inf:
+            self._rooms = [short.get(at) or _Room(*bound) for at, bound in bounds]
+            return
+        self._until_known = tuple(self._until_it_is_known())
+        for _, (node, bound, resource, amount, free) in bounds:
+            least = self._beside.get((bound, resource))
+            if least is None or free - amount < least[0]:
+                self._beside[bound, resource] = free - amount, node
 
     @property
     def overdue_at(self) -> float | None:
@@ -178,10 +182,11 @@ class Reservation:
         # Nothing is known to come back, so what is free has to be enough for both.
         for bound, amounts in group.demand:
             for resource, amount in amounts:
-                room = self._tightest.get((bound, resource))
-                if room is not None and amount and room.amount + amount > room.free:
-                    bed = self._bed(room, room.amount + amount - room.free, 0.0)
-                    return bed, *self._until_known
+                beside = self._beside.get((bound, resource))
+                if beside is not None and 0 < amount > beside[0]:
+                    left, node = beside
+                    threshold = node.free[bound][resource] + amount - left
+                    return Bed(node, (bound, resource), threshold), *self._until_known
         return ()
 
     def _until_it_is_known(self) -> Iterator[Bed]:
@@ -214,9 +219,9 @@ class _Room:
 
     __slots__ = ("_more", "amount", "back", "dimension", "free", "node")
 
-    def __init__(self, node: LedgerNode, dimension: Dimension, amount: int, free: int) -> None:
+    def __init__(self, node: LedgerNode, bound: int, resource: str, amount: int, free: int) -> None:
         self.node = node
-        self.dimension = dimension
+        self.dimension = bound, resource
         self.amount = amount
         """What the head asks for."""
         self.free = free
