@@ -24,19 +24,28 @@ PATIENCE_SECONDS: Final = 2.0
 
 
 def write_kubeconfig(
-    path: Path, *, server: str, token: str, authority: str = "", visibility: str = ""
+    path: Path,
+    *,
+    server: str,
+    token: str,
+    authority: str = "",
+    visibility: str = "",
+    scheduler: str = "",
 ) -> None:
     """The file names the cluster, readable by its owner only; an old one is replaced whole.
 
     `authority` is the PEM certificate to trust; kubectl sends a token only over TLS. `visibility`
-    goes into the cluster's extensions, where `kube-queue explain` finds the address.
+    and `scheduler` go into the cluster's extensions, where `kube-queue explain` finds the addresses
+    of the controller and the co-scheduler.
     Raises InvalidSetting when the file cannot be written.
     """
     cluster: dict[str, object] = {"server": server}
     if authority:
         cluster["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()
-    if visibility:
-        cluster["extensions"] = [{"name": "kube-queue", "extension": {"visibility": visibility}}]
+    told = {"visibility": visibility, "scheduler": scheduler}
+    known = {name: address for name, address in told.items() if address}
+    if known:
+        cluster["extensions"] = [{"name": "kube-queue", "extension": known}]
     config = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,4 +1,4 @@
-"""The controller's memory, built here from list calls when no controller answers."""
+"""A controller's or co-scheduler's memory, built here from list calls when none answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from kube_queue.api.names import QUEUE_NAMESPACE
 from kube_queue.api.resource_quota import leaf_of
@@ -18,6 +19,8 @@ from kube_queue.controller.records import queue_record
 from kube_queue.kube.client import Client
 from kube_queue.observability.meters import Meters
 from kube_queue.serving.visibility import Visibility
+
+_AT_ONCE: Final = 32
 
 
 async def rebuilt_answer(client: Client, what: str, query: Mapping[str, str]) -> tuple[int, bytes]:
@@ -36,6 +39,30 @@ async def rebuilt_answer(client: Client, what: str, query: Mapping[str, str]) ->
         # One cycle in memory alone: what could be admitted is, and everyone else knows why not.
         side.cache.cycle(time.time())
         return await Visibility(lambda: side, time.time, decides=False).answer(what, query)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def rebuilt_placement_answer(
+    client: Client, what: str, query: Mapping[str, str]
+) -> tuple[int, bytes]:
+    """HTTP status and JSON, as a co-scheduler with default settings would answer now."""
+    # They load numpy, which no other question needs.
+    from kube_queue.controller.scheduling.side import SchedulingSide
+    from kube_queue.serving.placement import PlacementVisibility
+
+    log_only_errors()
+    side = SchedulingSide(
+        client, Settings(), clock=time.time, rng=random.Random(0), meters=Meters()
+    )
+    running = asyncio.create_task(side.run())
+    try:
+        await side.synced()
+        # Everybody has a turn in memory alone: who fits is assumed, everyone else knows why not.
+        while side.cache.decide(time.time(), _AT_ONCE):
+            await asyncio.sleep(0)
+        return PlacementVisibility(lambda: side, decides=False).answer(what, query)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -23,6 +23,7 @@ from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters, Reading
 from kube_queue.serving.ops import OpsServer, ops_routes
+from kube_queue.serving.placement import PlacementVisibility
 from kube_queue.serving.readings import SchedulerSources, scheduler_readings
 
 _log = structlog.get_logger("app.scheduler")
@@ -49,7 +50,8 @@ async def run_scheduler(
     if not settings.serving.enabled:
         await process.run(lambda: ready("") if ready is not None else None)
         return
-    routes = ops_routes(process.meters, lambda: process.ready)
+    visibility = PlacementVisibility(lambda: process.side)
+    routes = [*ops_routes(process.meters, lambda: process.ready), *visibility.routes()]
     server = OpsServer(routes, address=settings.serving.bind_address, port=settings.serving.port)
     await server.open()
     try:

@@ -1,10 +1,17 @@
-"""`kube-queue explain JOB`: why it waits, in the controller's words."""
+"""`kube-queue explain JOB|POD|GANG`: why it waits, in the words of who decides about it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from kube_queue.cli.errors import Stop
+from kube_queue.cli.explain_placement import (
+    BOTH_WORDS,
+    GANG_WORDS,
+    POD_WORDS,
+    placement_explained,
+)
 from kube_queue.cli.output import DOCUMENTS, demand_form, print_document
 from kube_queue.cli.questions import Answer, Questions, ask_directly
 from kube_queue.cli.tables import columns, duration
@@ -16,20 +23,44 @@ NONE = "-"
 def explain_verb(
     job: str, namespace: str | None, output: str, kubeconfig: str | None, context: str | None
 ) -> None:
-    """Print the explanation. Raises Stop when the queue does not know the job."""
+    """Print the explanation. Raises Stop when neither the queue nor the co-scheduler knows it.
+
+    A kind says whom to ask: gang is the co-scheduler's, pod first its, podgroup and what has no
+    kind first the queue's, everything else the queue's alone.
+    """
     demand_form(output, {"", *DOCUMENTS})
     questions = Questions(kubeconfig, context)
     kind, name = kind_and_name(job)
-    answer = questions.ask(
-        "explain",
-        namespace=namespace or questions.credentials.namespace,
-        name=name,
-        kind=kind,
-    )
+    where = namespace or questions.credentials.namespace
+    answer = _ask(questions, where, name, kind)
     if output:
         print_document(answer, output)
     else:
-        print(explained(answer))
+        print(explained(answer) if "phase" in answer else placement_explained(answer))
+
+
+def _ask(questions: Questions, namespace: str, name: str, kind: str) -> Answer:
+    def queue() -> Answer:
+        return questions.ask("explain", namespace=namespace, name=name, kind=kind)
+
+    def scheduler() -> Answer:
+        return questions.ask_scheduler("explain", namespace=namespace, name=name, kind=kind)
+
+    known = kind.lower()
+    if known in GANG_WORDS - BOTH_WORDS:
+        return scheduler()
+    if known and known not in POD_WORDS | BOTH_WORDS:
+        return queue()
+    ways = (scheduler, queue) if known in POD_WORDS else (queue, scheduler)
+    first: Stop | None = None
+    for way in ways:
+        try:
+            return way()
+        except Stop as stop:
+            # The queue's words are the ones people know what to do about.
+            first = stop if first is None or way is queue else first
+    assert first is not None
+    raise first
 
 
 async def explanation_text(visibility: str, namespace: str, name: str) -> str:

@@ -203,15 +203,22 @@ def get(
     _finish(run(verb))
 
 
-@app.command(short_help="Say why a job waits.")
+@app.command(short_help="Say why a job, pod or gang waits.")
 def explain(
-    job: Annotated[str, typer.Argument(help="NAME of a job or unit, or KIND/NAME", metavar="JOB")],
+    job: Annotated[
+        str,
+        typer.Argument(help="NAME of a job, unit, pod or gang, or KIND/NAME", metavar="JOB"),
+    ],
     namespace: Namespace = None,
     output: Annotated[str, typer.Option("--output", "-o", help="yaml or json.")] = "",
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Say why a job waits: its quota path, what is short, its position, what it waits for."""
+    """Say why a job waits: its quota path, what is short, its position, what it waits for.
+
+    Of a pod or gang of the co-scheduler (pod/NAME, gang/NAME): the gang's minimum, its topology
+    domains one by one, and for which reasons how many nodes do not take it.
+    """
 
     def verb() -> None:
         from kube_queue.cli.explain import explain_verb

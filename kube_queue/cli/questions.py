@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 from kube_queue.api.errors import ApiError
-from kube_queue.api.names import QUEUE_NAMESPACE
+from kube_queue.api.names import CONTROLLER_COMPONENT, QUEUE_NAMESPACE, SCHEDULER_COMPONENT
 from kube_queue.cli.errors import REFUSED, Stop
 from kube_queue.kube.credentials import Credentials, load_credentials
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from kube_queue.kube.client import Client
 
 PREFIX = "/visibility/v1"
-SERVICE = f"/api/v1/namespaces/{QUEUE_NAMESPACE}/services/http:kube-queue-controller:ops/proxy"
+SERVICES = f"/api/v1/namespaces/{QUEUE_NAMESPACE}/services"
+SERVICE = f"{SERVICES}/http:{CONTROLLER_COMPONENT}:ops/proxy"
+SCHEDULER_SERVICE = f"{SERVICES}/http:{SCHEDULER_COMPONENT}:ops/proxy"
 PATIENCE_SECONDS = 1.5
 """How long a controller may take to answer about one job; after that it counts as not there."""
 SECOND_PATIENCE_SECONDS = 0.3
@@ -48,31 +50,41 @@ class Questions:
 
     def ask(self, what: str, **query: str) -> Answer:
         """The JSON of this question: units, queues, quotas, explain or try."""
+        return self._ask(self.credentials.visibility, SERVICE, what, query)
+
+    def ask_scheduler(self, what: str, **query: str) -> Answer:
+        """The JSON of this question to the co-scheduler: explain."""
+        return self._ask(self.credentials.scheduler, SCHEDULER_SERVICE, what, query)
+
+    def _ask(self, address: str, service: str, what: str, query: Mapping[str, str]) -> Answer:
         wanted = {name: value for name, value in query.items() if value}
         patience = PATIENCE_SECONDS
-        if self.credentials.visibility:
-            answer = ask_directly(self.credentials.visibility, what, wanted)
+        if address:
+            answer = ask_directly(address, what, wanted)
             if answer is not None:
                 return answer
-            # Both ways lead to the same controller; a frozen one is waited for once.
+            # Both ways lead to the same process; a frozen one is waited for once.
             patience = SECOND_PATIENCE_SECONDS
-        return asyncio.run(self._through_cluster(what, wanted, patience))
+        return asyncio.run(self._through_cluster(service, what, wanted, patience))
 
     async def _through_cluster(
-        self, what: str, query: Mapping[str, str], patience: float
+        self, service: str, what: str, query: Mapping[str, str], patience: float
     ) -> Answer:
         from kube_queue.kube.connection import connect
 
         client = await connect(self._kubeconfig, self._context)
         try:
-            answer = await _ask_through(client, what, query, patience)
+            answer = await _ask_through(client, service, what, query, patience)
             if answer is not None:
                 return answer
-            self._note()
-            from kube_queue.app.rebuilt import rebuilt_answer
+            self._note("controller" if service == SERVICE else "co-scheduler")
+            from kube_queue.app import rebuilt
 
+            asked = (
+                rebuilt.rebuilt_answer if service == SERVICE else rebuilt.rebuilt_placement_answer
+            )
             async with asyncio.timeout(REBUILD_SECONDS):
-                status, body = await rebuilt_answer(client, what, query)
+                status, body = await asked(client, what, query)
             answer = _understood(status, body)
             assert answer is not None, "visibility speaks its own language"
             return answer
@@ -81,18 +93,18 @@ class Questions:
         finally:
             await client.close()
 
-    def _note(self) -> None:
+    def _note(self, who: str) -> None:
         if not self._noted:
             self._noted = True
             print(
-                "Note: no controller answers; this is rebuilt from the cluster's objects, "
+                f"Note: no {who} answers; this is rebuilt from the cluster's objects, "
                 "with default settings.",
                 file=sys.stderr,
             )
 
 
 async def _ask_through(
-    client: Client, what: str, query: Mapping[str, str], patience: float
+    client: Client, service: str, what: str, query: Mapping[str, str], patience: float
 ) -> Answer | None:
     """The answer through the API server's service proxy; None when nobody answers there.
 
@@ -103,12 +115,12 @@ async def _ask_through(
         if what in LISTS:
             # A list may take its time, so whether anybody is there is asked first.
             async with asyncio.timeout(patience):
-                alive = await get("GET", f"{SERVICE}/healthz", timeout=LISTING_SECONDS)
+                alive = await get("GET", f"{service}/healthz", timeout=LISTING_SECONDS)
             if alive.body != b"ok":
                 return None
             patience = LISTING_SECONDS
         async with asyncio.timeout(patience):
-            path = f"{SERVICE}{PREFIX}/{what}"
+            path = f"{service}{PREFIX}/{what}"
             reply = await get("GET", path, query=tuple(query.items()), timeout=LISTING_SECONDS)
     except (ApiError, TimeoutError):
         return None

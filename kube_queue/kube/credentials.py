@@ -115,6 +115,8 @@ class Credentials:
     namespace: str = "default"
     visibility: str = ""
     """Where the controller of this cluster answers questions, from the kubeconfig; may be empty."""
+    scheduler: str = ""
+    """The same of its co-scheduler."""
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """What connections are secured with; None for plain http. Raises InvalidSetting."""
@@ -171,6 +173,7 @@ def _from_context(context: Context) -> Credentials:
         headers=_impersonation(user),
         namespace=context.namespace or "default",
         visibility=context.visibility,
+        scheduler=context.scheduler,
     )
 
 

@@ -65,11 +65,18 @@ class Context:
     @property
     def visibility(self) -> str:
         """The address where the controller of this cluster explains, or empty."""
-        extensions = self.cluster.body.get("extensions") or ()
-        for one in extensions:
+        return self._told("visibility")
+
+    @property
+    def scheduler(self) -> str:
+        """The address where the co-scheduler of this cluster explains, or empty."""
+        return self._told("scheduler")
+
+    def _told(self, what: str) -> str:
+        for one in self.cluster.body.get("extensions") or ():
             if isinstance(one, Mapping) and one.get("name") == VISIBILITY_EXTENSION:
                 extension = one.get("extension") or {}
-                url = extension.get("visibility") if isinstance(extension, Mapping) else ""
+                url = extension.get(what) if isinstance(extension, Mapping) else ""
                 return url if isinstance(url, str) else ""
         return ""
 

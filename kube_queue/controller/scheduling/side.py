@@ -57,8 +57,9 @@ class SchedulingSide:
     ) -> None:
         self.meters = meters
         self.events: EventRecorder | None = None
+        self.scheduler_names = frozenset(settings.scheduler.scheduler_names)
         self.cache = PlacementCache(
-            settings.scheduler.scheduler_names,
+            self.scheduler_names,
             plugins(settings),
             reserve_after=settings.scheduler.reserve_after_seconds,
         )
