@@ -133,6 +133,10 @@ class Reason(StrEnum):
     )
     INVALID_GANG = "InvalidGang", "What the pod says of its gang cannot be read."
     INVALID_POD_GROUP = "InvalidPodGroup", "The PodGroup of the pod's gang cannot be read."
+    ROOM_TAKEN_BY_ANOTHER_SCHEDULER = (
+        "RoomTakenByAnotherScheduler",
+        "Pods were evicted for the pod, and a pod of another scheduler came to the room they left.",
+    )
     MINIMUMS_DIFFER = (
         "MinimumsDiffer",
         "Pods of one gang name different minimums; the largest counts.",

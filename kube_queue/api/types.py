@@ -60,6 +60,9 @@ PODS: Final = ResourceType("", "v1", "pods", "Pod")
 EVENTS: Final = ResourceType("", "v1", "events", "Event")
 RESOURCE_QUOTAS: Final = ResourceType("", "v1", "resourcequotas", "ResourceQuota")
 LIMIT_RANGES: Final = ResourceType("", "v1", "limitranges", "LimitRange")
+POD_DISRUPTION_BUDGETS: Final = ResourceType(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"
+)
 LEASES: Final = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
 PRIORITY_CLASSES: Final = ResourceType(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False

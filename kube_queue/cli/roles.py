@@ -192,6 +192,8 @@ def scheduler(
     score_strategy: ScoreStrategy = None,
     reserve_after: ReserveAfter = None,
     pod_group_status: PodGroupStatus = None,
+    oversellrate: OversellRate = None,
+    tree_validation: TreeValidation = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,
     leader_elect_identity: LeaseIdentity = None,

@@ -45,6 +45,7 @@ class Served(Generic[T]):
         project: Callable[[dict[str, Any]], T],
         handler: Handler[T],
         *,
+        namespace: str = "",
         rng: random.Random,
         page_size: int,
     ) -> None:
@@ -55,6 +56,7 @@ class Served(Generic[T]):
         self._client = client
         self._project = project
         self._handlers = [handler]
+        self._namespace = namespace
         self._rng = rng
         self._page_size = page_size
         self._informer: Informer[T] | None = None
@@ -88,6 +90,7 @@ class Served(Generic[T]):
             self._client,
             self.resource,
             self._project,
+            namespace=self._namespace,
             rng=self._rng,
             page_size=self._page_size,
         )

@@ -34,7 +34,6 @@ from kube_queue.controller.queueing.resource_quotas import (
     quota_record,
     unit_record_with_pods,
 )
-from kube_queue.controller.queueing.trees import TreeKeeper
 from kube_queue.controller.queueing.unmanaged import (
     LIVE_PODS,
     PodRecord,
@@ -43,6 +42,7 @@ from kube_queue.controller.queueing.unmanaged import (
     shape_record,
 )
 from kube_queue.controller.records import TreeRecord, UnitRecord, tree_record, unit_record
+from kube_queue.controller.trees import TreeKeeper
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 

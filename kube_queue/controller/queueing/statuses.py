@@ -14,12 +14,12 @@ from kube_queue.api.resources import format_amount
 from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUES
 from kube_queue.cache import Cache, QueueItem
 from kube_queue.controller.queueing.status import Key, Wanted
-from kube_queue.controller.queueing.trees import TreeKeeper
 from kube_queue.controller.records import (
     QueueRecord,
     TreeRecord,
     conditions_manifest,
 )
+from kube_queue.controller.trees import TreeKeeper
 from kube_queue.kube.informer import Informer
 
 

@@ -33,7 +33,7 @@ from kube_queue.api.pod_shapes import PodShape, pod_shape, request_shape
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.api.types import PODS
 from kube_queue.api.units import JobRef, Unit, quota_label
-from kube_queue.controller.queueing.owners import Owner, Owners, controller_of
+from kube_queue.controller.owners import Owner, Owners, controller_of
 from kube_queue.controller.records import UnitRecord
 from kube_queue.kube.client import Client
 

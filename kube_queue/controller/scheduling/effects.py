@@ -38,11 +38,16 @@ class Effects:
                 self._binder.apply(decision)
             case Wait():
                 meters.scheduled("unschedulable", len(decision.why))
-                self._teller.waits(decision.unit, decision.why)
+                self._teller.waits(decision.unit, decision.why, decision.note)
             case Preempt():
                 meters.scheduled("preempting", len(decision.why))
                 self._evictor.apply(decision)
                 self._teller.waits(decision.unit, decision.why)
+
+    def settle(self) -> None:
+        """What went with the decisions just applied is told as well."""
+        for pod in self._means.cache.unnominated():
+            self._teller.unnominated(pod)
 
     def stop(self) -> None:
         """Nothing more is begun from here."""

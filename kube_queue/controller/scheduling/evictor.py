@@ -2,11 +2,12 @@
 
 ::
 
-    reclaim (quota that was lent)     POST pods/eviction      PodDisruptionBudgets decide: 429 waits
+    reclaim (quota that was lent)     POST pods/eviction      PodDisruptionBudgets decide
     priority                          condition DisruptionTarget, then DELETE
+    pods of a unit that holds quota   annotation on the QueueUnit: its controller evicts all of it
 
-A victim that a budget protects is asked for again as long as room is kept for somebody on its
-node; nobody else is chosen in its place meanwhile.
+Where a budget, or anything else for good, keeps a victim where it is, the cache is told: the room
+that is kept for others is kept on, and only the rest is planned anew.
 """
 
 from __future__ import annotations
@@ -26,27 +27,25 @@ from kube_queue.api.errors import (
     ServerFault,
     TooManyRequests,
 )
+from kube_queue.api.names import RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.pods import Pod
 from kube_queue.api.reasons import Reason
-from kube_queue.api.types import PODS
+from kube_queue.api.types import PODS, QUEUE_UNITS
+from kube_queue.controller.records import UnitRecord
 from kube_queue.controller.scheduling.means import Means, pod_key
 from kube_queue.kube.client import Client
+from kube_queue.kube.served import Served
 from kube_queue.kube.writes import Done, Failed, Lane, Outcome
 from kube_queue.placement.decisions import Preempt
 
-FIRST_PAUSE: Final = 1.0
-LAST_PAUSE: Final = 30.0
-"""Seconds between two tries to evict a pod that its disruption budget protects."""
+UNKNOWN_PAUSE: Final = 2.0
+"""Seconds until an eviction of unknown outcome is sent again, after the write scheduler gave up."""
 
 _log = structlog.get_logger("controller.scheduling.evictor")
 
 
 class Protected(KubeQueueError):
     """A disruption budget does not let the pod go now."""
-
-    def __init__(self, problem: str, wait: float | None) -> None:
-        super().__init__(problem)
-        self.wait = wait
 
 
 @dataclass(slots=True, eq=False)
@@ -56,14 +55,14 @@ class _Eviction:
     pod: Pod
     wanted_by: tuple[Pod, ...]
     reclaim: bool
-    tries: int = 0
 
 
 class Evictor:
     """Evicts what a decision names."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, units: Served[UnitRecord]) -> None:
         self._means = means
+        self._units = units
         self._stopped = False
         self._under_way: set[str] = set()
 
@@ -79,6 +78,11 @@ class Evictor:
             if victim.uid not in self._under_way:
                 self._under_way.add(victim.uid)
                 self._submit(_Eviction(victim, wanted_by, plan.reclaim))
+        if plan.units and wanted_by:
+            wanted = set(plan.units)
+            for record in self._units.values():
+                if record.uid in wanted:
+                    self._ask(record, wanted_by[0])
 
     def _submit(self, eviction: _Eviction) -> None:
         async def send(client: Client) -> None:
@@ -96,31 +100,50 @@ class Evictor:
         if self._stopped:
             return
         error = outcome.error if isinstance(outcome, Failed) else None
-        if isinstance(outcome, Done):
-            self._under_way.discard(eviction.pod.uid)
+        if error is None and not isinstance(outcome, Done):
+            error = ConnectionLost("overtaken")
+        if error is not None and _unknown(error):
+            asyncio.get_running_loop().call_later(UNKNOWN_PAUSE, self._again, eviction)
+            return
+        self._under_way.discard(eviction.pod.uid)
+        if error is None:
             self._gone(eviction)
-        elif isinstance(error, NotFound | Conflict):
-            # Somebody was faster; whatever stands there now is another pod.
-            self._under_way.discard(eviction.pod.uid)
-        elif error is None or _may_pass(error):
-            self._rest(eviction, error)
-        else:
-            self._under_way.discard(eviction.pod.uid)
-            _log.warning("a pod was not evicted", pod=eviction.pod.key, problem=str(error))
-
-    def _rest(self, eviction: _Eviction, error: KubeQueueError | None) -> None:
-        pause = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(eviction.tries, 8))
-        if isinstance(error, Protected) and error.wait is not None:
-            pause = max(pause, error.wait)
-        eviction.tries += 1
-        asyncio.get_running_loop().call_later(pause, self._again, eviction)
+        elif not isinstance(error, NotFound | Conflict):
+            # Else somebody was faster; whatever stands there now is another pod.
+            self._stays(eviction, error)
 
     def _again(self, eviction: _Eviction) -> None:
-        wanted = any(self._means.cache.cluster.nomination(pod.uid) for pod in eviction.wanted_by)
-        if self._stopped or not wanted:
+        if self._stopped or not self._means.cache.claims.awaits(eviction.pod.uid):
             self._under_way.discard(eviction.pod.uid)
         else:
             self._submit(eviction)
+
+    def _stays(self, eviction: _Eviction, error: KubeQueueError) -> None:
+        say = _log.info if isinstance(error, Protected) else _log.warning
+        say("a pod was not evicted", pod=eviction.pod.key, problem=str(error))
+        self._means.cache.eviction_refused(eviction.pod.uid, self._means.clock())
+        self._means.wake()
+
+    def _ask(self, record: UnitRecord, wanted_by: Pod) -> None:
+        """The queue controller is asked to evict the unit whole."""
+        patch = {
+            "metadata": {
+                "uid": record.uid,
+                "annotations": {RECLAIM_REQUESTED_ANNOTATION: wanted_by.uid},
+            }
+        }
+
+        async def send(client: Client) -> None:
+            await client.patch(QUEUE_UNITS, record.namespace, record.name, patch)
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Failed) and not isinstance(outcome.error, NotFound):
+                # Its claim lapses, and then it is planned anew.
+                problem = str(outcome.error)
+                _log.warning("a unit was not asked to go", unit=record.unit.key, problem=problem)
+
+        key = (QUEUE_UNITS.plural, record.namespace, record.name)
+        self._means.writes.submit(Lane.EVICT, key, send, done)
 
     def _gone(self, eviction: _Eviction) -> None:
         means = self._means
@@ -141,7 +164,7 @@ async def _evict(client: Client, pod: Pod) -> None:
         await client.create_subresource(PODS, pod.namespace, pod.name, "eviction", body)
     except TooManyRequests as error:
         # Not a busy server but a budget: it would be sent again at once otherwise.
-        raise Protected(str(error), error.retry_after) from error
+        raise Protected(str(error)) from error
 
 
 async def _delete(client: Client, eviction: _Eviction, now: float) -> None:
@@ -167,5 +190,5 @@ def _words(eviction: _Eviction) -> str:
     return f"Preempted by {whom}, of a higher priority"
 
 
-def _may_pass(error: KubeQueueError) -> bool:
-    return isinstance(error, (Protected, ConnectionLost, ServerFault, TooManyRequests))
+def _unknown(error: KubeQueueError) -> bool:
+    return isinstance(error, (ConnectionLost, ServerFault, TooManyRequests))

@@ -44,6 +44,7 @@ class SchedulingLoop:
                 self._news.clear()
                 while self._slice(effects):
                     await asyncio.sleep(0)
+                effects.settle()
                 self._sleep_until_due(effects)
         finally:
             if self._timer is not None:

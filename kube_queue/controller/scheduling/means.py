@@ -26,6 +26,8 @@ class Means:
     clock: Callable[[], float]
     pod: Callable[[str, str], Pod | None]
     """A pod by namespace and name, as its informer keeps it."""
+    wake: Callable[[], None]
+    """There may be something to decide."""
 
     def tell(self, pod: Pod, type_: EventType, reason: str, message: str) -> None:
         """An event on the pod, if the budget has room for it."""

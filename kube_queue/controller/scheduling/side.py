@@ -27,6 +27,7 @@ from kube_queue.controller.scheduling.foreign import ForeignChanges
 from kube_queue.controller.scheduling.groups import GroupKeeper, PodGroups
 from kube_queue.controller.scheduling.loop import SchedulingLoop
 from kube_queue.controller.scheduling.means import Means
+from kube_queue.controller.scheduling.quotas import QuotaFeed
 from kube_queue.controller.scheduling.telling import Teller
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder
@@ -73,7 +74,9 @@ class SchedulingSide:
         self._foreign = ForeignChanges(self.cache)
         self._feeder = PlacementFeeder(self.cache, self._foreign, clock, self.loop.wake)
         self.groups = PodGroups(client, self._feeder.group_changed, rng=rng, page_size=size)
+        self.quotas = QuotaFeed(client, settings, self.cache, clock, self.loop.wake, rng=rng)
         self.nodes.add_handler(self._feeder.node_changed)
+        self.pods.add_handler(self.quotas.pod_changed)
         self.pods.add_handler(self._feeder.pod_changed)
 
     def informers(self) -> Iterator[Informer[Any] | Served[Any]]:
@@ -81,12 +84,16 @@ class SchedulingSide:
         yield self.nodes
         yield self.pods
         yield from self.groups.kinds.values()
+        yield from self.quotas.informers()
 
     async def run(self) -> None:
         """Keep informers and memory true until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in self.informers():
-                group.create_task(informer.run())
+            group.create_task(self.nodes.run())
+            group.create_task(self.pods.run())
+            for kind in self.groups.kinds.values():
+                group.create_task(kind.run())
+            group.create_task(self.quotas.run())
 
     async def synced(self) -> None:
         """What exists is in memory."""
@@ -109,6 +116,7 @@ class SchedulingSide:
             meters=self.meters,
             clock=self._clock,
             pod=self.pods.get,
+            wake=self.loop.wake,
         )
         scheduler = self._settings.scheduler
         binder = Binder(
@@ -127,7 +135,8 @@ class SchedulingSide:
         self.pods.add_handler(keeper.pod_changed)
         for kind in self.groups.kinds.values():
             kind.follow(keeper.group_changed)
-        effects = Effects(means, binder, Evictor(means), teller, most_open=most_open)
+        evictor = Evictor(means, self.quotas.units)
+        effects = Effects(means, binder, evictor, teller, most_open=most_open)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.loop.run(effects))

@@ -58,8 +58,10 @@ class Teller:
         self._news = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    def waits(self, key: UnitKey, why: Mapping[str, Verdict]) -> None:
-        """The members of the unit were tried and wait, each for its reason by uid."""
+    def waits(self, key: UnitKey, why: Mapping[str, Verdict], note: str = "") -> None:
+        """The members of the unit were tried and wait, each for its reason by uid; the note is for
+        all of them.
+        """
         unit = self._means.cache.gangs.unit(key)
         if unit is None:
             return
@@ -67,8 +69,17 @@ class Teller:
         for pod in unit.members():
             verdict = why.get(pod.uid)
             if verdict is not None:
-                self._note(pod, verdict.message[:MESSAGE_LENGTH], at)
+                message = f"{verdict.message} {note}" if note else verdict.message
+                self._note(pod, message[:MESSAGE_LENGTH], at)
         if self._due:
+            self._news.set()
+
+    def unnominated(self, pod: Pod) -> None:
+        """No room is kept for the pod any more."""
+        at = asyncio.get_running_loop().time() + self._after
+        present = self._means.pod(pod.namespace, pod.name)
+        if present is not None and present.uid == pod.uid:
+            self._note(present, present.unschedulable, at)
             self._news.set()
 
     async def run(self) -> None:
@@ -144,16 +155,18 @@ class Teller:
 
 
 def _patch(pod: Pod, message: str, nominated: str, now: float) -> dict[str, Any]:
-    condition: dict[str, Any] = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": Reason.UNSCHEDULABLE,
-        "message": message,
-        "lastProbeTime": None,
-    }
-    if not pod.unschedulable:
-        condition["lastTransitionTime"] = rfc3339(now)
-    status: dict[str, Any] = {"conditions": [condition]}
+    status: dict[str, Any] = {}
+    if message != pod.unschedulable:
+        condition: dict[str, Any] = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": Reason.UNSCHEDULABLE,
+            "message": message,
+            "lastProbeTime": None,
+        }
+        if not pod.unschedulable:
+            condition["lastTransitionTime"] = rfc3339(now)
+        status["conditions"] = [condition]
     if nominated != pod.nominated:
         status["nominatedNodeName"] = nominated or None
     # The version keeps what is said here from overtaking a binding by somebody else.

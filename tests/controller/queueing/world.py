@@ -64,7 +64,8 @@ class Write:
 
 
 Fault = Callable[[str, str, Object], Awaitable[str]]
-"""(method, path, body) -> "" to pass, "forbid", or "lose-before" or "lose-after" it was done."""
+"""(method, path, body) -> "" to pass, "forbid", "too-many" as a disruption budget answers, or
+"lose-before" or "lose-after" it was done."""
 
 
 async def no_fault(method: str, path: str, body: Object) -> str:
@@ -81,6 +82,8 @@ class Recorder:
     writes: list[Write] = field(default_factory=list)
     patience: dict[str, float] = field(default_factory=dict)
     """By path: how many seconds the last request to it was given."""
+    refused: int = 0
+    """Requests that were answered as a disruption budget does."""
 
     async def request(
         self,
@@ -100,6 +103,10 @@ class Recorder:
         if fate == "forbid":
             status = {"reason": "Forbidden", "message": "not allowed", "code": 403}
             return Response(403, {}, orjson.dumps(status))
+        if fate == "too-many":
+            self.refused += 1
+            said = {"reason": "TooManyRequests", "message": "the budget allows none", "code": 429}
+            return Response(429, {}, orjson.dumps(said))
         if fate == "lose-before":
             raise ConnectionLost("lost before it was carried out")
         answer = await self.transport.request(

@@ -11,7 +11,15 @@ from typing import Any
 
 from kube_queue import manifests
 from kube_queue.api.names import SCHEDULER_COMPONENT
-from kube_queue.api.types import CRDS, EVENTS, NAMESPACES, NODES, PODS, PRIORITY_CLASSES
+from kube_queue.api.types import (
+    CRDS,
+    ELASTIC_QUOTA_TREES,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    PRIORITY_CLASSES,
+)
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.app.in_process import InProcessTransport
 from kube_queue.app.leading import first_to_end
@@ -21,7 +29,7 @@ from kube_queue.controller.scheduling.side import SchedulingSide
 from kube_queue.kube.client import Client
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
-from tests.controller.queueing.world import Recorder, Write
+from tests.controller.queueing.world import Recorder, Write, a_tree
 from tests.placement.builders import NodeBuilder, PodBuilder, a_node, a_pod
 
 Object = dict[str, Any]
@@ -93,6 +101,9 @@ class World:
             resource = NODES if isinstance(thing, NodeBuilder) else PODS
             await self.user.create(resource, fresh(thing.manifest))
 
+    async def create_tree(self, root: Object) -> Object:
+        return await self.user.create(ELASTIC_QUOTA_TREES, a_tree(root, "elasticquotatree"))
+
     async def create_priority(self, name: str, value: int) -> None:
         priority = {
             "apiVersion": PRIORITY_CLASSES.api_version,
@@ -102,8 +113,10 @@ class World:
         }
         await self.user.create(PRIORITY_CLASSES, priority)
 
-    async def delete_pod(self, name: str, grace_seconds: int | None = 0) -> None:
-        await self.user.delete(PODS, "default", name, grace_seconds=grace_seconds)
+    async def delete_pod(
+        self, name: str, grace_seconds: int | None = 0, namespace: str = "default"
+    ) -> None:
+        await self.user.delete(PODS, namespace, name, grace_seconds=grace_seconds)
 
     async def bind(self, name: str, node: str) -> None:
         """Another scheduler binds the pod."""
@@ -116,8 +129,8 @@ class World:
 
     # What is on the server.
 
-    async def pod(self, name: str) -> Object:
-        return await self.user.get(PODS, "default", name)
+    async def pod(self, name: str, namespace: str = "default") -> Object:
+        return await self.user.get(PODS, namespace, name)
 
     async def nodes_of(self, prefix: str = "") -> dict[str, str]:
         """The node of each pod, empty for none."""
@@ -162,8 +175,9 @@ async def world(settings: Settings | None = None, *, start: bool = True) -> Asyn
     user = Client(InProcessTransport(server))
     for crd in manifests.crds():
         await user.create(CRDS, crd)
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-queue"}}
-    await user.create(NAMESPACES, space)
+    for name in ("kube-queue", "team-a", "team-b"):
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        await user.create(NAMESPACES, space)
     recorder = Recorder(InProcessTransport(server))
     made = World(server, user, recorder, clock, settings or Settings())
     if start:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -13,7 +13,6 @@ from kube_queue.api.quota import QuotaTree
 from kube_queue.api.reasons import Reason
 from kube_queue.config.settings import TreeValidation
 from kube_queue.controller.records import TreeRecord
-from kube_queue.kube.informer import Informer
 
 MOST_SAID: Final = 20
 """Violations a message lists; the rest are counted."""
@@ -30,6 +29,13 @@ class Verdict:
     message: str
 
 
+class Trees(Protocol):
+    """The trees there are, as an informer keeps them."""
+
+    def values(self) -> Iterable[TreeRecord]:
+        """Every tree as last seen."""
+
+
 class TreeKeeper:
     """The tree in force follows the objects in kube-system.
 
@@ -41,7 +47,7 @@ class TreeKeeper:
 
     def __init__(
         self,
-        trees: Informer[TreeRecord],
+        trees: Trees,
         mode: TreeValidation,
         put_in_force: Callable[[QuotaTree | None], None],
     ) -> None:

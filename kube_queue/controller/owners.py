@@ -111,6 +111,10 @@ class Owners:
             owner = parent
         return uids, True
 
+    def parent(self, uid: str) -> Owner | None:
+        """What controls the object of this uid, if that is known."""
+        return self._above.get(uid)
+
     def below(self, uid: str) -> Iterator[str]:
         """This object and every one known to stand below it, by uid."""
         found = {uid}
