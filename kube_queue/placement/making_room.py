@@ -14,16 +14,15 @@ If any step fails nobody leaves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from kube_queue.api.pods import Pod
 from kube_queue.placement.budgets import Budgets, Spending
-from kube_queue.placement.cluster import Cluster, Placed
+from kube_queue.placement.cluster import Placed
 from kube_queue.placement.columns import Mask
-from kube_queue.placement.departures import Departures
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.gangs import Gangs
 from kube_queue.placement.placing import Placer, unplaceable
@@ -52,6 +51,11 @@ class Rule(Protocol):
     """Who may be made to leave for whom."""
 
     reclaims: bool
+    minimal: bool
+    """Whether nobody of a row's plan could stay."""
+
+    def begin(self, search: Search, pod: Pod) -> None:
+        """Rows are about to be asked about for the pod, on the cluster as it is."""
 
     def of_quota(self, search: Search, shortages: Sequence[Shortage]) -> Pick | None:
         """The next pick for limits that have no room; None: there is none."""
@@ -63,41 +67,20 @@ class Rule(Protocol):
         """What has to leave the row so that the pod fits; the cluster is the same afterwards."""
 
 
-@dataclass(slots=True)
 class Room:
-    """Everything that is asked when room is made."""
+    """Everything that is asked when room is made on one cluster."""
 
-    placer: Placer
-    gangs: Gangs
-    spared: frozenset[str] = frozenset()
-    """uids of pods that could not be evicted for the unit that is decided about."""
-    turn: int = 0
-    """The row after the one chosen last: candidates are looked at in turn."""
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster it is made on."""
-        return self.placer.cluster
-
-    @property
-    def capacity(self) -> Capacity:
-        """The quotas."""
-        return self.cluster.shared(Capacity)
-
-    @property
-    def victims(self) -> Victims:
-        """Who could leave."""
-        return self.cluster.shared(Victims)
-
-    @property
-    def budgets(self) -> Budgets:
-        """Who is protected."""
-        return self.cluster.shared(Budgets)
-
-    @property
-    def departures(self) -> Departures:
-        """Who leaves already."""
-        return self.cluster.shared(Departures)
+    def __init__(self, placer: Placer, gangs: Gangs) -> None:
+        self.placer = placer
+        self.gangs = gangs
+        self.cluster = placer.cluster
+        self.capacity = self.cluster.shared(Capacity)
+        self.victims = self.cluster.shared(Victims)
+        self.budgets = self.cluster.shared(Budgets)
+        self.spared: frozenset[str] = frozenset()
+        """uids of pods that could not be evicted for the unit that is decided about."""
+        self.turn = 0
+        """The row after the one chosen last: candidates are looked at in turn."""
 
 
 class Journal:
@@ -174,12 +157,15 @@ class Search:
         try:
             if any(unplaceable(pod) is not None for pod in self.members):
                 return None
-            if not self._make_quota() or not self._place():
+            if not self._make_quota():
+                return None
+            alone = len(self.members) == 1 and not self.unit.constraint
+            if alone and self.rule.minimal and not self.picks and not self.unit.domain_key:
+                return self._on_one_row(self.members[0])
+            if not self._place():
                 return None
             self._give_back()
-            if not self.picks:
-                return None
-            return self._preemption()
+            return self._preemption() if self.picks else None
         finally:
             self.journal.back()
 
@@ -212,6 +198,17 @@ class Search:
             if pick is None:
                 return False
             self.take(pick)
+
+    def _on_one_row(self, pod: Pod) -> Preemption | None:
+        """The plan of one row is all there is to do, and needs not be tried out."""
+        if self.room.placer.choose(pod) >= 0:
+            return None
+        plan = self._best_row(pod, None)
+        if plan is None or not plan.picks:
+            return None
+        self.picks += plan.picks
+        self._nodes[pod.uid] = plan.row
+        return self._preemption()
 
     def _place(self) -> bool:
         where = self._domains()
@@ -281,6 +278,7 @@ class Search:
         """The row where least harm is done. Where room was kept for the pod already it stays, if
         it can.
         """
+        self.rule.begin(self, pod)
         rows = self._candidates(pod, within)
         kept = self.room.cluster.row_of.get(self.room.cluster.nomination(pod.uid))
         if kept is not None and rows[kept]:

@@ -311,6 +311,8 @@ class Capacity:
 
     def home(self, pod: Pod) -> Home:
         """Where the pod is charged, or will be."""
+        if self.homes.tree is None:
+            return self.homes.of(pod)
         charge = self._charges.get(pod.uid)
         return charge.home if charge is not None else self.homes.of(pod)
 

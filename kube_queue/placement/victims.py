@@ -55,8 +55,6 @@ class Victims:
     """Every pod that stands on a node. ``Cluster.shared(Victims)`` is the one of a cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.versions: dict[int, int] = {}
-        """Grows with each change of a row's pods, by row."""
         self.groups = 0
         """Grows when a gang or a unit has other pods, or another minimum."""
         self._cluster = cluster
@@ -75,7 +73,6 @@ class Victims:
     # --- tracker --------------------------------------------------------------------------------
 
     def pod_added(self, pod: Pod, row: int) -> None:
-        self.versions[row] = self.versions.get(row, 0) + 1
         home = self._capacity.home(pod)
         going = self._departures.is_going(pod)
         evictable = not going and (home.preemptible or not home.leaf)
@@ -92,7 +89,6 @@ class Victims:
             insort(self._ranked[home.leaf], rank(pod))
 
     def pod_removed(self, pod: Pod, row: int) -> None:
-        self.versions[row] = self.versions.get(row, 0) + 1
         record = self._records.pop(pod.uid, None)
         if record is None:
             return
@@ -110,7 +106,6 @@ class Victims:
                 del ranked[place]
 
     def node_changed(self, row: int, old: Node | None, new: Node | None) -> None:
-        self.versions[row] = self.versions.get(row, 0) + 1
         for columns in (self._going, *self._free.values()):
             _grow(columns, row + 1)
 
@@ -221,6 +216,8 @@ class Victims:
         record = self._records.get(pod.uid)
         if record is None or not record.evictable:
             return False
+        if not self._capacity.homes.units:
+            return True
         unit = self._capacity.homes.units.get(self._capacity.home(pod).unit)
         return unit is None or unit.evictable or not self._capacity.queue_lives
 

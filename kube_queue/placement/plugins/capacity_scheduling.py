@@ -64,6 +64,7 @@ class _Reclaim:
     """Pods of quotas that took more than their min give it back to one that is within its own."""
 
     reclaims = True
+    minimal = False
 
     def __init__(self, capacity: Capacity, leaves: set[str]) -> None:
         self._sums = capacity.sums
@@ -149,6 +150,9 @@ class _Reclaim:
             if not victims.evictable(each) or each.uid in search.room.spared:
                 return None
         return pick if search.spending.allows(pick.pods) else None
+
+    def begin(self, search: Search, pod: Pod) -> None:
+        """Nothing is remembered from one row to the next."""
 
     # --- the node pass --------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ would fall below their minimum leave whole; pods of a unit that holds quota leav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -20,19 +20,42 @@ from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Verdict
 from kube_queue.placement.victims import Pick, rank
 
-_KEPT: Final = 65_536
+_KEPT: Final = 256
+"""Boards that are kept."""
 _LOWEST: Final = 2**31
 
 
-class _Known(NamedTuple):
-    """A row's plan and what it holds for."""
+class _Board:
+    """The plans of rows for pods of one spec, quota and priority, as long as the rows stay."""
 
-    version: int
-    free: tuple[int, ...]
-    budgets: int
-    groups: int
-    """The groups' version; -1 where nobody on the row is part of one."""
-    plan: RowPlan | None
+    def __init__(self) -> None:
+        self.plans: dict[int, RowPlan | None] = {}
+        self._grouped: set[int] = set()
+        """Rows where somebody leaves with others, of other rows perhaps."""
+        self._seen = -1
+        self._budgets = -1
+        self._groups = -1
+
+    def refresh(self, room: Room) -> None:
+        """Only plans that still hold are left."""
+        changes, budgets, groups = room.cluster.changes, room.budgets.version, room.victims.groups
+        rows = changes.since(self._seen) if self._seen >= 0 else None
+        if rows is None or budgets != self._budgets or len(rows) > len(self.plans):
+            self.plans.clear()
+            self._grouped.clear()
+        for row in rows or ():
+            self.plans.pop(row, None)
+        if groups != self._groups:
+            for row in self._grouped:
+                self.plans.pop(row, None)
+            self._grouped.clear()
+        self._seen, self._budgets, self._groups = changes.version, budgets, groups
+
+    def keep(self, row: int, plan: RowPlan | None, *, grouped: bool) -> None:
+        """The plan holds until something changes."""
+        self.plans[row] = plan
+        if grouped:
+            self._grouped.add(row)
 
 
 class DefaultPreemption:
@@ -42,7 +65,7 @@ class DefaultPreemption:
 
     def __init__(self, cluster: Cluster) -> None:
         self._capacity = cluster.shared(Capacity)
-        self._known: dict[tuple[PodSpec, str, int, int], _Known] = {}
+        self._boards: dict[tuple[PodSpec, str, int], _Board] = {}
 
     def preemption(
         self, unit: Unit, members: Sequence[Pod], why: Verdict, room: Room
@@ -50,25 +73,37 @@ class DefaultPreemption:
         """Whom to evict for the unit; nobody where a member has preemptionPolicy Never."""
         if any(pod.spec.never_preempts for pod in members) or why.unresolvable:
             return None
-        if len(self._known) > _KEPT:
-            self._known.clear()
-        return Search(room, unit, members, _Lower(self._capacity, unit, self._known)).run()
+        return Search(room, unit, members, _Lower(self._capacity, unit, self._board)).run()
+
+    def _board(self, pod: Pod, leaf: str, priority: int) -> _Board:
+        """Of the boards that were asked for lately."""
+        key = pod.spec, leaf, priority
+        board = self._boards.pop(key, None)
+        if board is None:
+            board = _Board()
+            if len(self._boards) >= _KEPT:
+                del self._boards[next(iter(self._boards))]
+        self._boards[key] = board
+        return board
 
 
 class _Lower:
     """Pods of lower priority than the unit's, of the same quota."""
 
     reclaims = False
+    minimal = True
 
     def __init__(
         self,
         capacity: Capacity,
         unit: Unit,
-        known: dict[tuple[PodSpec, str, int, int], _Known],
+        boards: Callable[[Pod, str, int], _Board],
     ) -> None:
         self._capacity = capacity
         self._priority = unit.priority
-        self._known = known
+        self._boards = boards
+        self._board: _Board | None = None
+        """None: rows have to be tried out."""
 
     # --- the quota pass -------------------------------------------------------------------------
 
@@ -98,16 +133,19 @@ class _Lower:
         return best[1] if best is not None else None
 
     def _pick(self, search: Search, pod: Pod, leaf: str) -> Pick | None:
-        victims = search.room.victims
-        pick = victims.pick(pod, search.room.gangs)
-        for each in pick.pods:
-            if each.priority >= self._priority or victims.leaf(each) != leaf:
-                return None
-            if search.is_own(each) or not victims.evictable(each):
-                return None
-            if each.uid in search.room.spared:
-                return None
-        return pick
+        pick = search.room.victims.pick(pod, search.room.gangs)
+        return pick if self._may_leave(search, pick.pods, leaf) else None
+
+    def _may_leave(self, search: Search, pods: Sequence[Pod], leaf: str) -> bool:
+        victims, spared = search.room.victims, search.room.spared
+        return all(
+            pod.priority < self._priority
+            and victims.leaf(pod) == leaf
+            and victims.evictable(pod)
+            and pod.uid not in spared
+            and not search.is_own(pod)
+            for pod in pods
+        )
 
     # --- the node pass --------------------------------------------------------------------------
 
@@ -115,40 +153,36 @@ class _Lower:
         leaf = self._capacity.homes.of(pod).leaf
         return search.room.victims.free(leaf, self._priority).used(name)
 
+    def begin(self, search: Search, pod: Pod) -> None:
+        self._board = None
+        filters = search.room.placer.profile.state_filters
+        apart = search.picks or search.room.spared or any(search.unit.placed())
+        if not apart and not any(each.filters_by_pods(pod) for each in filters):
+            self._board = self._boards(pod, self._capacity.homes.of(pod).leaf, self._priority)
+            self._board.refresh(search.room)
+
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
         """kube-scheduler's way: as many as possible stay, those first whom a budget protects, then
         the most important.
         """
-        filters = search.room.placer.profile.state_filters
-        apart = search.picks or search.room.spared or any(search.unit.placed())
-        if apart or any(each.filters_by_pods(pod) for each in filters):
+        board = self._board
+        if board is None:
             return self._tried(search, pod, row)
-        leaf = self._capacity.homes.of(pod).leaf
-        columns, victims = search.room.cluster.columns, search.room.victims
-        key = pod.spec, leaf, self._priority, row
-        free = tuple(
-            columns.has(row, name) - columns.takes(row, name) for name, _ in pod.spec.request.items
-        )
-        version, budgets = victims.versions.get(row, 0), search.room.budgets.version
-        known = self._known.get(key)
-        if (
-            known is None
-            or known[:3] != (version, free, budgets)
-            or known.groups not in (-1, victims.groups)
-        ):
-            plan = self._reckoned(search, pod, row, leaf, free)
+        if row not in board.plans:
+            victims = search.room.victims
             grouped = any(victims.is_grouped(each) for each in victims.on_row(row)[0])
-            groups = victims.groups if grouped else -1
-            known = self._known[key] = _Known(version, free, budgets, groups, plan)
-        return known.plan
+            board.keep(row, self._reckoned(search, pod, row), grouped=grouped)
+        return board.plans[row]
 
-    def _reckoned(
-        self, search: Search, pod: Pod, row: int, leaf: str, free: tuple[int, ...]
-    ) -> RowPlan | None:
+    def _reckoned(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
         """The plan by amounts alone."""
+        leaf = self._capacity.homes.of(pod).leaf
+        columns = search.room.cluster.columns
         going = search.room.victims.on_row(row)[1]
         request = pod.spec.request.items
-        need = [amount - has for (_, amount), has in zip(request, free, strict=True)]
+        need = [
+            amount + columns.takes(row, name) - columns.has(row, name) for name, amount in request
+        ]
         for each in going:
             need = _less(need, request, each)
         on_row = search.room.cluster.pods[row]
@@ -203,27 +237,61 @@ class _Lower:
         """Who of the row may leave, in the order in which they have to: the least important first,
         those whom a budget protects last.
         """
+        room = search.room
         lower = [
             pod
-            for pod in search.room.victims.on_row(row)[0]
-            if pod.priority < self._priority and search.room.victims.leaf(pod) == leaf
+            for pod in room.victims.on_row(row)[0]
+            if pod.priority < self._priority and room.victims.leaf(pod) == leaf
         ]
-        singles: dict[str, Pick] = {}
-        for pod in sorted(lower, key=rank):
+        lower.sort(key=rank)
+        picks: dict[str, Pick] = {}
+        for pod in lower:
             pick = self._pick(search, pod, leaf)
             if pick is not None:
-                singles.setdefault(min(each.uid for each in pick.pods), pick)
-        picks = _whole_where_needed(search, list(singles.values()))
+                picks.setdefault(pick.pods[0].uid, pick)
+        if any(room.victims.is_grouped(pod) for pod in lower):
+            found = sorted(self._spared(search, list(picks.values()), leaf), key=_importance)
+        else:
+            found = list(picks.values())
+        if not any(room.budgets.any_for(pod.namespace) for pick in found for pod in pick.pods):
+            return found
         spent: list[Pod] = []
         free: list[Pick] = []
         protected: list[Pick] = []
         # Budgets are kept for the most important: these are asked first.
-        for pick in sorted(picks, key=_importance, reverse=True):
+        for pick in reversed(found):
             before = search.spending.violations(spent)
             violating = search.spending.violations((*spent, *pick.pods)) > before
             spent += pick.pods
             (protected if violating else free).append(pick)
         return [*reversed(free), *reversed(protected)]
+
+    def _spared(self, search: Search, picks: list[Pick], leaf: str) -> list[Pick]:
+        """Of members of one gang only as many leave singly as it can spare; the rest of them is one
+        pick, and that is what is left of the gang.
+        """
+        by_gang: dict[object, list[Pick]] = {}
+        found = []
+        for pick in picks:
+            gang = pick.pods[0].gang
+            if len(pick.pods) > 1 or pick.unit or gang is None:
+                found.append(pick)
+            else:
+                by_gang.setdefault((pick.pods[0].namespace, gang.name), []).append(pick)
+        victims, budgets = search.room.victims, search.room.budgets
+        for members in by_gang.values():
+            first = members[0].pods[0]
+            whole = victims.gang_of(first)
+            spare = victims.spare(first, search.room.gangs)
+            if len(members) > spare and any(budgets.any_for(pod.namespace) for pod in whole):
+                # Whom a budget protects leaves last, and may not be left over of a gang.
+                spare = 0
+            found += members[:spare]
+            single = {pick.pods[0].uid for pick in members[:spare]}
+            rest = tuple(pod for pod in whole if pod.uid not in single)
+            if len(members) > spare and self._may_leave(search, rest, leaf):
+                found.append(Pick(rest))
+        return found
 
     def _harm(self, search: Search, picks: Sequence[Pick], row: int) -> tuple[int | str, ...]:
         """kube-scheduler's order of nodes: fewest violations, lowest of the highest priorities,
@@ -241,29 +309,6 @@ class _Lower:
             -min(pod.created for pod in pods if pod.priority == highest),
             row,
         )
-
-
-def _whole_where_needed(search: Search, picks: list[Pick]) -> list[Pick]:
-    """Of members of one gang only as many leave singly as it can spare; the rest of them is one
-    pick, and that is the whole gang.
-    """
-    by_gang: dict[object, list[Pick]] = {}
-    found = []
-    for pick in picks:
-        gang = pick.pods[0].gang
-        if len(pick.pods) > 1 or pick.unit or gang is None:
-            found.append(pick)
-        else:
-            by_gang.setdefault((pick.pods[0].namespace, gang.name), []).append(pick)
-    for members in by_gang.values():
-        spare = search.room.victims.spare(members[0].pods[0], search.room.gangs)
-        found += members[:spare]
-        if len(members) > spare:
-            whole = search.room.victims.gang_of(members[0].pods[0])
-            rest = [pod for pod in whole if all((pod,) != one.pods for one in members[:spare])]
-            if all(pod.priority < search.unit.priority for pod in rest):
-                found.append(Pick(tuple(rest)))
-    return found
 
 
 def _importance(pick: Pick) -> tuple[object, ...]:
