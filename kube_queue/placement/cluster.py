@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from kube_queue.api.nodes import Node
-from kube_queue.api.pods import Pod
+from kube_queue.api.pods import Labels, Pod
 from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.placement.columns import LARGEST, Columns
 
@@ -109,6 +109,9 @@ class Cluster:
         self._placed: dict[str, Placed] = {}
         self._elsewhere: dict[str, dict[str, Pod]] = {}
         """Pods on nodes that are not known, by node name and uid."""
+        self.namespaces: dict[str, Labels] = {}
+        """Their labels by name."""
+        self._of_namespaces: list[Callable[[str], None]] = []
         self._trackers: list[Tracker] = []
         self._censuses: list[Census] = []
         self._shared: dict[object, Any] = {}
@@ -139,6 +142,24 @@ class Cluster:
         if found is None:
             found = self._shared[kind] = kind(self)
         return found
+
+    # --- namespaces -----------------------------------------------------------------------------
+
+    def follow_namespaces(self, changed: Callable[[str], None]) -> None:
+        """It is called with the name of every namespace whose labels are others from now on."""
+        self._of_namespaces.append(changed)
+
+    def namespace_seen(self, name: str, labels: Labels | None) -> bool:
+        """The namespace has these labels; None: it is gone. Returns whether that is news."""
+        if labels == self.namespaces.get(name):
+            return False
+        if labels is None:
+            del self.namespaces[name]
+        else:
+            self.namespaces[name] = labels
+        for changed in self._of_namespaces:
+            changed(name)
+        return True
 
     # --- nodes ----------------------------------------------------------------------------------
 

@@ -9,9 +9,11 @@ from kube_queue.placement.plugins.balanced_allocation import NodeResourcesBalanc
 from kube_queue.placement.plugins.capacity_scheduling import CapacityScheduling
 from kube_queue.placement.plugins.default_preemption import DefaultPreemption
 from kube_queue.placement.plugins.image_locality import ImageLocality
+from kube_queue.placement.plugins.inter_pod_affinity import InterPodAffinity
 from kube_queue.placement.plugins.node_affinity import NodeAffinity
 from kube_queue.placement.plugins.node_ports import NodePorts
 from kube_queue.placement.plugins.node_unschedulable import NodeUnschedulable
+from kube_queue.placement.plugins.pod_topology_spread import PodTopologySpread
 from kube_queue.placement.plugins.resources_fit import LeastAllocated
 from kube_queue.placement.plugins.taint_toleration import TaintToleration
 
@@ -20,6 +22,8 @@ BASE: Final[tuple[PluginFactory, ...]] = (
     TaintToleration,
     NodeAffinity,
     NodePorts,
+    PodTopologySpread,
+    InterPodAffinity,
     LeastAllocated,
     NodeResourcesBalancedAllocation,
     ImageLocality,
