@@ -136,6 +136,8 @@ class Pod:
     """Seconds it is given to end."""
     claims: tuple[str, ...] = ()
     """Names of the PersistentVolumeClaims it mounts, those it owns itself included."""
+    own_claims: tuple[str, ...] = ()
+    """Those of them that are made for it alone: generic ephemeral volumes."""
     charged: ResourceVector = field(default=EMPTY)
     """What it takes of its node: the largest of spec, allocated and actual."""
     unschedulable: str = ""
@@ -161,6 +163,7 @@ def pod_of(obj: Mapping[str, Any]) -> Pod:
     labels = shared_labels(mapping_of(metadata.get("labels")))
     annotations = mapping_of(metadata.get("annotations"))
     shared = _spec_of(_spec_key(namespace, labels, annotations, spec))
+    claims, own_claims = _claims(name, spec)
     scheduled = _condition(status, "PodScheduled")
     phase = text_of(status.get("phase"))
     return Pod(
@@ -186,7 +189,8 @@ def pod_of(obj: Mapping[str, Any]) -> Pod:
         ready=_condition(status, "Ready").get("status") == "True",
         deletion=_moment(metadata.get("deletionTimestamp")),
         grace=_grace(metadata, spec),
-        claims=_claims(name, spec),
+        claims=claims,
+        own_claims=own_claims,
         charged=_charged(shared, spec, status),
         unschedulable=(
             text_of(scheduled.get("message")) if scheduled.get("status") == "False" else ""
@@ -321,15 +325,16 @@ def _host_ports(spec: Mapping[str, Any]) -> tuple[HostPort, ...]:
 # --- the pod itself -----------------------------------------------------------------------------
 
 
-def _claims(pod: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
-    found = []
+def _claims(pod: str, spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    found, own = [], []
     for volume in map(mapping_of, list_of(spec, "volumes")):
         claim = text_of(mapping_of(volume.get("persistentVolumeClaim")).get("claimName"))
         if claim:
             found.append(claim)
         elif volume.get("ephemeral"):
             found.append(f"{pod}-{text_of(volume.get('name'))}")
-    return tuple(found)
+            own.append(found[-1])
+    return tuple(found), tuple(own)
 
 
 def _charged(shared: PodSpec, spec: Mapping[str, Any], status: Mapping[str, Any]) -> ResourceVector:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kube_queue.api.nodes import Node
-from kube_queue.placement.columns import Mask
+from kube_queue.placement.columns import Mask, Rows
 
 Numbers = NDArray[np.int32]
 
@@ -42,6 +42,11 @@ class Domains:
     def number(self, row: int) -> int:
         """The domain of the row."""
         return int(self._of_row[row])
+
+    def rows(self, value: str) -> Rows:
+        """The rows of the domain of this value."""
+        number = self._numbers.get(value, -1)
+        return np.flatnonzero(self.of_row == number)
 
     def place(self, row: int, node: Node | None) -> None:
         """The row's node is another; None: gone."""

@@ -202,6 +202,10 @@ class PodBuilder(Builder):
         ]
         return self._extend("spec", "volumes", *volumes)
 
+    def with_own_volume(self, name: str) -> PodBuilder:
+        """A generic ephemeral volume."""
+        return self._extend("spec", "volumes", {"name": name, "ephemeral": {"x": 1}})
+
     def of_gang(self, name: str, least: int) -> PodBuilder:
         group = "pod-group.scheduling.sigs.k8s.io"
         return self.labelled(**{f"{group}/name": name, f"{group}/min-available": str(least)})

@@ -13,15 +13,23 @@ from kube_queue.placement.plugins.inter_pod_affinity import InterPodAffinity
 from kube_queue.placement.plugins.node_affinity import NodeAffinity
 from kube_queue.placement.plugins.node_ports import NodePorts
 from kube_queue.placement.plugins.node_unschedulable import NodeUnschedulable
+from kube_queue.placement.plugins.node_volume_limits import NodeVolumeLimits
 from kube_queue.placement.plugins.pod_topology_spread import PodTopologySpread
 from kube_queue.placement.plugins.resources_fit import LeastAllocated
 from kube_queue.placement.plugins.taint_toleration import TaintToleration
+from kube_queue.placement.plugins.volume_binding import VolumeBinding
+from kube_queue.placement.plugins.volume_restrictions import VolumeRestrictions
+from kube_queue.placement.plugins.volume_zone import VolumeZone
 
 BASE: Final[tuple[PluginFactory, ...]] = (
     NodeUnschedulable,
     TaintToleration,
     NodeAffinity,
     NodePorts,
+    VolumeRestrictions,
+    NodeVolumeLimits,
+    VolumeBinding,
+    VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
     LeastAllocated,
