@@ -20,7 +20,7 @@ from kube_queue.api.gangs import PodGroup
 from kube_queue.api.lifecycle import HOLDS_QUOTA
 from kube_queue.api.nodes import Node
 from kube_queue.api.pod_disruption_budgets import PodDisruptionBudget
-from kube_queue.api.pods import Pod
+from kube_queue.api.pods import Labels, Pod
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.units import Unit as QueueUnit
 from kube_queue.placement.budgets import Budgets
@@ -31,8 +31,11 @@ from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
 from kube_queue.placement.departures import Departures
 from kube_queue.placement.framework import PluginFactory, Profile
 from kube_queue.placement.gangs import Gangs, key_of
+from kube_queue.placement.plugins.volume_binding import VolumeBinding
 from kube_queue.placement.quota import Capacity
 from kube_queue.placement.reserving import Reservations
+from kube_queue.placement.storage import Storage, StorageObject, ToBind
+from kube_queue.placement.trying import helped_by_pods
 from kube_queue.placement.units import Unit, UnitKey
 from kube_queue.placement.verdict import Refusal
 from kube_queue.placement.victims import Victims
@@ -53,6 +56,7 @@ class PlacementCache:
         reserve_after: float = RESERVE_AFTER,
     ) -> None:
         self.cluster = Cluster()
+        self._storage = self.cluster.shared(Storage)
         self.gangs = Gangs()
         self.waiting = Waiting()
         self.capacity = self.cluster.shared(Capacity)
@@ -147,6 +151,21 @@ class PlacementCache:
         ):
             self.waiting.wake(Event.POD_GONE, now)
 
+    def namespace_seen(self, name: str, labels: Labels | None, now: float) -> None:
+        """The namespace has these labels; None: it is gone."""
+        if self.cluster.namespace_seen(name, labels):
+            self.waiting.wake(Event.POD_CAME | Event.POD_GONE, now)
+
+    def storage_seen(self, thing: StorageObject, now: float) -> None:
+        """The claim, volume, class or CSINode is as it says."""
+        self._storage.seen(thing)
+        self.waiting.wake(Event.STORAGE, now)
+
+    def storage_gone(self, thing: StorageObject, now: float) -> None:
+        """There is no such object."""
+        self._storage.gone(thing)
+        self.waiting.wake(Event.STORAGE, now)
+
     def happened(self, event: Event, now: float) -> None:
         """Something that no method here is about may let units in."""
         self.waiting.wake(event, now)
@@ -233,6 +252,19 @@ class PlacementCache:
         """
         found, self._unnominated = self._unnominated, []
         return found
+
+    def volume_bindings(self, pod: Pod) -> tuple[ToBind, ...]:
+        """What is to be written for the claims of a pod of a Bind, and to be bound, before its
+        Binding; nothing where all are bound.
+        """
+        plugins = self.profile.plugins
+        found = (each.volume_bindings(pod) for each in plugins if isinstance(each, VolumeBinding))
+        return tuple(one for each in found for one in each)
+
+    def claims_bound(self, pod: Pod) -> bool:
+        """Whether every claim of the pod has its volume."""
+        claims = self._storage.claims_of(pod)
+        return len(claims) == len(pod.claims) and all(claim.bound for claim in claims)
 
     def next_wake(self, now: float) -> float | None:
         """When ``decide`` may decide something: now, later, or only after an event (None)."""
@@ -372,6 +404,17 @@ class PlacementCache:
         if unit is not None:
             alike = self._alike(unit)
             self.waiting.put(unit.key, unit.priority, alike, now, first=unit.resumes)
+        if unit is None:
+            return
+        self.waiting.put(unit.key, unit.priority, self._alike(unit), now, first=unit.resumes)
+
+    def _alike(self, unit: Unit) -> Hashable:
+        """Equal for units of which one finds no place when another does not."""
+        if unit.is_gang:
+            return unit.key
+        (pod,) = unit.members()
+        kind = self.cycle.placer.kind_of(pod)
+        return kind, pod.namespace, pod.quota, pod.preemptible, pod.priority
 
     def _open(self, key: UnitKey, now: float) -> None:
         """Nothing is kept for the unit; who was kept out may have a turn."""
@@ -407,7 +450,10 @@ class PlacementCache:
                         return
                     self._release(claim, now)
                 helpless = all(verdict.unresolvable for verdict in decision.why.values())
-                self.waiting.sleep(unit.key, NO_POD_HELPS if helpless else ANY, now)
+                wakes_on = NO_POD_HELPS if helpless else ANY
+                if any(map(helped_by_pods, unit.members())):
+                    wakes_on |= Event.POD_CAME
+                self.waiting.sleep(unit.key, wakes_on, now)
             case Preempt():
                 plan = decision.preemption
                 self.claims.made(unit.key, plan, now)

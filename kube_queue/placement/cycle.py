@@ -12,7 +12,7 @@ Members above what the gang needs are placed afterwards, each by itself, and rol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from kube_queue.api.pods import Pod
 from kube_queue.placement.cluster import Cluster
@@ -33,7 +33,7 @@ from kube_queue.placement.topology import (
     rooms_of,
     tightest_first,
 )
-from kube_queue.placement.trying import Trial
+from kube_queue.placement.trying import Trial, helped_by_pods
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Refusal, Verdict, refused
 
@@ -148,14 +148,17 @@ class Cycle:
         """
         first: Refusal | None = None
         done = {placement.pod.uid for placement in trial.placements}
-        refused_specs: set[int] = set()
+        refused_kinds: set[Hashable] = set()
         for pod in unit.members():
-            if pod.uid in done or id(pod.spec) in refused_specs:
+            if pod.uid in done:
+                continue
+            kind = self.placer.kind_of(pod)
+            if kind in refused_kinds and not helped_by_pods(pod):
                 continue
             refusal = self._quota(unit, (pod,))
             first = first or refusal
             if refusal is not None or not trial.place(pod, within):
-                refused_specs.add(id(pod.spec))
+                refused_kinds.add(kind)
         return first
 
     # --- when there is no room ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -63,6 +63,16 @@ class Placer:
                     return np.zeros_like(feasible)
                 feasible = feasible & (found.codes == 0)
         return feasible.copy()
+
+    def kind_of(self, pod: Pod) -> Hashable:
+        """Equal for pods of which none finds a row where another of the kind finds none now.
+
+        Replicas are of one kind, except by what they differ in: the claims they mount, and labels
+        that pods which are there ask about.
+        """
+        concerned = any(each.filters_by_pods(pod) for each in self.profile.state_filters)
+        asked = (pod.namespace, id(pod.labels)) if concerned else None
+        return id(pod.spec), pod.claims, asked
 
     def row_refusal(self, pod: Pod, row: int) -> Refusal | None:
         """Why this row does not take the pod now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from kube_queue.api.pods import Pod
 from kube_queue.placement.columns import Mask
@@ -35,8 +35,8 @@ class Trial:
         """
         placed = 0
         # What did not fit does not fit beside more pods; a replica need not be tried again,
-        # unless pods attract each other.
-        refused: set[int] = set()
+        # unless pods attract each other, or one more somewhere makes another place even.
+        refused: set[Hashable] = set()
         left = len(members)
         for pod in members:
             if placed == need:
@@ -44,13 +44,13 @@ class Trial:
             if placed + left < need:
                 return False
             left -= 1
-            attracted = bool(pod.spec.affinity.required)
-            if id(pod.spec) in refused and not attracted:
+            kind = self._placer.kind_of(pod)
+            if kind in refused and not helped_by_pods(pod):
                 continue
             if self.place(pod, within):
                 placed += 1
             else:
-                refused.add(id(pod.spec))
+                refused.add(kind)
         return placed >= need
 
     def place(self, pod: Pod, within: Mask | None) -> bool:
@@ -70,3 +70,8 @@ class Trial:
         """Nothing of the trial is left on the cluster."""
         while self.placements:
             self._placer.cluster.forget(self.placements.pop().pod.uid)
+
+
+def helped_by_pods(pod: Pod) -> bool:
+    """Whether it may find a row because another pod came to one."""
+    return bool(pod.spec.affinity.required) or any(each.required for each in pod.spec.spread)
