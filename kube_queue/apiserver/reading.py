@@ -69,7 +69,7 @@ def list_or_watch(world: World, call: Call) -> Response:
     test = selector(call.kind, chosen)
     if chosen.watch:
         if call.request.method == "HEAD":
-            raise method_not_allowed("HEAD")
+            raise method_not_allowed()
         return _watch(world, call, view, chosen, test)
     return _list(world, call, view, chosen, test)
 

@@ -404,17 +404,6 @@ class PlacementCache:
         if unit is not None:
             alike = self._alike(unit)
             self.waiting.put(unit.key, unit.priority, alike, now, first=unit.resumes)
-        if unit is None:
-            return
-        self.waiting.put(unit.key, unit.priority, self._alike(unit), now, first=unit.resumes)
-
-    def _alike(self, unit: Unit) -> Hashable:
-        """Equal for units of which one finds no place when another does not."""
-        if unit.is_gang:
-            return unit.key
-        (pod,) = unit.members()
-        kind = self.cycle.placer.kind_of(pod)
-        return kind, pod.namespace, pod.quota, pod.preemptible, pod.priority
 
     def _open(self, key: UnitKey, now: float) -> None:
         """Nothing is kept for the unit; who was kept out may have a turn."""
@@ -474,7 +463,8 @@ class PlacementCache:
         if unit.is_gang or self.claims.get(unit.key) is not None:
             return unit.key
         (pod,) = unit.members()
-        return id(pod.spec), pod.namespace, self.capacity.homes.of(pod), pod.priority
+        kind = self.cycle.placer.kind_of(pod)
+        return kind, pod.namespace, self.capacity.homes.of(pod), pod.priority
 
 
 def _holds(unit: QueueUnit) -> tuple[object, ...]:

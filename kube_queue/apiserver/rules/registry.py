@@ -44,7 +44,6 @@ _RULES: dict[tuple[str, str], Rules] = {
     ("apps", "statefulsets"): StatefulSetRules(),
     ("", "secrets"): SecretRules(),
     ("", "serviceaccounts"): ReturnedRules(),
-    ("", "services"): ReturnedRules(),
     ("batch", "jobs"): JobRules(),
     ("coordination.k8s.io", "leases"): LeaseRules(),
     ("", "limitranges"): LimitRangeRules(),

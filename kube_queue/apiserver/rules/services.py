@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.rules.base import IDLE, Rules
-from kube_queue.apiserver.rules.small import PlainRules
+from kube_queue.apiserver.rules.small import ReturnedRules
 from kube_queue.apiserver.status import FieldError, field_invalid, field_unsupported
 from kube_queue.apiserver.store import Object
 from kube_queue.apiserver.world import World
@@ -19,7 +19,7 @@ _FIRST_STATUS: dict[str, Object] = {
 }
 
 
-class ServiceRules(PlainRules):
+class ServiceRules(ReturnedRules):
     """A service has an address of its own, at which nothing listens here."""
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
