@@ -158,12 +158,13 @@ class QuotaBounds:
         found = None
         least = 0.0
         for node in chain:
+            if node.fits(demand):
+                continue
             for bound, amounts in demand:
-                free = node.free[bound].get
+                free = node.free[bound]
                 for resource, amount in amounts:
-                    left = free(resource, amount)
-                    if left < amount:
-                        room = left / amount
+                    if resource in free and free[resource] < amount:
+                        room = free[resource] / amount
                         if found is None or room < least:
                             found, least = (node, bound, resource, amount), room
             if found is None and node.over:

@@ -61,10 +61,13 @@ class SortedKeys:
 
     def remove(self, key: Key) -> None:
         """The key is gone. KeyError: it was not there."""
-        if self._chunks and self._chunks[0][0] is key and len(self._chunks[0]) > 1:
+        if self._chunks and self._chunks[0][0] is key:
             # Most leave from the front; nothing is compared for them.
-            del self._chunks[0][0]
             self._size -= 1
+            del self._chunks[0][0]
+            if not self._chunks[0]:
+                del self._chunks[0]
+                del self._lasts[0]
             return
         at = bisect_left(self._lasts, key)
         if at == len(self._lasts):

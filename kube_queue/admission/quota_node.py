@@ -13,7 +13,9 @@ Per bound and resource::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
+from operator import le, truediv
 from typing import Final
 
 from kube_queue.admission.decisions import Bound, Shortage
@@ -130,7 +132,11 @@ class LedgerNode:
     def note(self, sums: dict[Room, int], amounts: Amounts, sign: int) -> None:
         """The amounts are among ``sums`` (promised or leaving) once more or once less."""
         for room, amount in amounts:
-            _count(sums, room, sign * amount)
+            total = sums.get(room, 0) + sign * amount
+            if total:
+                sums[room] = total
+            else:
+                sums.pop(room, None)
 
     def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
         """What the node keeps from others follows what is used now, here and in its parent."""
@@ -155,9 +161,21 @@ class LedgerNode:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
         if self._share is None:
             whole = self._share_of
-            parts = [part / whole[name] for name, part in self.used[MAX].items() if name in whole]
-            self._share = max(parts, default=0.0)
+            parts = map(self.used[MAX].get, whole, repeat(0))
+            self._share = max(map(truediv, parts, whole.values()), default=0.0)
         return self._share
+
+    def fits(self, demand: Demand) -> bool:
+        """Whether every bound here has room for the demand and none is exceeded."""
+        if self.over:
+            return False
+        for bound, amounts in demand:
+            # What nothing bounds is there as it is asked for.
+            free: Callable[[str, int], int] = self.free[bound].get
+            names, asked = zip(*amounts, strict=True)
+            if not all(map(le, asked, map(free, names, asked))):
+                return False
+        return True
 
     def soon(self, bound: int, resource: str) -> int:
         """What is free once everybody who was told to go has gone and every promise is kept; less
