@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.kubectl.conftest import Kubectl
 from tests.kubectl.objects import a_job, a_pod, a_widget
 
@@ -128,3 +130,59 @@ def test_events_are_listed_by_the_object_they_are_about(kubectl: Kubectl) -> Non
     listed = kubectl("events").table()
     assert {row["OBJECT"] for row in listed} == {"Pod/p", "Widget/w"}
     assert [row["OBJECT"] for row in kubectl("events", "--for=widget/w").table()] == ["Widget/w"]
+
+
+_POD: dict[str, Any] = {"spec": {"containers": [{"name": "c", "image": "x"}]}}
+_TEMPLATE: dict[str, Any] = {"metadata": {"labels": {"a": "b"}}, **_POD}
+_JOB = {"template": {"spec": {"restartPolicy": "Never", **_POD["spec"]}}}
+_OTHERS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("v1", "Endpoints", {"subsets": [{"addresses": [{"ip": "1.2.3.4"}]}]}, "Addresses: 1.2.3.4"),
+    (
+        "v1",
+        "ReplicationController",
+        {"spec": {"selector": {"a": "b"}, "template": _TEMPLATE}},
+        "Replicas: 0 current / 1 desired",
+    ),
+    (
+        "v1",
+        "PersistentVolume",
+        {
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "hostPath": {"path": "/data"},
+            }
+        },
+        "Reclaim Policy: Retain",
+    ),
+    ("apps/v1", "ControllerRevision", {"revision": 3, "data": {"a": 1}}, "Revision: 3"),
+    (
+        "batch/v1",
+        "CronJob",
+        {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": _JOB}}},
+        "Schedule: * * * * *",
+    ),
+    (
+        "networking.k8s.io/v1",
+        "Ingress",
+        {"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}},
+        "Default backend: s:80",
+    ),
+    ("coordination.k8s.io/v1", "Lease", {"spec": {"holderIdentity": "me"}}, "Holder Identity: me"),
+    ("storage.k8s.io/v1", "StorageClass", {"provisioner": "p.io/d"}, "Provisioner: p.io/d"),
+    ("storage.k8s.io/v1", "CSINode", {"spec": {"drivers": []}}, "Spec:"),
+]
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "rest", "told"), _OTHERS, ids=[entry[1] for entry in _OTHERS]
+)
+def test_describe_tells_of_every_other_kind(
+    kubectl: Kubectl, version: str, kind: str, rest: dict[str, Any], told: str
+) -> None:
+    name = f"{kubectl.namespace}-x"
+    kubectl.apply({"apiVersion": version, "kind": kind, "metadata": {"name": name}, **rest})
+    described = kubectl("describe", kind, name).squeezed
+    assert f"Name: {name}" in described
+    assert told in described
+    assert kubectl("get", kind, name).table()[0]["NAME"].startswith(name)
