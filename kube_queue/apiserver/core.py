@@ -79,12 +79,12 @@ class ApiServer:
         quotas, budgets = Quotas(self._world), Budgets(self._world)
         self._world.gates += [partial(keep_bounds, self._world), quotas.admit]
         self._world.guards.append(budgets.guard)
+        self._counting = (quotas, budgets)
         self._followers = (
             Garbage(self._world),
             Lifecycle(self._world),
             self._custom,
-            quotas,
-            budgets,
+            *self._counting,
         )
         self._commits: Commits | None = None
         if journal is None:
@@ -101,6 +101,8 @@ class ApiServer:
         return commits
 
     def _step_back(self, collection: Collection, event: Event) -> None:
+        for counting in self._counting:
+            counting.seen(collection, event)
         self._world.forget_work()
         self._custom.seen(collection, event)
 

@@ -22,6 +22,7 @@ from kube_queue.apiserver.tls import kept
 from tests.apiserver.client import (
     CONFIG_MAPS,
     CRDS,
+    PODS,
     START,
     UNITS,
     Api,
@@ -469,3 +470,34 @@ async def test_a_copy_taken_with_its_log_is_a_good_store(tmp_path: Path) -> None
         assert await api.names(CONFIG_MAPS) == ["a"]
         assert await version(api) == last
     assert journal.FILE == "store.db"
+
+
+async def test_quotas_and_budgets_count_on_where_they_were(tmp_path: Path) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/configmaps": "1"}}}
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    budget = {"metadata": {"name": "b"}, "spec": {"selector": {}, "minAvailable": 1}}
+    async with served(tmp_path) as api:
+        await api.made(f"{NAMESPACES}/default/resourcequotas", quota)
+        await api.made(CONFIG_MAPS, a_config_map("a"))
+        await api.made(budgets, budget)
+        await api.made(PODS, a_pod(nodeName="n"))
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        await api.patch(f"{PODS}/p/status", {"status": ready})
+    async with served(tmp_path) as api:
+        refused = await api.create(CONFIG_MAPS, a_config_map("b"))
+        assert (refused.status, "exceeded quota: q" in refused.message) == (403, True)
+        evicted = await api.create(f"{PODS}/p/eviction", {"metadata": {"name": "p"}})
+        assert (evicted.status, evicted.reason) == (429, "TooManyRequests")
+        assert (await api.delete(f"{CONFIG_MAPS}/a")).status == 200
+        assert (await api.create(CONFIG_MAPS, a_config_map("b"))).status == 201
+
+
+async def test_what_could_not_be_stored_uses_no_quota(tmp_path: Path) -> None:
+    store = Journal(tmp_path)
+    async with served(tmp_path, store) as api:
+        quota = {"metadata": {"name": "q"}, "spec": {"hard": {"count/configmaps": "1"}}}
+        await api.made(f"{NAMESPACES}/default/resourcequotas", quota)
+        limit(store, 10)
+        assert (await api.create(CONFIG_MAPS, big("a"))).status == 507
+        assert (await api.create(CONFIG_MAPS, a_config_map("b"))).status == 201
+        assert (await api.create(CONFIG_MAPS, a_config_map("c"))).status == 403
