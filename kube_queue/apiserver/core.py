@@ -172,6 +172,12 @@ class ApiServer:
         return Response(status, {"Content-Type": content_type, **headers}, content)
 
     def _resource(self, request: Request, route: routes.Route) -> Response:
+        response = self._served(request, route)
+        if not route.kind.deprecation:
+            return response
+        return replace(response, warnings=(route.kind.deprecation, *response.warnings))
+
+    def _served(self, request: Request, route: routes.Route) -> Response:
         world, kind = self._world, route.kind
         if "list" not in kind.verbs:
             return subresources.create_only(world, request, route)
@@ -187,7 +193,7 @@ class ApiServer:
         if route.subresource and route.subresource != "status":
             return subresources.handle(world, call)
         if route.subresource and "status" not in kind.subresources:
-            raise no_such_path()
+            raise subresources.not_served(call)
         if route.name:
             return self._object(call)
         return self._collection(call)

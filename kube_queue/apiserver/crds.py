@@ -6,6 +6,7 @@ Holds: CustomKinds, which follows the definitions in the store.
 from typing import Any
 
 from kube_queue.apiserver.conversion import extractor
+from kube_queue.apiserver.discovery import version_rank
 from kube_queue.apiserver.kinds import ALL_VERBS, Column, Kind
 from kube_queue.apiserver.rules.crds import accept
 from kube_queue.apiserver.store import DELETED, Collection, Event, Object
@@ -98,7 +99,21 @@ def _kind(spec: dict[str, Any], version: dict[str, Any], storage: str, *, leavin
         ),
         selectable=tuple(_selectable_paths(spec_of_version=version)),
         verbs=ALL_VERBS - {"create"} if leaving else ALL_VERBS,
+        deprecation=_deprecation(spec, version),
     )
+
+
+def _deprecation(spec: dict[str, Any], version: dict[str, Any]) -> str:
+    """What is said of a deprecated version: its own words, or which one to use."""
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    group, kind = spec["group"], spec["names"]["kind"]
+    text = f"{group}/{version['name']} {kind} is deprecated"
+    others = [v["name"] for v in spec["versions"] if v.get("served") and not v.get("deprecated")]
+    best = min(others, key=version_rank, default="")
+    return f"{text}; use {group}/{best} {kind}" if best else text
 
 
 def _column(column: dict[str, Any]) -> Column:

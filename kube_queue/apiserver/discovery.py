@@ -144,10 +144,10 @@ def subresources_of(kind: Kind) -> Iterable[ServedSubresource]:
         known = served_subresources().get(kind.gvr, ())
         return [entry for entry in known if entry.name in kind.subresources]
     entries = []
-    if "scale" in kind.subresources:
-        entries.append(ServedSubresource("scale", "Scale", _STATUS_VERBS, "autoscaling", "v1"))
     if "status" in kind.subresources:
         entries.append(ServedSubresource("status", kind.kind, _STATUS_VERBS))
+    if "scale" in kind.subresources:
+        entries.append(ServedSubresource("scale", "Scale", _STATUS_VERBS, "autoscaling", "v1"))
     return entries
 
 

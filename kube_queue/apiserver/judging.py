@@ -43,7 +43,9 @@ def judge(world: World, kind: Kind, obj: Object, old: Object | None) -> None:
     if not kind.builtin:
         model = world.model(kind)
         if not model.validator.fits(obj):
-            found += model.validator.errors(obj)
+            # What was already wrong may stay as it is: a stricter schema stops no other change.
+            known = set() if old is None else set(model.validator.errors(old))
+            found += [error for error in model.validator.errors(obj) if error not in known]
         else:
             found += [field_duplicate(path, value) for path, value in duplicates(obj, model.shape)]
     if not found:

@@ -59,6 +59,8 @@ class Kind:
     selectable: tuple[str, ...] = ()
     """Fields a field selector may name besides metadata.name and metadata.namespace."""
     verbs: frozenset[str] = ALL_VERBS
+    deprecation: str = ""
+    """The warning that whoever asks for this version gets."""
 
     @property
     def api_version(self) -> str:

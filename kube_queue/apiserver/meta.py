@@ -231,7 +231,7 @@ def _name_errors(kind: Kind, name: str) -> list[FieldError]:
         return [] if fine else [field_invalid("metadata.name", name, "may not contain '/' or '%'")]
     if is_subdomain(name):
         return []
-    rule = SUBDOMAIN_RULE if len(name) <= 253 else "must be no more than 253 bytes"
+    rule = SUBDOMAIN_RULE if len(name) <= 253 else "must be no more than 253 characters"
     return [field_invalid("metadata.name", name, rule)]
 
 

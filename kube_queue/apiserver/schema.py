@@ -168,6 +168,7 @@ class _Compiler:
         shape.deep = bool(
             shape.props
             or not shape.keep
+            or shape.list_set
             or (shape.extra and shape.extra.deep)
             or (shape.extra and not shape.extra.nullable)
             or (shape.items and shape.items.deep)

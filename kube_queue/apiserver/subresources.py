@@ -21,6 +21,7 @@ from kube_queue.apiserver.status import (
     invalid,
     method_not_allowed,
     no_such_path,
+    not_found,
 )
 from kube_queue.apiserver.store import Object, Record
 from kube_queue.apiserver.world import Call, World
@@ -41,7 +42,7 @@ def handle(world: World, call: Call) -> Response:
         why = f"{named} is not served: the pods of this server run no programs"
         raise StatusError(501, "NotImplemented", why)
     if call.subresource not in call.kind.subresources or not call.name:
-        raise no_such_path()
+        raise not_served(call)
     if call.subresource == "log":
         return logs.read(world, call)
     if call.subresource == "scale":
@@ -52,6 +53,11 @@ def handle(world: World, call: Call) -> Response:
     if call.subresource == "binding":
         return _bind(world, call, content)
     return _evict(world, call, content)
+
+
+def not_served(call: Call) -> StatusError:
+    """404: the kind has no such subresource."""
+    return no_such_path() if call.kind.builtin else not_found(call.kind, call.name)
 
 
 def create_only(world: World, request: Request, route: Route) -> Response:

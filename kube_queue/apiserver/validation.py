@@ -227,7 +227,8 @@ def _field_error(error: Any) -> FieldError:
             "FieldValueTooMany",
             f"Too many: {len(value)}: must have at most {kind.limit} items",
         )
-    return field_invalid(path, _brief(value), _detail(path, name, kind, error))
+    told = field_invalid(path, _brief(value), _detail(path, name, kind, error))
+    return FieldError(path, "FieldValueTypeInvalid", told.text) if name == "format" else told
 
 
 def _brief(value: Any) -> Any:

@@ -234,7 +234,7 @@ def update(world: World, call: Call) -> Response:
         )
     if not metadata.get("resourceVersion") and not call.kind.builtin:
         problem = field_invalid("metadata.resourceVersion", 0, "must be specified for an update")
-        raise invalid(call.kind.group, call.kind.kind, call.name, [problem])
+        raise invalid(call.kind.group, call.kind.plural, call.name, [problem])
     old = record.decode()
     to_served(call.kind, old)
     unknown = settle(new, world.model(call.kind).shape)
@@ -319,7 +319,7 @@ def patch_document(call: Call) -> Any:
     if asked not in kinds:
         raise unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: "
-            + ", ".join(kinds)
+            + ", ".join([*kinds, body.APPLY])
         )
     return body.decode_json(call.request.body)
 

@@ -15,6 +15,7 @@ from kube_queue.apiserver.rules.pods import PodRules
 from kube_queue.apiserver.rules.services import CronJobRules, IdleRules, ServiceRules
 from kube_queue.apiserver.rules.small import (
     ConfigMapRules,
+    EventRules,
     LeaseRules,
     LimitRangeRules,
     NamespaceRules,
@@ -35,6 +36,7 @@ _CUSTOM = Rules()
 _PLAIN = PlainRules()
 _RULES: dict[tuple[str, str], Rules] = {
     ("", "configmaps"): ConfigMapRules(),
+    ("", "events"): EventRules(),
     ("", "namespaces"): NamespaceRules(),
     ("", "nodes"): NodeRules(),
     ("", "pods"): PodRules(),

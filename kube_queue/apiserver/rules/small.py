@@ -145,7 +145,7 @@ class _ContentRules(PlainRules):
                     found.append(field_invalid(f"{holder}[{key}]", key, problem))
         if size > _CONTENT_LIMIT:
             problem = f"Too long: may not be more than {_CONTENT_LIMIT} bytes"
-            found.append(FieldError("", "FieldValueTooLong", problem))
+            found.append(FieldError("[]", "FieldValueTooLong", problem))
         if old is not None and old.get("immutable"):
             if not obj.get("immutable"):
                 found.append(field_forbidden("immutable", _IMMUTABLE))
@@ -198,6 +198,17 @@ class SecretRules(_ContentRules):
 
     def size(self, holder: str, value: str) -> int:
         return len(value) * 3 // 4
+
+
+class EventRules(PlainRules):
+    """An event stands where the object is that it is about."""
+
+    def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
+        about = obj.get("involvedObject", {}).get("namespace", "")
+        if about in ("", obj["metadata"]["namespace"]):
+            return []
+        path, problem = "involvedObject.namespace", "does not match event.namespace"
+        return [field_invalid(path, about, problem)]
 
 
 class LeaseRules(PlainRules):
