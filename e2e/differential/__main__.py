@@ -28,23 +28,29 @@ async def run(cases: list[Case], *, whole: bool, width: int) -> int:
     async with embedded() as ours, genuine(lambda line: print(line, flush=True)) as theirs:
         ready = time.perf_counter()
         seen = await asyncio.gather(play(ours, cases), play(theirs, cases))
-    found = [one for case in cases for one in _of(case, *seen)]
-    verdict = judged(found, ACCEPTED, whole=whole)
-    for one in verdict.open:
-        print(f"DIFFERS  {one.line(width)}")
-    for text in verdict.stale:
-        print(f"STALE    accepted, but nothing differs there: {text}")
-    requests = sum(case.requests() for case in cases)
+    code = verdict(cases, *seen, whole=whole, width=width)
     now = time.perf_counter()
+    print(f"{ready - began:.1f} s to start, {now - ready:.1f} s to play")
+    return code
+
+
+def verdict(cases: list[Case], ours: Seen, theirs: Seen, *, whole: bool, width: int) -> int:
+    """What differs, is accepted and is stale is printed; the exit code."""
+    found = [one for case in cases for one in found_in(case, ours, theirs)]
+    judgement = judged(found, ACCEPTED, whole=whole)
+    for one in judgement.open:
+        print(f"DIFFERS  {one.line(width)}")
+    for text in judgement.stale:
+        print(f"STALE    accepted, but nothing differs there: {text}")
     print(
-        f"{len(cases)} cases, {requests} requests: {len(verdict.open)} differences, "
-        f"{verdict.accepted} accepted, {len(verdict.stale)} stale entries "
-        f"({ready - began:.1f} s to start, {now - ready:.1f} s to play)"
+        f"{len(cases)} cases, {sum(case.requests() for case in cases)} requests: "
+        f"{len(judgement.open)} differences, {judgement.accepted} accepted, "
+        f"{len(judgement.stale)} stale entries"
     )
-    return 1 if verdict.open or verdict.stale else 0
+    return 1 if judgement.open or judgement.stale else 0
 
 
-def _of(case: Case, ours: Seen, theirs: Seen) -> list[Difference]:
+def found_in(case: Case, ours: Seen, theirs: Seen) -> list[Difference]:
     """The differences of one case."""
     pairs = zip(ours[case.name], theirs[case.name], strict=True)
     return [

@@ -17,7 +17,7 @@ from e2e.differential.mask import Masks
 from e2e.differential.server import Answer, Server
 
 AT_ONCE = 8
-UNTIL_SECONDS = 30.0
+UNTIL_SECONDS = 90.0
 _POLL_SECONDS = 0.1
 
 Seen = dict[str, list[dict[str, Any]]]

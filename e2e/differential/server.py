@@ -24,7 +24,7 @@ from kube_queue.apiserver.http import serve
 from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 
 REQUEST_SECONDS = 90.0
-EVENT_SECONDS = 15.0
+EVENT_SECONDS = 30.0
 """How long a watch may take to show what is expected of it."""
 LINE_LIMIT = 2**22
 TOO_MANY = 429

@@ -235,8 +235,7 @@ def update(world: World, call: Call) -> Response:
     if not metadata.get("resourceVersion") and not call.kind.builtin:
         problem = field_invalid("metadata.resourceVersion", 0, "must be specified for an update")
         raise invalid(call.kind.group, call.kind.plural, call.name, [problem])
-    old = record.decode()
-    to_served(call.kind, old)
+    old = _before(world, call.kind, record)
     unknown = settle(new, world.model(call.kind).shape)
     warnings = _judge_fields(call, chosen, unknown, repeated)
     check_types(world, call.kind, new)
@@ -263,8 +262,7 @@ def become(
 ) -> Response:
     """The object is what a patch has made of it; `repeated` fields were given twice."""
     record = find(call)
-    old = record.decode()
-    to_served(call.kind, old)
+    old = _before(world, call.kind, record)
     with _as_of_patch(call):
         _check_identity(call, new)
         metadata = meta.read(call.kind, new)
@@ -294,6 +292,16 @@ def _check_same_object(kind: Kind, record: Record, metadata: Object) -> None:
     if uid and uid != record.uid:
         problem = field_invalid("metadata.uid", uid, "field is immutable")
         raise invalid(kind.group, kind.kind, record.name, [problem])
+
+
+def _before(world: World, kind: Kind, record: Record) -> Object:
+    """The object as it was served until now, with defaults that came after it was stored."""
+    old = record.decode()
+    to_served(kind, old)
+    model = world.model(kind)
+    if model.fills and record.rv <= model.since:
+        settle(old, model.shape)
+    return old
 
 
 @contextmanager
