@@ -262,3 +262,17 @@ async def test_a_binding_with_metadata_of_the_wrong_type_is_refused(local: Api) 
     for metadata in ("x", 1, [], None):
         answer = await local.create(path, {"metadata": metadata, "target": {"name": "n"}})
         assert (answer.status, answer.reason) == (400, "BadRequest")
+
+
+async def test_a_large_configuration_is_read_as_json_only(local: Api) -> None:
+    value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    value["data"] = {f"k{number}": "v" * 20 for number in range(50_000)}  # type: ignore[assignment]
+    apply = "application/apply-patch+yaml"
+    query = {"fieldManager": "test"}
+    lines = "".join(f"  k{number}: {'v' * 20}\n" for number in range(50_000))
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n{lines}".encode()
+    path = f"{CONFIG_MAPS}/a"
+    answer = await within_reason(local, "PATCH", path, text, query=query, media=apply)
+    assert (answer.status, answer.reason) == (413, "RequestEntityTooLarge")
+    answer = await within_reason(local, "PATCH", path, value, query=query, media=apply)
+    assert answer.status in (201, 413)

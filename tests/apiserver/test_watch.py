@@ -173,7 +173,7 @@ async def raw_stream(server: ApiServer) -> WatchStream:
 async def test_a_reader_that_stays_behind_is_cut_off_and_others_are_not(local: Api) -> None:
     slow, quick = await raw_stream(local.server), await raw_stream(local.server)
     cut: list[bool] = []
-    slow.on_overflow = lambda: cut.append(True)
+    slow.on_overflow(lambda: cut.append(True))
     await local.made(CONFIG_MAPS, a_config_map())
     read = 0
     for number in range(BUFFER + 5):

@@ -9,7 +9,15 @@ from typing import Any
 
 import structlog
 
-from kube_queue.api.errors import Forbidden, InvalidInput, NotFound
+from kube_queue.api.errors import (
+    ApiError,
+    ConnectionLost,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    ServerFault,
+    TooManyRequests,
+)
 from kube_queue.api.names import TREE_NAMESPACE
 from kube_queue.api.pod_requests import limit_range_defaults, limit_range_limits
 from kube_queue.api.resources import ResourceVector
@@ -29,6 +37,7 @@ from kube_queue.controller.jobs.records import (
 )
 from kube_queue.controller.records import TreeRecord, tree_record
 from kube_queue.jobframework.surroundings import Surroundings
+from kube_queue.kube.backoff import Backoff
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 
@@ -56,6 +65,7 @@ class AroundWatch:
         self._by_namespace = by_namespace
         self.surroundings = Surroundings(by_namespace=by_namespace)
         self._client = client
+        self._backoff = Backoff(rng, first=0.2, last=5.0)
         self._changed = changed
         self._trees = Informer[TreeRecord](
             client,
@@ -84,13 +94,22 @@ class AroundWatch:
         async with asyncio.TaskGroup() as group:
             for informer in (self._trees, self._classes, self._limits):
                 group.create_task(informer.run())
-            try:
-                await self._client.list(RUNTIME_CLASSES)
-            except (NotFound, Forbidden):
+            if await self._has_runtimes():
+                group.create_task(self._runtimes.run())
+            else:
                 # Rarely used, and some clusters do not serve them: then there are no overheads.
                 self._runtimes.synced.set()
-            else:
-                group.create_task(self._runtimes.run())
+
+    async def _has_runtimes(self) -> bool:
+        """Whether the server serves RuntimeClasses to us; its faults are waited out."""
+        while True:
+            try:
+                await self._client.list(RUNTIME_CLASSES)
+                return True
+            except (NotFound, Forbidden):
+                return False
+            except (TooManyRequests, ServerFault, ConnectionLost) as error:
+                await self._backoff.wait(error.retry_after if isinstance(error, ApiError) else None)
 
     async def settled(self) -> None:
         """What there is has been seen, or SYNC_SECONDS have passed."""
