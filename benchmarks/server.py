@@ -111,11 +111,14 @@ class Connection:
         listed = json.loads(await self.reader.readexactly(int(length)))
         return str(listed["metadata"]["resourceVersion"])
 
-    async def watch(self, path: str, version: str, lines: int) -> None:
-        """Read so many events of what happens after this version."""
+    async def watch(self, path: str, version: str) -> None:
+        """What happens after this version is told from here on."""
         target = f"{path}?watch=true&resourceVersion={version}"
         self.writer.write(f"GET {target} HTTP/1.1\r\nHost: b\r\n\r\n".encode())
         await self.reader.readuntil(b"\r\n\r\n")
+
+    async def events(self, lines: int) -> None:
+        """Read so many events."""
         seen, rest = 0, b""
         while seen < lines:
             chunk = await self.reader.read(1 << 18)
@@ -161,8 +164,8 @@ async def deliveries(
     """Watch events delivered a second to `watchers` streams while one after another is written."""
     streams = [Connection(port) for _ in range(watchers)]
     await asyncio.gather(*(stream.open() for stream in streams))
-    reading = [asyncio.create_task(stream.watch(GROUP, version, count)) for stream in streams]
-    await asyncio.sleep(0.2)
+    await asyncio.gather(*(stream.watch(GROUP, version) for stream in streams))
+    reading = [asyncio.create_task(stream.events(count)) for stream in streams]
     began = time.perf_counter()
     await writes(port, count, 4, make)
     await asyncio.gather(*reading)
