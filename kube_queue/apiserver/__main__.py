@@ -12,6 +12,7 @@ has the token; plain HTTP stays on loopback.
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import random
 import signal
 import sys
@@ -24,9 +25,7 @@ from kube_queue.apiserver.guard import is_loopback
 from kube_queue.apiserver.http import serve
 from kube_queue.apiserver.journal import Journal, JournalError
 from kube_queue.apiserver.messages import Handler
-from kube_queue.apiserver.tls import Certificate, kept, self_signed
-
-LOOPBACK = "127.0.0.1"
+from kube_queue.apiserver.tls import LOOPBACK, Certificate, kept, self_signed
 
 
 def _arguments() -> argparse.Namespace:
@@ -34,7 +33,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m kube_queue.apiserver",
         description="A Kubernetes-compatible API server that works in memory.",
     )
-    parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
+    parser.add_argument("--host", default=LOOPBACK[0], help="address to listen on")
     parser.add_argument(
         "--allow-remote",
         action="store_true",
@@ -72,11 +71,12 @@ def _arguments() -> argparse.Namespace:
 
 def _certificate(arguments: argparse.Namespace) -> Certificate:
     now = time.time()  # noqa: TID251
+    addresses = list(LOOPBACK)
+    with contextlib.suppress(ValueError):  # A name is no address.
+        addresses.append(str(ipaddress.ip_address(arguments.host)))
     if arguments.data_dir is not None:
-        return kept(arguments.data_dir / "certificate.pem", now)
-    with contextlib.suppress(ValueError):
-        return self_signed(now, (LOOPBACK, "::1", arguments.host))
-    return self_signed(now)
+        return kept(arguments.data_dir / "certificate.pem", now, dict.fromkeys(addresses))
+    return self_signed(now, dict.fromkeys(addresses))
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -90,7 +90,7 @@ async def _main(arguments: argparse.Namespace) -> None:
         plan = FaultPlan.evenly(arguments.faults)
         server = FaultyServer(server, plan, random.Random(arguments.fault_seed))
     host = arguments.host
-    plain = host if is_loopback(host) else LOOPBACK
+    plain = host if is_loopback(host) else LOOPBACK[0]
     fronts = [await serve(server, host=plain, port=arguments.port, token=token)]
     if arguments.certificate_file:
         tls = _certificate(arguments)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+LOOPBACK = ("127.0.0.1", "::1")
 _NAME = "kube-queue local"
 _END = "-----END CERTIFICATE-----"
 _DAY = 86_400
@@ -45,7 +46,7 @@ class Certificate:
 
 def self_signed(
     now: float,
-    addresses: Iterable[str] = ("127.0.0.1", "::1"),
+    addresses: Iterable[str] = LOOPBACK,
     names: Iterable[str] = ("localhost",),
 ) -> Certificate:
     """A certificate for those addresses and names, good from an hour before `now` for a year.
@@ -81,22 +82,31 @@ def self_signed(
     )
 
 
-def kept(path: Path, now: float) -> Certificate:
+def kept(path: Path, now: float, addresses: Iterable[str] = LOOPBACK) -> Certificate:
     """The certificate of that file while it is good for a day or more, else a new one, kept there.
 
-    Readable by its owner only. Raises OSError when the file cannot be read or written.
+    One that lacks an address is not good. Readable by its owner only. Raises OSError when the file cannot be read or written.
     """
     with contextlib.suppress(FileNotFoundError, ValueError):
         text = path.read_text(encoding="ascii")
         found = x509.load_pem_x509_certificate(text.encode())
         serialization.load_pem_private_key(text.encode(), password=None)
-        if found.not_valid_after_utc.timestamp() - now > _DAY:
+        lasts = found.not_valid_after_utc.timestamp() - now > _DAY
+        if lasts and _addresses(found) >= {ipaddress.ip_address(one) for one in addresses}:
             certificate, mark, key = text.partition(_END)
             return Certificate(f"{certificate}{mark}\n", key.lstrip())
-    fresh = self_signed(now)
+    fresh = self_signed(now, addresses)
     beside = path.with_name(f"{path.name}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(fresh.certificate + fresh.key)
     beside.replace(path)
     return fresh
+
+
+def _addresses(certificate: x509.Certificate) -> set[object]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return set()
+    return set(names.value.get_values_for_type(x509.IPAddress))

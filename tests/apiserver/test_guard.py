@@ -4,17 +4,21 @@ import asyncio
 import logging
 import random
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import orjson
 import pytest
+from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e2e.fuzz.broken import broken
 from e2e.fuzz.requests import Kinds, request
+from kube_queue.apiserver import tls
 from kube_queue.apiserver.core import ApiServer, Request
 from kube_queue.apiserver.guard import is_loopback
 from kube_queue.apiserver.http import RunningServer, serve
@@ -308,8 +312,8 @@ async def test_other_machines_are_served_with_a_token_tls_and_the_word_only(lack
 
 async def test_with_all_three_it_listens_there() -> None:
     server = a_server()
-    tls = self_signed(START)
-    running = await serve(server, host="0.0.0.0", token="right", tls=tls, remote=True)
+    own = self_signed(START)
+    running = await serve(server, host="0.0.0.0", token="right", tls=own, remote=True)
     assert running.runner.addresses[0][0] == "0.0.0.0"
     await running.close()
     await server.close()
@@ -337,3 +341,36 @@ async def test_the_process_refuses_to_listen_elsewhere_without_them(
     assert (process.returncode, out) == (2, b"")
     assert "can be reached from other machines: that takes" in error.decode()
     assert missing in error.decode()
+
+
+async def test_served_to_other_machines_its_certificate_names_the_address(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right")
+    command = (
+        *("-m", "kube_queue.apiserver", "--host", "0.0.0.0", "--allow-remote"),
+        *("--token-file", str(tmp_path / "token"), "--data-dir", str(tmp_path / "data")),
+        *("--certificate-file", str(tmp_path / "certificate")),
+    )
+    kept("127.0.0.1", tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        plain = (await process.stdout.readline()).decode().strip()
+        secure = (await process.stdout.readline()).decode().strip()
+    process.terminate()
+    await process.wait()
+    assert plain.startswith("http://127.0.0.1:")
+    assert secure.startswith("https://0.0.0.0:")
+    certificate = x509.load_pem_x509_certificate((tmp_path / "certificate").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = {str(one) for one in names.get_values_for_type(x509.IPAddress)}
+    assert addresses == {"127.0.0.1", "::1", "0.0.0.0"}
+
+
+def kept(address: str, folder: Path) -> None:
+    """A certificate from before, for that address alone."""
+    (folder / "data").mkdir()
+    found = tls.kept(folder / "data" / "certificate.pem", time.time(), [address])  # noqa: TID251
+    again = tls.kept(folder / "data" / "certificate.pem", time.time(), [address])  # noqa: TID251
+    assert found == again
