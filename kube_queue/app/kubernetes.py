@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from kube_queue.api.errors import KubeQueueError
-from kube_queue.api.names import CONTROLLER_COMPONENT, JOB_EXTENSIONS_COMPONENT
+from kube_queue.api.names import (
+    CONTROLLER_COMPONENT,
+    JOB_EXTENSIONS_COMPONENT,
+    SCHEDULER_COMPONENT,
+)
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
-from kube_queue.app.local import LocalCluster, LocalOptions
+from kube_queue.app.local import LocalCluster, LocalOptions, scheduler_words
 from kube_queue.app.permissions import (
     ACCOUNTS,
     NO_POLICIES,
@@ -269,7 +273,7 @@ def _operators(kubeconfig: Path) -> Child:
 
 
 def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]:
-    """The controller and the job side, as in production: apart, each under its own account."""
+    """Our processes, as in production: apart, each under its own account."""
     # A port chosen once: a restarted controller answers where the kubeconfig says.
     queue: tuple[str, ...] = ("controller", "--kubeconfig", str(configs[CONTROLLER_COMPONENT]))
     queue += ("--port", str(free_port()), "--leader-elect-identity", "local-controller")
@@ -281,11 +285,15 @@ def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]
     )
     jobs += ("--port", "0", "--leader-elect-identity", "local-job-extensions")
     jobs += ("--enabled-extensions", options.enabled_extensions, *options.common_flags)
+    commands = [queue, jobs]
+    if options.scheduler:
+        common = ("--kubeconfig", str(configs[SCHEDULER_COMPONENT]))
+        commands.append(scheduler_words(options, common))
     return [
         Child(
             words[0],
             (sys.executable, "-m", "kube_queue", *words, "--child"),
             options.environment,
         )
-        for words in (queue, jobs)
+        for words in commands
     ]

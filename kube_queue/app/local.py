@@ -50,18 +50,24 @@ class LocalOptions:
     enabled_extensions: str = LOCAL_EXTENSIONS
     split: bool = False
     """True: the job side is a process of its own, as in production."""
+    scheduler: bool = True
+    """The co-scheduler runs beside the default scheduler."""
     environment: Mapping[str, str] = field(default_factory=dict)
     config: Path | None = None
-    """A settings file that both processes of ours read."""
+    """A settings file that the processes of ours read."""
     data_dir: Path | None = None
     """Keeps the objects, the token, the ports and the certificate; None: they go with the cluster.
     """
 
     @property
+    def config_flags(self) -> Words:
+        """What every process of ours is told."""
+        return () if self.config is None else ("--config", str(self.config.absolute()))
+
+    @property
     def common_flags(self) -> Words:
-        """What both processes of ours are told."""
-        config = () if self.config is None else ("--config", str(self.config.absolute()))
-        return (*config, *self.shared_flags)
+        """What the controller and the job side are told."""
+        return (*self.config_flags, *self.shared_flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +176,15 @@ def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
     else:
         flags = (*queue, "--with-job-extensions", *jobs, *options.controller_flags)
         children.append(_child(options, "controller", flags))
+    if options.scheduler:
+        children.append(_child(options, "scheduler", scheduler_words(options, common)))
     return children
+
+
+def scheduler_words(options: LocalOptions, common: Words) -> Words:
+    """The command line of the co-scheduler after `kube-queue`."""
+    words: Words = ("scheduler", *common, *options.config_flags, "--port", "0")
+    return (*words, "--leader-elect-identity", "local-scheduler")
 
 
 def _child(

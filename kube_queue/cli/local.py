@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ SHARED_FLAGS = ("--queue-group-plugin",)
 """Settings that both processes have to agree on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Which processes of ours a local cluster has besides the controller."""
+
+    split: bool = False
+    """The job side is one of its own."""
+    scheduler: bool = True
+
+
 def default_kubeconfig() -> Path:
     """Where `local up` writes the kubeconfig when nothing else is said."""
     return platformdirs.user_data_path("kube-queue") / "kubeconfig"
@@ -45,7 +55,7 @@ def up_verb(
     profile: str,
     enabled_extensions: str | None,
     flags: Mapping[str, str],
-    split: bool,
+    processes: Processes,
     control_plane: str,
 ) -> None:
     """Run a local cluster until Ctrl-C. Raises Stop, InvalidSetting."""
@@ -76,7 +86,8 @@ def up_verb(
         controller_flags=tuple(word for pair in flags.items() for word in pair),
         shared_flags=tuple(word for pair in shared.items() for word in pair),
         enabled_extensions=extensions,
-        split=split,
+        split=processes.split,
+        scheduler=processes.scheduler,
         config=None if config is None else Path(config),
         data_dir=data_dir,
     )

@@ -85,6 +85,9 @@ def up(
     split: Annotated[
         bool, typer.Option("--split", help="Run the job side as a process of its own.")
     ] = False,
+    scheduler: Annotated[
+        bool, typer.Option("--scheduler/--no-scheduler", help="Run the co-scheduler too.")
+    ] = True,
     control_plane: Annotated[
         str,
         typer.Option("--control-plane", help="embedded, or kubernetes: built from Go modules."),
@@ -96,7 +99,7 @@ def up(
     """
 
     def verb() -> None:
-        from kube_queue.cli.local import up_verb
+        from kube_queue.cli.local import Processes, up_verb
 
         flags = {
             "--config": config,
@@ -112,7 +115,7 @@ def up(
             profile=profile,
             enabled_extensions=enabled_extensions,
             flags={name: value for name, value in flags.items() if value is not None},
-            split=split,
+            processes=Processes(split, scheduler),
             control_plane=control_plane,
         )
 

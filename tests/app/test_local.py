@@ -18,7 +18,20 @@ PLUGIN = ("--queue-group-plugin", "resourcequota")
 def ours(options: LocalOptions) -> dict[str, tuple[str, ...]]:
     """The command lines of the controller and the job side by name."""
     children = {child.name: child.command for child in controllers(options, "/kubeconfig")}
-    return {name: command for name, command in children.items() if name != "simulator"}
+    return {name: children[name] for name in children.keys() - {"simulator", "scheduler"}}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_co_scheduler_runs_unless_it_is_not_wanted(wanted: bool, tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    options = LocalOptions(Path("/k"), shared_flags=PLUGIN, config=config, scheduler=wanted)
+    children = {child.name: child.command for child in controllers(options, "/kubeconfig")}
+    assert ("scheduler" in children) is wanted
+    if wanted:
+        words = children["scheduler"]
+        assert words[words.index("--config") + 1] == str(config)
+        assert words[words.index("--kubeconfig") + 1] == "/kubeconfig"
+        assert not set(words) & set(PLUGIN)
 
 
 @pytest.mark.parametrize(("split", "processes"), [(False, 1), (True, 2)])
@@ -48,7 +61,7 @@ def test_the_flag_of_local_up_reaches_both_and_the_controllers_own_only_the_cont
         profile="default",
         enabled_extensions=None,
         flags={"--queue-group-plugin": "resourcequota", "--tree-validation": "strict"},
-        split=True,
+        processes=local.Processes(split=True),
         control_plane="embedded",
     )
     (options,) = asked
