@@ -6,21 +6,23 @@ Every part is the one that runs in a cluster; only the sockets between them are 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from kube_queue import manifests
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, TFJOBS, ResourceType
+from kube_queue.api.types import ELASTIC_QUOTA_TREES, TFJOBS
 from kube_queue.apiserver.core import ApiServer
 from kube_queue.app.controller import run_controller
+from kube_queue.app.demo_gang import play_gang
+from kube_queue.app.demo_steps import DemoFailed, Step, sleeping, table
 from kube_queue.app.in_process import InProcessTransport
 from kube_queue.app.install import install
 from kube_queue.app.local import LOCAL_EXTENSIONS
+from kube_queue.app.scheduler import run_scheduler
 from kube_queue.config import Settings
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
@@ -28,22 +30,8 @@ from kube_queue.observability.log import configure_log
 from kube_queue.simulator.profile import profile_named
 from kube_queue.simulator.run import run_simulator
 
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PASSING_STATES = {"", "Created", "Suspended"}
 LONGEST = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a person would see: the command and what it prints."""
-
-    command: str
-    header: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-
-
-class DemoFailed(Exception):
-    """The walk-through did not end as it should: one sentence."""
 
 
 async def run_demo(
@@ -51,7 +39,7 @@ async def run_demo(
     show: Callable[[Step], None],
     explain: Callable[[str], Coroutine[Any, Any, str]],
 ) -> None:
-    """Both jobs ran, one after the other, and each change was shown.
+    """Both jobs ran, one after the other, then a gang, whole; and each change was shown.
 
     `seconds` is what each pod sleeps. `explain` turns the controller's visibility address into the
     text shown while the second job waits. Raises DemoFailed.
@@ -65,6 +53,7 @@ async def run_demo(
         leader={"enabled": False},
         serving={"port": 0},
         jobs={"enabled_extensions": LOCAL_EXTENSIONS},
+        scheduler={"tell_after_seconds": 0},
     )
     rng = random.Random(secrets.randbits(64))
     parts = [
@@ -72,9 +61,10 @@ async def run_demo(
         run_controller(
             client, settings, clock=time.time, rng=rng, with_jobs=True, ready=visibility.set_result
         ),
+        run_scheduler(client, settings, clock=time.time, rng=rng),
     ]
     tasks = [asyncio.ensure_future(part) for part in parts]
-    walk = asyncio.ensure_future(_walk(client, seconds, show, explain, visibility))
+    walk = asyncio.ensure_future(_both_acts(client, seconds, show, explain, visibility))
     try:
         await asyncio.wait([walk, *tasks], return_when=asyncio.FIRST_COMPLETED)
         if not walk.done():
@@ -89,6 +79,17 @@ async def run_demo(
         await asyncio.gather(walk, *tasks, return_exceptions=True)
         await client.close()
         await server.close()
+
+
+async def _both_acts(
+    client: Client,
+    seconds: float,
+    show: Callable[[Step], None],
+    explain: Callable[[str], Coroutine[Any, Any, str]],
+    visibility: asyncio.Future[str],
+) -> None:
+    await _walk(client, seconds, show, explain, visibility)
+    await play_gang(client, seconds, show)
 
 
 async def _walk(
@@ -106,15 +107,15 @@ async def _walk(
         show(Step("kubectl apply -f elastic-quota-tree.yaml"))
         for manifest in manifests.load("demo/elastic-quota-tree.yaml"):
             await client.create(ELASTIC_QUOTA_TREES, manifest, "kube-system")
-        show(await _table(client, ELASTIC_QUOTA_TREES, "kubectl get elasticquotatree -A"))
+        show(await table(client, ELASTIC_QUOTA_TREES, "kubectl get elasticquotatree -A", ""))
         show(Step("kubectl apply -f two-tfjobs.yaml"))
-        for manifest in manifests.load("demo/two-tfjobs.yaml"):
-            await client.create(TFJOBS, _sleeping(manifest, seconds), "default")
+        for manifest in sleeping("demo/two-tfjobs.yaml", seconds):
+            await client.create(TFJOBS, manifest, "default")
         explained = False
         async with asyncio.timeout(2 * seconds + LONGEST):
             while states.now() != ("Succeeded", "Succeeded"):
                 await states.changed()
-                show(await _table(client, TFJOBS, "kubectl get tfjob"))
+                show(await table(client, TFJOBS, "kubectl get tfjob", "default"))
                 if not explained and states.now() == ("Running", "Queuing"):
                     explained = True
                     show(Step("kube-queue explain job2", rows=[[await explain(address)]]))
@@ -163,24 +164,3 @@ class _Job:
             metadata["resourceVersion"],
             conditions[-1]["type"] if conditions else "",
         )
-
-
-def _sleeping(manifest: dict[str, Any], seconds: float) -> dict[str, Any]:
-    text = json.dumps(manifest)
-    return dict(json.loads(text.replace("sleep 5s", f"sleep {seconds:g}s")))
-
-
-async def _table(client: Client, resource: ResourceType, command: str) -> Step:
-    namespace = "" if command.endswith("-A") else "default"
-    answer = await client.transport.request("GET", resource.path(namespace, ""), accept=TABLE)
-    table = json.loads(answer.body)
-    shown = [
-        index for index, one in enumerate(table["columnDefinitions"]) if not one.get("priority")
-    ]
-    header = [table["columnDefinitions"][index]["name"].upper() for index in shown]
-    rows = [[str(row["cells"][index]) for index in shown] for row in table["rows"]]
-    if not namespace:
-        header.insert(0, "NAMESPACE")
-        for row, whole in zip(rows, table["rows"], strict=True):
-            row.insert(0, whole["object"]["metadata"]["namespace"])
-    return Step(command, header, rows)

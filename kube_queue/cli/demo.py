@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from kube_queue.app.demo import DemoFailed, Step, run_demo
+from kube_queue.app.demo import run_demo
+from kube_queue.app.demo_steps import DemoFailed, Step
 from kube_queue.cli.errors import Stop
 from kube_queue.cli.explain import explanation_text
 from kube_queue.cli.tables import columns
@@ -17,7 +18,10 @@ def run_demo_verb(seconds: float) -> None:
         asyncio.run(run_demo(seconds, _show, _explain))
     except DemoFailed as failed:
         raise Stop(str(failed)) from failed
-    print("Both jobs ran, never more than the quota at a time.")
+    print(
+        "Both jobs ran, never more than the quota at a time. Then four pods that need one another"
+    )
+    print("waited together, although two of them had room, and started together.")
     print("Next: kube-queue local up, and your own kubectl beside it.")
 
 

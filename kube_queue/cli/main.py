@@ -38,13 +38,14 @@ def _finish(code: int) -> None:
     raise typer.Exit(code)
 
 
-@app.command(short_help="Play two jobs under a quota.")
+@app.command(short_help="Play two jobs under a quota, then a gang.")
 def demo(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=300, help="How long each job's pods run.")
     ] = 5.0,
 ) -> None:
-    """Two jobs of 3 cpu under a quota of 4: watch the queue work, in one process, in seconds."""
+    """Two jobs of 3 cpu under a quota of 4, then a gang that starts whole: in one process, in
+    seconds."""
 
     def verb() -> None:
         from kube_queue.cli.demo import run_demo_verb

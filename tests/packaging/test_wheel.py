@@ -85,10 +85,14 @@ def test_the_installed_job_types_are_found_by_their_entry_points(site: Path) -> 
     assert sorted(json.loads(python(site, "-c", code).stdout)) == sorted(written)
 
 
-def test_the_demo_of_the_installed_wheel_ends_with_both_jobs_succeeded(site: Path) -> None:
+def test_the_demo_of_the_installed_wheel_plays_both_jobs_and_the_gang_to_their_ends(
+    site: Path,
+) -> None:
     done = python(site, "-m", "kube_queue", "demo", "--seconds", "1")
     assert done.returncode == 0, done.stderr
     printed = [line.split() for line in done.stdout.splitlines()]
     states = [line[:2] for line in printed if line and line[0] in {"job1", "job2"}]
     assert ["job2", "Queuing"] in states
     assert states[-2:] == [["job1", "Succeeded"], ["job2", "Succeeded"]]
+    workers = [line[2] for line in printed if line and line[0].startswith("worker-")]
+    assert workers == ["Pending"] * 4 + ["Running"] * 4
