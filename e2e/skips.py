@@ -29,6 +29,22 @@ _NO_POLICIES: Final = "the embedded server has no admission policies"
 _NO_CONTROLLERS: Final = "the simulator has no StatefulSets"
 _IMAGES: Final = "runs images that are not packed here"
 _KEPT: Final = "keeps pods by a finalizer, and a real kubelet ends their containers all the same"
+_ADDED: Final = "adds nodes, and here only the kubelets of this machine play any"
+_SCHEDULER: Final = (
+    "S1",
+    "S2",
+    "S3",
+    "S4",
+    "S5",
+    "S6",
+    "S7",
+    "S7b",
+    "S12",
+    "S12b",
+    "S13",
+    "S14",
+    "S15",
+)
 ALLOWED: Final[Mapping[str, Skips]] = {
     "embedded": Skips(
         lacking={
@@ -44,6 +60,7 @@ ALLOWED: Final[Mapping[str, Skips]] = {
             **dict.fromkeys(("Q16b", "Q16c", "Q18p"), _CROWD),
             **dict.fromkeys(("Q5", "Q6", "Q7", "Q7d", "Q16k", "Q17k", "Q25k"), _IMAGES),
             **dict.fromkeys(("Q15", "Q15e", "Q16", "Q17", "Q17j"), _KEPT),
+            **dict.fromkeys(_SCHEDULER, _ADDED),
         }
     ),
 }

@@ -128,6 +128,18 @@ class World:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    @asynccontextmanager
+    async def frozen(self, part: str) -> AsyncIterator[None]:
+        """The process of this part does nothing in the block, and goes on after it."""
+        pid = self.cluster.pid(part)
+        if pid is None:
+            raise Unmet(f"{part} does not run")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     # Expectations
 
     async def until(
