@@ -12,8 +12,9 @@ Members above what the gang needs are placed afterwards, each by itself, and rol
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+from kube_queue.api.gangs import TopologyConstraint
 from kube_queue.api.pods import Pod
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.columns import Mask
@@ -126,11 +127,22 @@ class Cycle:
             trial.placements = placements
         return refusal
 
-    def _domains(self, unit: Unit) -> Sequence[Domain | None] | Refusal:
+    def _anywhere(self, unit: Unit) -> Iterator[Domain | None]:
+        """All rows. Then, where members have to be near others, one domain after another: the first
+        member may have gone where the others have no room beside it.
+        """
+        yield None
+        needed = [pod for part in unit.parts for pod in part.members[: part.need]]
+        keys = {term.key for pod in needed for term in pod.spec.affinity.required}
+        for key in sorted(keys) if len(needed) > 1 else ():
+            found = domains(self._cluster, TopologyConstraint("", (key,), ()))
+            yield from tightest_first(rooms_of(self.placer, found, needed, len(needed)))
+
+    def _domains(self, unit: Unit) -> Iterable[Domain | None] | Refusal:
         """Where to try, in order; one None: anywhere."""
         constraint = constraint_of(unit)
         if constraint is None:
-            return (None,)
+            return self._anywhere(unit)
         if isinstance(constraint, Refusal):
             return constraint
         found = domains(self._cluster, constraint)
