@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -44,7 +45,11 @@ class Verdict:
             return self.refusal.reason
         if not self.nodes:
             return "no nodes available to schedule pods"
-        reasons = ", ".join(f"{each.nodes} {each.refusal.reason}" for each in self.counts)
+        sums: Counter[str] = Counter()
+        for each in self.counts:
+            sums[each.refusal.reason] += each.nodes
+        ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+        reasons = ", ".join(f"{nodes} {reason}" for reason, nodes in ordered)
         return f"0/{self.nodes} nodes are available: {reasons}."
 
     @property

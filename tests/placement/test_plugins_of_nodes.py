@@ -77,6 +77,12 @@ def test_resources_that_lack_are_each_told() -> None:
     )
 
 
+def test_nodes_that_are_too_small_and_nodes_that_are_full_are_told_in_one_number() -> None:
+    world = World(a_node("a").having(cpu="1"), a_node("b"), a_pod("p").asking(cpu="8").on("b"))
+    says = world.says(a_pod("q").asking(cpu="4"))
+    assert says == "0/2 nodes are available: 2 Insufficient cpu."
+
+
 def test_the_emptier_node_is_chosen() -> None:
     world = World(a_node("a"), a_node("b"), a_pod("there").asking(cpu="4").on("a"))
     assert world.chooses(a_pod("p").asking(cpu="1")) == "b"
