@@ -50,19 +50,21 @@ class Shape:
     in their status: kwok keeps them alive and plays their pods. `operator` names the kinds that
     Kubeflow's training operator serves, of operator.SCHEMES; each costs a second at the start and
     memory. `audit` is an audit policy: what it asks for goes to the log named audit. `controllers`
-    names those that run of kube-controller-manager's, all of them when it is empty.
+    names those that run of kube-controller-manager's; without any nobody taints nodes that have no
+    kubelet, and namespaces get no service account.
     """
 
     port: int = 0
     scheduler: bool = True
+    controllers: tuple[str, ...] = ("*",)
     nodes: Sequence[Mapping[str, Any]] = ()
     operator: tuple[str, ...] = ()
     audit: Mapping[str, Any] | None = None
-    controllers: tuple[str, ...] = ()
 
     def programs(self) -> list[str]:
         """The names of the programs it needs."""
-        names = ["etcd", "kube-apiserver", "kube-controller-manager"]
+        names = ["etcd", "kube-apiserver"]
+        names += ["kube-controller-manager"] if self.controllers else []
         names += ["kube-scheduler"] if self.scheduler else []
         names += ["kwok"] if self.nodes else []
         return names + (["training-operator"] if self.operator else [])
@@ -155,15 +157,17 @@ class ControlPlane:
         return self._daemons.log(name)
 
     async def _start_controllers(self, api: Api) -> None:
-        await self._daemons.start(self._controller_manager())
+        if self.shape.controllers:
+            await self._daemons.start(self._controller_manager())
         if self.shape.scheduler:
             await self._daemons.start(self._scheduler())
         if self.shape.nodes:
             await self._daemons.start(self._kwok())
             for node in self.shape.nodes:
                 await api.create(_NODES, node)
-        account = self._exists(_DEFAULT_ACCOUNT)
-        await self._until(account, "a service account", "kube-controller-manager")
+        if self.shape.controllers:
+            account = self._exists(_DEFAULT_ACCOUNT)
+            await self._until(account, "a service account", "kube-controller-manager")
         if self.shape.nodes:
             await self._until(self._nodes_ready, "ready nodes", "kwok")
 
@@ -248,13 +252,9 @@ class ControlPlane:
                 "--leader-elect=false",
                 "--secure-port=0",
                 "--profiling=false",
-                *self._chosen_controllers(),
+                f"--controllers={','.join(self.shape.controllers)}",
             ),
         )
-
-    def _chosen_controllers(self) -> tuple[str, ...]:
-        chosen = self.shape.controllers
-        return (f"--controllers={','.join(chosen)}",) if chosen else ()
 
     def _scheduler(self) -> Daemon:
         name = "kube-scheduler"

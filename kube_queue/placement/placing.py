@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 
 from kube_queue.api.pods import Pod, PodSpec
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.columns import LARGEST, IntColumn, Mask
-from kube_queue.placement.framework import Codes, Profile, Refusals
+from kube_queue.placement.framework import Plugin, Profile, Refusals, StateFilter
 from kube_queue.placement.verdict import Refusal, Verdict, counted, refused
 from kube_queue.placement.views import View, Views, too_large
 
@@ -25,6 +25,10 @@ class Placer:
         self.cluster = cluster
         self.profile = profile
         self.views = Views(cluster, profile)
+        # Who stands before NodeResourcesFit tells a node's first refusal before resources do.
+        at = next((n for n, each in enumerate(profile.plugins) if each.name == FIT), 0)
+        self._before_fit = _state_filters(profile.plugins[:at])
+        self._after_fit = _state_filters(profile.plugins[at:])
         self._turn = 0
         self._told: dict[PodSpec, tuple[int, Verdict]] = {}
         """The last verdict of a spec that no state filter concerns, and for which version."""
@@ -82,15 +86,13 @@ class Placer:
         refusal = self.views.of(pod.spec).row_takes(row)
         if refusal is not None:
             return refusal
+        refusal = _first_refusal(self._before_fit, pod, row)
+        if refusal is not None:
+            return refusal
         lacking = self.cluster.columns.lacking(pod.spec.request, row)
         if lacking:
             return insufficient(lacking[0], self.cluster, pod, (row,))
-        for plugin in self.profile.state_filters:
-            if plugin.filters_by_pods(pod):
-                refusal = plugin.row_refusal(pod, row)
-                if refusal is not None:
-                    return refusal
-        return None
+        return _first_refusal(self._after_fit, pod, row)
 
     def verdict(self, pod: Pod, within: Mask | None = None) -> Verdict:
         """Why no row takes the pod: how many nodes refuse it for each reason.
@@ -130,13 +132,10 @@ class Placer:
         for refusal, mask in view.node_refusals():
             found.append((refusal, int((mask & left).sum())))
             left &= ~mask
+        left = self._tell(self._before_fit, pod, left, found)
         found += self._lacking(pod, left, view)
         left &= view.feasible
-        for codes, reasons in self._state_refusals(pod):
-            for number, refusal in enumerate(reasons, start=1):
-                mask = codes == number
-                found.append((refusal, int((mask & left).sum())))
-                left &= ~mask
+        self._tell(self._after_fit, pod, left, found)
         return counted(cluster.node_count, found)
 
     def _lacking(self, pod: Pod, left: Mask, view: View) -> Iterator[tuple[Refusal, int]]:
@@ -148,12 +147,23 @@ class Placer:
             yield Refusal(FIT, text), int((short & ~never).sum())
             yield Refusal(FIT, text, unresolvable=True), int(never.sum())
 
-    def _state_refusals(self, pod: Pod) -> Iterator[tuple[Codes, tuple[Refusal, ...]]]:
-        for plugin in self.profile.state_filters:
-            if plugin.filters_by_pods(pod):
-                found = plugin.refusals(pod)
-                if isinstance(found, Refusals):
-                    yield found.codes, found.reasons
+    def _tell(
+        self,
+        plugins: Iterable[StateFilter],
+        pod: Pod,
+        left: Mask,
+        found: list[tuple[Refusal, int]],
+    ) -> Mask:
+        """What the plug-ins refuse of the rows that are left is found. Returns those left then."""
+        for plugin in plugins:
+            refusals = plugin.refusals(pod) if plugin.filters_by_pods(pod) else None
+            if not isinstance(refusals, Refusals):
+                continue
+            for number, refusal in enumerate(refusals.reasons, start=1):
+                mask = refusals.codes == number
+                found.append((refusal, int((mask & left).sum())))
+                left &= ~mask
+        return left
 
     def _best(self, rank: IntColumn) -> int:
         """The row of the highest rank; -1: there is none of 0 or more."""
@@ -165,6 +175,18 @@ class Placer:
         row = int(equals[after if after < len(equals) else 0])
         self._turn = row + 1
         return row
+
+
+def _state_filters(plugins: Iterable[Plugin]) -> tuple[StateFilter, ...]:
+    return tuple(plugin for plugin in plugins if isinstance(plugin, StateFilter))
+
+
+def _first_refusal(plugins: Iterable[StateFilter], pod: Pod, row: int) -> Refusal | None:
+    for plugin in plugins:
+        refusal = plugin.row_refusal(pod, row) if plugin.filters_by_pods(pod) else None
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def unplaceable(pod: Pod) -> Refusal | None:

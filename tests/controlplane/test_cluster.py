@@ -126,6 +126,7 @@ async def test_a_path_too_long_for_a_socket_is_refused_with_a_hint(directory: Pa
 
 def test_a_shape_names_the_programs_it_needs():
     assert PLAIN.programs()[:3] == ["etcd", "kube-apiserver", "kube-controller-manager"]
+    assert Shape(controllers=()).programs() == ["etcd", "kube-apiserver", "kube-scheduler"]
     whole = Shape(nodes=({"kind": "Node"},), operator=("tfjob",)).programs()
     assert whole[3:] == ["kube-scheduler", "kwok", "training-operator"]
 

@@ -86,3 +86,19 @@ def test_nodes_that_are_too_small_and_nodes_that_are_full_are_told_in_one_number
 def test_the_emptier_node_is_chosen() -> None:
     world = World(a_node("a"), a_node("b"), a_pod("there").asking(cpu="4").on("a"))
     assert world.chooses(a_pod("p").asking(cpu="1")) == "b"
+
+
+def test_a_port_that_is_taken_is_told_before_room_that_lacks() -> None:
+    world = World(a_node("a").having(cpu="1"), a_pod("web").with_host_port(80).on("a"))
+    pod = a_pod("p").with_host_port(80).asking(cpu="2")
+    reason = "node(s) didn't have free ports for the requested pod ports"
+    assert world.says(pod) == f"0/1 nodes are available: 1 {reason}."
+    refusal = world.refusal(pod, "a")
+    assert refusal is not None
+    assert refusal.reason == reason
+
+
+def test_room_that_lacks_is_told_before_pods_that_keep_away() -> None:
+    world = World(a_node("a").having(cpu="1"), a_pod("web").labelled(app="x").on("a"))
+    pod = a_pod("p").away_from(app="x").asking(cpu="2")
+    assert world.says(pod) == "0/1 nodes are available: 1 Insufficient cpu."

@@ -107,7 +107,8 @@ class PodTopologySpread:
         raw = np.zeros(int(scored.sum()), np.float64)
         for constraint, pods, _ in soft:
             domains = pods.domains.of_row[scored]
-            size = len(domains) if constraint.key == _HOST else len(np.unique(domains))
+            one_each = constraint.key == _HOST
+            size = len(domains) if one_each else np.count_nonzero(np.bincount(domains))
             raw += pods.of_domain()[domains] * np.log(size + 2) + (constraint.max_skew - 1)
         rounded = np.floor(raw + 0.5).astype(np.int64)
         least, most = int(rounded.min()), int(rounded.max())

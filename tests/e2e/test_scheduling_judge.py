@@ -1,0 +1,36 @@
+"""What the judge of two schedulers reads, and the worlds it makes."""
+
+from __future__ import annotations
+
+import json
+
+from e2e.scheduling_judge import counts_of
+from e2e.scheduling_worlds import Chance
+
+
+def test_the_nodes_of_each_reason_are_read_from_the_sentence() -> None:
+    said = (
+        "0/9 nodes are available: 1 node(s) had untolerated taint(s), 8 Insufficient cpu. no new "
+        "claims to deallocate, preemption: 0/9 nodes are available: 9 Preemption is not helpful "
+        "for scheduling."
+    )
+    assert counts_of(said) == {"node(s) had untolerated taint(s)": 1, "Insufficient cpu": 8}
+
+
+def test_a_reason_with_an_apostrophe_and_brackets_is_read_whole() -> None:
+    reason = "node(s) didn't match pod topology spread constraints (missing required label)"
+    assert counts_of(f"0/2 nodes are available: 2 {reason}.") == {reason: 2}
+
+
+def test_a_sentence_about_no_node_counts_none() -> None:
+    assert counts_of('persistentvolumeclaim "c" not found') == {}
+
+
+def test_equal_seeds_make_equal_worlds() -> None:
+    def world(seed: int) -> str:
+        chance = Chance(seed)
+        pods = [chance.pod(f"p{index}") for index in range(20)]
+        return json.dumps([chance.node("n"), pods])
+
+    assert world(1) == world(1)
+    assert world(1) != world(2)
