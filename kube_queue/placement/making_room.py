@@ -51,6 +51,8 @@ class Rule(Protocol):
     """Who may be made to leave for whom."""
 
     reclaims: bool
+    candidates: int
+    """Rows that are looked at closely."""
     minimal: bool
     """Whether nobody of a row's plan could stay."""
 
@@ -177,7 +179,8 @@ class Search:
         self.spending.spend(pick.pods)
         self.journal.take(pick.pods, pick.unit)
 
-    def _untake(self, pick: Pick) -> None:
+    def untake(self, pick: Pick) -> None:
+        """The pick stays after all."""
         self.picks.remove(pick)
         self.spending.spend(pick.pods, -1)
         self.journal.give_back(pick.pods, pick.unit)
@@ -264,7 +267,7 @@ class Search:
             if self._nodes.pop(pod.uid, None) is not None:
                 self.journal.unassume(pod)
         while len(self.picks) > before:
-            self._untake(self.picks[-1])
+            self.untake(self.picks[-1])
 
     def _settle(self, row: int) -> None:
         """Whoever is on the way out of the row is gone."""
@@ -293,7 +296,7 @@ class Search:
                 if best is None or plan.harm < best.harm:
                     best = plan
                 tried += 1
-                if not plan.picks or tried == CANDIDATES:
+                if not plan.picks or tried == self.rule.candidates:
                     break
         if best is not None:
             self.room.turn = best.row + 1
@@ -321,7 +324,7 @@ class Search:
             firm={path: dict.fromkeys(sums, 0) for path, sums in self.demand.firm.items()},
         )
         for pick in reversed(tuple(self.picks)):
-            self._untake(pick)
+            self.untake(pick)
             if not self._holds(pick, nothing):
                 self.take(pick)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -64,13 +65,19 @@ class _Reclaim:
     """Pods of quotas that took more than their min give it back to one that is within its own."""
 
     reclaims = True
-    minimal = False
+    candidates = 32
+    minimal = True
 
     def __init__(self, capacity: Capacity, leaves: set[str]) -> None:
         self._sums = capacity.sums
         self._leaves = leaves
         self._above = {node.path for leaf in leaves for node in self._sums.nodes[leaf].chain()}
         """The quotas of the unit and all above them."""
+        self._by_amounts = True
+        """Whether nothing but amounts matters for the pod that rows are asked about for."""
+        self._known: dict[tuple[str, str], int] = {}
+        """The excess of nodes while rows are asked about."""
+        self._ways: dict[str, tuple[NodeSums, ...]] = {}
 
     # --- the quota pass -------------------------------------------------------------------------
 
@@ -152,7 +159,9 @@ class _Reclaim:
         return pick if search.spending.allows(pick.pods) else None
 
     def begin(self, search: Search, pod: Pod) -> None:
-        """Nothing is remembered from one row to the next."""
+        filters = search.room.placer.profile.state_filters
+        self._by_amounts = not any(each.filters_by_pods(pod) for each in filters)
+        self._known.clear()
 
     # --- the node pass --------------------------------------------------------------------------
 
@@ -164,26 +173,134 @@ class _Reclaim:
         return total
 
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
-        going = search.room.victims.on_row(row)[1]
+        victims = search.room.victims
+        evictable, going = victims.on_row(row)
+        if self._by_amounts and not any(victims.is_grouped(each) for each in evictable):
+            return self._reckoned(search, pod, row, evictable, going)
+        return self._tried(search, pod, row, going)
+
+    def _reckoned(
+        self,
+        search: Search,
+        pod: Pod,
+        row: int,
+        evictable: Sequence[Pod],
+        going: Sequence[Pod],
+    ) -> RowPlan | None:
+        """The plan of a row where pods leave one by one, by amounts alone."""
+        columns = search.room.cluster.columns
+        need = {
+            name: amount
+            + columns.takes(row, name)
+            - columns.has(row, name)
+            - sum(_amount(each, name) for each in going)
+            for name, amount in pod.spec.request.items
+        }
+        options = [
+            (each, self._givers(search, each))
+            for each in evictable
+            if not search.is_own(each)
+            and each.uid not in search.room.spared
+            and search.spending.allows((each,))
+        ]
+        options = [option for option in options if option[1]]
+        gone: dict[tuple[str, str], int] = {}
+        taken: list[Pod] = []
+        while short := [name for name, lacking in need.items() if lacking > 0]:
+            found = [
+                (harm, option)
+                for option in options
+                if (harm := self._harm(*option, short, gone)) is not None
+            ]
+            if not found:
+                return None
+            _, option = min(found, key=lambda entry: entry[0])
+            options.remove(option)
+            taken.append(option[0])
+            for name, amount in (option[0].charged or option[0].spec.request).items:
+                need[name] = need.get(name, 0) - amount
+                for node in option[1]:
+                    gone[node.path, name] = gone.get((node.path, name), 0) + amount
+        for each in tuple(reversed(taken)):
+            if all(need[name] + _amount(each, name) <= 0 for name, _ in pod.spec.request.items):
+                taken.remove(each)
+                for name in need:
+                    need[name] += _amount(each, name)
+        if not search.spending.allows(taken):
+            return self._tried(search, pod, row, going)
+        return self._plan(search, row, [Pick((each,)) for each in taken])
+
+    def _harm(
+        self,
+        pod: Pod,
+        givers: Sequence[NodeSums],
+        short: Sequence[str],
+        gone: Mapping[tuple[str, str], int],
+    ) -> tuple[object, ...] | None:
+        """Compares pods that might go; None: this one's quotas have not enough of anything short
+        to give any.
+        """
+        leaf, amounts = givers[0], []
+        for name in short:
+            if not _amount(pod, name):
+                continue
+            left = [self._excess(node, name) - gone.get((node.path, name), 0) for node in givers]
+            if min(left) > 0:
+                amounts.append((_amount(pod, name) > left[0], left[0]))
+        if not amounts:
+            return None
+        undershoots = any(under for under, _ in amounts)
+        return undershoots, -max(left for _, left in amounts), leaf.path, rank(pod)
+
+    def _excess(self, node: NodeSums, name: str) -> int:
+        key = node.path, name
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = _excess(node, name)
+        return found
+
+    def _givers(self, search: Search, pod: Pod) -> tuple[NodeSums, ...]:
+        """The quotas that have to be above their min for the pod to go: its own, and those above it
+        as far as they are not above the unit's. Empty: it may not go.
+        """
+        leaf = search.room.victims.leaf(pod)
+        if not leaf or leaf in self._leaves:
+            return ()
+        found = self._ways.get(leaf)
+        if found is None:
+            chain = self._sums.nodes[leaf].chain()
+            found = tuple(takewhile(lambda node: node.path not in self._above, chain))
+            self._ways[leaf] = found
+        return found
+
+    def _plan(self, search: Search, row: int, picks: Sequence[Pick]) -> RowPlan:
+        node = search.room.cluster.nodes[row]
+        count = sum(len(pick.pods) for pick in picks)
+        # Nobody leaves against a budget.
+        return RowPlan(row, tuple(picks), (0, count, node.name if node is not None else ""))
+
+    def _tried(self, search: Search, pod: Pod, row: int, going: Sequence[Pod]) -> RowPlan | None:
+        """The plan by every filter, tried out."""
+        placer = search.room.placer
         search.journal.take(going)
         taken: list[Pick] = []
-        harm: tuple[int | str, ...] = ()
         try:
-            while (refusal := search.room.placer.row_refusal(pod, row)) is not None:
+            while (refusal := placer.row_refusal(pod, row)) is not None:
                 pick = self._of_row(search, pod, row) if not refusal.unresolvable else None
                 if pick is None:
                     return None
                 taken.append(pick)
                 search.take(pick)
-            node = search.room.cluster.nodes[row]
-            count = sum(len(pick.pods) for pick in taken)
-            harm = (0, count, node.name if node is not None else "")
-            return RowPlan(row, tuple(taken), harm)
+            for pick in tuple(reversed(taken)):
+                search.untake(pick)
+                if placer.row_refusal(pod, row) is None:
+                    taken.remove(pick)
+                else:
+                    search.take(pick)
+            return self._plan(search, row, taken)
         finally:
             for pick in reversed(taken):
-                search.picks.remove(pick)
-                search.spending.spend(pick.pods, -1)
-                search.journal.give_back(pick.pods, pick.unit)
+                search.untake(pick)
             search.journal.give_back(going)
 
     def _of_row(self, search: Search, pod: Pod, row: int) -> Pick | None:
@@ -201,18 +318,15 @@ class _Reclaim:
         return min(found, key=lambda entry: entry[0])[1] if found else None
 
     def _gives(self, search: Search, pod: Pod, short: Sequence[str]) -> list[str]:
-        """The resources of these that the pod's quotas have too much of, all the way up to one
-        that is above the unit's own.
-        """
-        leaf = search.room.victims.leaf(pod)
-        if not leaf or leaf in self._leaves:
+        """The resources of these that the pod's quotas have too much of."""
+        givers = self._givers(search, pod)
+        if not givers:
             return []
-        names = [name for name in short if pod.spec.request[name]]
-        for node in self._sums.nodes[leaf].chain():
-            if node.path in self._above:
-                break
-            names = [name for name in names if _excess(node, name) > 0]
-        return names
+        return [
+            name
+            for name in short
+            if pod.spec.request[name] and all(_excess(node, name) > 0 for node in givers)
+        ]
 
 
 def _excess(node: NodeSums, name: str) -> int:
@@ -224,10 +338,12 @@ def _undershoots(leaf: NodeSums, pick: Pick, names: Mapping[str, int], search: S
     """Whether the leaf falls below its min with the pick gone."""
     for name in names:
         gone = sum(
-            pod.charged[name] or pod.spec.request[name]
-            for pod in pick.pods
-            if search.room.victims.leaf(pod) == leaf.path
+            _amount(pod, name) for pod in pick.pods if search.room.victims.leaf(pod) == leaf.path
         )
         if gone > _excess(leaf, name):
             return True
     return False
+
+
+def _amount(pod: Pod, name: str) -> int:
+    return (pod.charged or pod.spec.request)[name]

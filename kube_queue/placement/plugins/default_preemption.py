@@ -14,7 +14,7 @@ import numpy as np
 from kube_queue.api.pods import Pod, PodSpec
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.framework import Preemption
-from kube_queue.placement.making_room import Room, RowPlan, Search
+from kube_queue.placement.making_room import CANDIDATES, Room, RowPlan, Search
 from kube_queue.placement.quota import Capacity, Shortage
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Verdict
@@ -91,6 +91,7 @@ class _Lower:
     """Pods of lower priority than the unit's, of the same quota."""
 
     reclaims = False
+    candidates = CANDIDATES
     minimal = True
 
     def __init__(
