@@ -175,7 +175,7 @@ def test_a_gang_whose_scheduler_died_midway_is_finished_by_the_next_before_all_o
         assert len(await made.bound("g")) == 2
         await first.dies()
         # More important, and there is room for the gang or for it, not for both.
-        await made.create_priority("high", 10)
+        await made.create_priority("high", 10, preempts=False)
         await made.create(a_pod("rival").of_class("high").asking(cpu="1"))
         second = Scheduler(made, "second")
         await asyncio.sleep(30)

@@ -104,12 +104,13 @@ class World:
     async def create_tree(self, root: Object) -> Object:
         return await self.user.create(ELASTIC_QUOTA_TREES, a_tree(root, "elasticquotatree"))
 
-    async def create_priority(self, name: str, value: int) -> None:
+    async def create_priority(self, name: str, value: int, *, preempts: bool = True) -> None:
         priority = {
             "apiVersion": PRIORITY_CLASSES.api_version,
             "kind": PRIORITY_CLASSES.kind,
             "metadata": {"name": name},
             "value": value,
+            "preemptionPolicy": "PreemptLowerPriority" if preempts else "Never",
         }
         await self.user.create(PRIORITY_CLASSES, priority)
 
