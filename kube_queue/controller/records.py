@@ -22,6 +22,7 @@ from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
 from kube_queue.api.loose import mapping_of, text_of
+from kube_queue.api.names import RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.queues import Queue, project_queue
 from kube_queue.api.quota import SeenTree, project_tree
 from kube_queue.api.resources import ResourceVector
@@ -71,6 +72,8 @@ class Standing:
     """Its labels; kept only while its admission checks run."""
     answers: tuple[Answer, ...] = ()
     """What its checks say; kept only while they run."""
+    reclaimed_by: str = ""
+    """The uid of the pod or PodGroup for which the scheduler asks the unit to go; or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +272,10 @@ def _standing(obj: Mapping[str, Any], phase: Phase) -> Standing:
         _count(requeued.get("backoffs")),
         None if pods is None else _count(told.get("running")) + _count(told.get("pending")),
     )
+    annotations = mapping_of(mapping_of(obj.get("metadata")).get("annotations"))
+    reclaimed_by = text_of(annotations.get(RECLAIM_REQUESTED_ANNOTATION))
+    if reclaimed_by:
+        standing = replace(standing, reclaimed_by=reclaimed_by)
     if phase is not Phase.RESERVED:
         return standing
     answers = tuple(_answers(status.get("admissionChecks")))

@@ -11,6 +11,9 @@
 
 A stopped Queue takes the same way: under Hold its reserved units go back, under HoldAndDrain also
 those that were admitted.
+
+A unit that the scheduler asks to go, by the annotation kube-queue/reclaim-requested-by, is evicted
+as Reclaimed; the annotation is taken off once that is done or cannot be, and never tells twice.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from typing import Final
 
 from kube_queue.api.admission_checks import CheckState, Verdict, verdict
 from kube_queue.api.lifecycle import Phase
+from kube_queue.api.names import RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.queues import StopPolicy
 from kube_queue.api.reasons import Reason
 from kube_queue.controller.evicting import NotEvictable, eviction
 from kube_queue.controller.records import UnitRecord
 from kube_queue.controller.steps import Said, Step
 from kube_queue.controller.unit_patches import words_patch
+from kube_queue.kube.patches import merge_patch
 from kube_queue.kube.writes import Lane
 
 DEACTIVATED: Final = "spec.active is false: the job is stopped and waits until it is true again"
@@ -36,6 +41,7 @@ STAYS: Final = (
     "its Queue is drained, but jobs of this kind cannot be stopped once they run: it goes on and "
     "keeps its quota"
 )
+CANNOT_STOP: Final = "jobs of this kind cannot be stopped once they run"
 _REFUSALS: Final = frozenset({REFUSED, STAYS})
 _ADMITTED: Final = frozenset({Phase.DEQUEUED, Phase.RUNNING})
 
@@ -45,6 +51,9 @@ def leaving(record: UnitRecord, now: float, stop: StopPolicy = StopPolicy.NONE) 
     no job yet.
     """
     unit = record.unit
+    reclaimed_by = record.standing.reclaimed_by if record.standing is not None else ""
+    if reclaimed_by:
+        return _reclaimed(record, reclaimed_by, now)
     if unit.phase is Phase.RESERVED:
         if unit.active and not unit.evicted and stop is StopPolicy.NONE:
             return None
@@ -65,6 +74,22 @@ def leaving(record: UnitRecord, now: float, stop: StopPolicy = StopPolicy.NONE) 
         said = Said("Warning", Reason.NOT_EVICTABLE, refusal)
         patch = words_patch(record, Reason.NOT_EVICTABLE, refusal, now)
         return Step(patch, Lane.PROGRESS, said)
+
+
+def _reclaimed(record: UnitRecord, uid: str, now: float) -> Step:
+    """The unit goes for the pod or PodGroup of this uid; when it is told, the asking is over."""
+    over = merge_patch(
+        record.uid,
+        record.resource_version,
+        {"metadata": {"annotations": {RECLAIM_REQUESTED_ANNOTATION: None}}},
+    )
+    message = f"its quota is taken back by pods of uid {uid}"
+    try:
+        step = eviction(record, Reason.RECLAIMED, message, now)
+    except NotEvictable:
+        said = Said("Warning", Reason.NOT_EVICTABLE, f"{message}, but {CANNOT_STOP}")
+        return Step(over, Lane.PROGRESS, said, subresource="")
+    return step if step is not None else Step(over, Lane.PROGRESS, subresource="")
 
 
 def _stopped(queue: str) -> str:

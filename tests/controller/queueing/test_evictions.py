@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from kube_queue.admission.decisions import Decision, Evict
+from kube_queue.api.names import EVICTABLE_ANNOTATION, RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.reasons import Reason
 from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.serving.visibility import Visibility
@@ -407,5 +408,36 @@ def test_a_victim_that_cannot_be_stopped_is_told_to_the_cache_and_goes_on() -> N
         await world.settle(10)
         assert decided.failed == [unit["metadata"]["uid"]]
         assert "Evicted" not in conditions(await world.unit("u1"))
+
+    in_world(story)
+
+
+def test_a_unit_that_the_scheduler_asks_to_go_is_evicted_as_reclaimed_and_asked_once() -> None:
+    async def story(world: World) -> None:
+        await an_admitted_unit(world)
+        asked = {"metadata": {"annotations": {RECLAIM_REQUESTED_ANNOTATION: "uid-1"}}}
+        await world.user.patch(QUEUE_UNITS, "default", "u1", asked)
+        await world.settle(5)
+        unit = await world.unit("u1")
+        assert conditions(unit)["Evicted"] == ("True", "Reclaimed")
+        assert "taken back by pods of uid uid-1" in unit["status"]["message"]
+        assert RECLAIM_REQUESTED_ANNOTATION not in unit["metadata"].get("annotations", {})
+        assert world.count(evicts) == 1
+
+    in_world(story)
+
+
+def test_a_unit_that_cannot_be_stopped_says_so_to_the_scheduler_and_goes_on() -> None:
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default", cpu=4)))
+        await world.create_unit("u1", cpu=3, job="pi", annotations={EVICTABLE_ANNOTATION: "false"})
+        await world.settle()
+        asked = {"metadata": {"annotations": {RECLAIM_REQUESTED_ANNOTATION: "uid-1"}}}
+        await world.user.patch(QUEUE_UNITS, "default", "u1", asked)
+        await world.settle(5)
+        unit = await world.unit("u1")
+        assert unit["status"]["phase"] == "Dequeued"
+        assert RECLAIM_REQUESTED_ANNOTATION not in unit["metadata"]["annotations"]
+        assert {event["type"] for event in await world.events("NotEvictable")} == {"Warning"}
 
     in_world(story)
