@@ -60,6 +60,14 @@ PODS: Final = ResourceType("", "v1", "pods", "Pod")
 EVENTS: Final = ResourceType("", "v1", "events", "Event")
 RESOURCE_QUOTAS: Final = ResourceType("", "v1", "resourcequotas", "ResourceQuota")
 LIMIT_RANGES: Final = ResourceType("", "v1", "limitranges", "LimitRange")
+PERSISTENT_VOLUMES: Final = ResourceType("", "v1", "persistentvolumes", "PersistentVolume", False)
+PERSISTENT_VOLUME_CLAIMS: Final = ResourceType(
+    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim"
+)
+STORAGE_CLASSES: Final = ResourceType(
+    "storage.k8s.io", "v1", "storageclasses", "StorageClass", False
+)
+CSI_NODES: Final = ResourceType("storage.k8s.io", "v1", "csinodes", "CSINode", False)
 POD_DISRUPTION_BUDGETS: Final = ResourceType(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"
 )

@@ -38,9 +38,10 @@ from kube_queue.api.gangs import GANG_COMMIT_ANNOTATION
 from kube_queue.api.pods import Pod, pod_of
 from kube_queue.api.types import PODS
 from kube_queue.controller.scheduling.means import Means, pod_key
+from kube_queue.controller.scheduling.volumes import Volumes
 from kube_queue.kube.client import Client
 from kube_queue.kube.writes import Done, Failed, Lane, Outcome
-from kube_queue.placement.decisions import Bind
+from kube_queue.placement.decisions import Bind, Placement
 from kube_queue.placement.gangs import key_of
 
 UNKNOWN_PAUSE: Final = 2.0
@@ -65,9 +66,9 @@ class _Binding:
     node: str
     annotation: str
     """The gang commit it is part of, or empty."""
-    decided_at: int
+    decided_at: int = 0
     """Foreign changes that the decision knew of."""
-    began: float
+    began: float = 0.0
     posted: bool = False
     """It was sent at least once: from then on only the server can say that it failed."""
 
@@ -84,6 +85,7 @@ class Binder:
         settled: Callable[[], None],
     ) -> None:
         self._means = means
+        self.volumes = Volumes(means)
         self._seconds = seconds
         self._commit_id = commit_id
         self._settled = settled
@@ -98,16 +100,39 @@ class Binder:
     def stop(self) -> None:
         """Nothing more is bound from here."""
         self._stopped = True
+        self.volumes.stop()
 
     def apply(self, decision: Bind) -> None:
-        """Every pod of the decision is on its way to its node."""
+        """Every pod of the decision is on its way to its node, volumes before pods."""
         annotations = self._annotations(decision)
-        began = asyncio.get_running_loop().time()
-        for index, (pod, node) in enumerate(decision.placements):
-            annotation = annotations[index] if index < len(annotations) else ""
-            binding = _Binding(pod, node, annotation, self._means.foreign.count, began)
-            self._open[pod.uid] = binding
-            self._submit(binding)
+        bindings = [
+            _Binding(pod, node, annotations[index] if index < len(annotations) else "")
+            for index, (pod, node) in enumerate(decision.placements)
+        ]
+        together = max(1, decision.together)
+        self._begin(bindings[:together])
+        for binding in bindings[together:]:
+            self._begin([binding])
+
+    def _begin(self, bindings: Sequence[_Binding]) -> None:
+        """These pods, whose volumes are bound before the first of them, are on their way."""
+        count, began = self._means.foreign.count, asyncio.get_running_loop().time()
+        for binding in bindings:
+            binding.decided_at, binding.began = count, began
+
+        def bound() -> None:
+            for binding in bindings:
+                self._open[binding.pod.uid] = binding
+                self._submit(binding)
+
+        def failed() -> None:
+            for binding in bindings:
+                self._means.cache.bind_failed(binding.pod, self._means.clock())
+            self._means.meters.scheduled("failed", len(bindings))
+            self._settled()
+
+        placements = [Placement(binding.pod, binding.node) for binding in bindings]
+        self.volumes.prepare(placements, bound, failed)
 
     def _annotations(self, decision: Bind) -> Sequence[str]:
         """What tells a successor that pods were to be bound together, one for each of them."""

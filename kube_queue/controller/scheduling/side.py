@@ -28,6 +28,7 @@ from kube_queue.controller.scheduling.groups import GroupKeeper, PodGroups
 from kube_queue.controller.scheduling.loop import SchedulingLoop
 from kube_queue.controller.scheduling.means import Means
 from kube_queue.controller.scheduling.quotas import QuotaFeed
+from kube_queue.controller.scheduling.surroundings import Surroundings
 from kube_queue.controller.scheduling.telling import Teller
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder
@@ -75,6 +76,9 @@ class SchedulingSide:
         self._feeder = PlacementFeeder(self.cache, self._foreign, clock, self.loop.wake)
         self.groups = PodGroups(client, self._feeder.group_changed, rng=rng, page_size=size)
         self.quotas = QuotaFeed(client, settings, self.cache, clock, self.loop.wake, rng=rng)
+        self.surroundings = Surroundings(
+            client, self.cache, clock, self.loop.wake, rng=rng, page_size=size
+        )
         self.nodes.add_handler(self._feeder.node_changed)
         self.pods.add_handler(self.quotas.pod_changed)
         self.pods.add_handler(self._feeder.pod_changed)
@@ -85,6 +89,7 @@ class SchedulingSide:
         yield self.pods
         yield from self.groups.kinds.values()
         yield from self.quotas.informers()
+        yield from self.surroundings.informers()
 
     async def run(self) -> None:
         """Keep informers and memory true until cancelled."""
@@ -94,6 +99,7 @@ class SchedulingSide:
             for kind in self.groups.kinds.values():
                 group.create_task(kind.run())
             group.create_task(self.quotas.run())
+            group.create_task(self.surroundings.run())
 
     async def synced(self) -> None:
         """What exists is in memory."""
@@ -133,6 +139,8 @@ class SchedulingSide:
             write_all=scheduler.pod_group_status is PodGroupStatusOwner.ALL,
         )
         self.pods.add_handler(keeper.pod_changed)
+        self.pods.add_handler(binder.volumes.pod_changed)
+        self.surroundings.claims.add_handler(lambda old, new: binder.volumes.claims_changed())
         for kind in self.groups.kinds.values():
             kind.follow(keeper.group_changed)
         evictor = Evictor(means, self.quotas.units)
