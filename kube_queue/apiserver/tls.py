@@ -85,7 +85,8 @@ def self_signed(
 def kept(path: Path, now: float, addresses: Iterable[str] = LOOPBACK) -> Certificate:
     """The certificate of that file while it is good for a day or more, else a new one, kept there.
 
-    One that lacks an address is not good. Readable by its owner only. Raises OSError when the file cannot be read or written.
+    One that lacks an address is not good. Readable by its owner only. Raises OSError when the file
+    cannot be read or written.
     """
     with contextlib.suppress(FileNotFoundError, ValueError):
         text = path.read_text(encoding="ascii")
