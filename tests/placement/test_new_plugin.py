@@ -19,7 +19,8 @@ MODULE = "kube_queue.placement.plugins.max_per_node"
 
 def blocks() -> list[str]:
     """The page's Python, block by block."""
-    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    return re.findall(r"```(?:python|text)\n(.*?)```", page, re.DOTALL)
 
 
 def run(source: str, name: str) -> ModuleType:
