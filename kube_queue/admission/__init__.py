@@ -7,10 +7,10 @@ May import: api.
 Never: asyncio, time, random, logging, structlog, I/O of any kind, a clock of its own.
 
 Read in this order: decisions (what comes out), quota_node and ledger (what is free), lanes (how
-waiting units are grouped), policies (who is next in one queue), turns (which queue is next),
-lane_index (they join their lanes, and wake), pending (they come and go), running (who holds quota),
-reclaim (whom to evict), promises and early (what comes of it), cycle (the steps), explain (the
-sentences).
+waiting units are grouped), scan and policies (who is next in one queue), turns (which queue is
+next), lane_index (they join their lanes, and wake), pending (they come and go), running (who holds
+quota), reclaim (whom to evict), promises and early (what comes of it), cycle (the steps), explain
+(the sentences).
 """
 
 from kube_queue.admission.cycle import cycle

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from kube_queue.admission.core import Core
 from kube_queue.admission.decisions import Admit, Decision, Requeue
-from kube_queue.admission.lanes import Choice, Line
+from kube_queue.admission.lanes import Line
 from kube_queue.admission.ledger import Blocked, Charge
 from kube_queue.admission.running import Held
+from kube_queue.admission.scan import Choice
 from kube_queue.admission.sentences import eviction
 from kube_queue.api.resources import ResourceVector
 

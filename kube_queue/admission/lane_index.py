@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kube_queue.admission.lanes import Choice, Group, Kind, Lane, Line, Waiter
+from kube_queue.admission.lanes import Group, Kind, Lane, Line, Waiter
 from kube_queue.admission.ledger import Charge, QuotaLedger, dimensions
 from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.runtimes import Alike
+from kube_queue.admission.scan import Choice
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 

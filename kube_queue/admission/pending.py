@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable
 from kube_queue.admission.ends import Ends
 from kube_queue.admission.holds import Hold, cooling, no_queue, queue_stopped, too_early
 from kube_queue.admission.lane_index import Backoff, LaneIndex
-from kube_queue.admission.lanes import NO_CURSOR, Choice, Group, Lane, Line, Place, Waiter, key_of
+from kube_queue.admission.lanes import NO_CURSOR, Group, Lane, Line, Place, Waiter, key_of
 from kube_queue.admission.ledger import Charge, QuotaLedger
 from kube_queue.admission.policies import BackfillScan, Scans, effective_policy, notice
 from kube_queue.admission.queue_state import QueueState
 from kube_queue.admission.runtimes import alike_of
+from kube_queue.admission.scan import Choice
 from kube_queue.admission.timers import Timers
 from kube_queue.admission.turns import Turns
 from kube_queue.api.names import QUEUE_NAMESPACE

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from kube_queue.admission.lanes import Lane, Line, Position, QueueFace, Scan, Waiter
+from kube_queue.admission.lanes import Lane, Line, Position, QueueFace, Waiter
 from kube_queue.admission.order import SortedKeys
 from kube_queue.admission.policies import Scans
+from kube_queue.admission.scan import Scan
 from kube_queue.api.queues import Policy, Queue, StopPolicy
 
 _WHOLE_QUEUE: Final = ""

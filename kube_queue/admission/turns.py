@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from kube_queue.admission.lanes import Choice, Lane, Line, Rank
+from kube_queue.admission.lanes import Lane, Line, Rank
 from kube_queue.admission.ledger import Demand, LedgerNode
+from kube_queue.admission.scan import Choice
 from kube_queue.admission.wake import WakeIndex
 
 

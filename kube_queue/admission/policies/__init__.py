@@ -12,12 +12,12 @@ Backfill     As Block, but whoever cannot delay the head may pass it.
 from __future__ import annotations
 
 from kube_queue.admission.backoff import backoff
-from kube_queue.admission.lanes import Choice, Scan
 from kube_queue.admission.policies.backfill import BackfillScan
 from kube_queue.admission.policies.block import BlockScan
 from kube_queue.admission.policies.intelligent import LowScan
 from kube_queue.admission.policies.priority import PriorityScan
 from kube_queue.admission.policies.round import RoundScan
+from kube_queue.admission.scan import Choice, Scan
 from kube_queue.api.names import PRIORITY_THRESHOLD_ANNOTATION
 from kube_queue.api.queues import Policy, Queue
 

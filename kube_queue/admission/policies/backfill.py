@@ -24,12 +24,13 @@ from math import inf
 from typing import Final
 
 from kube_queue.admission.ends import Ends
-from kube_queue.admission.lanes import Bed, Choice, Dimension, Group, Lane, Line, Waiter
+from kube_queue.admission.lanes import Bed, Dimension, Group, Lane, Line, Waiter
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.order import Key
 from kube_queue.admission.policies.priority import PriorityScan
 from kube_queue.admission.quota_node import Demand, LedgerNode, rooms
 from kube_queue.admission.runtimes import Learned, Length
+from kube_queue.admission.scan import Choice
 
 _MICRO: Final = 1_000_000
 _ENDS_READ: Final = 1_000

@@ -6,8 +6,9 @@ would fit if every unit's quota were free. Others are passed over. A failed try 
 
 from __future__ import annotations
 
-from kube_queue.admission.lanes import Choice, Dimension, Group, Lane, Line, Scan
+from kube_queue.admission.lanes import Dimension, Group, Lane, Line
 from kube_queue.admission.order import Key
+from kube_queue.admission.scan import Choice, Scan
 
 
 class BlockScan(Scan):

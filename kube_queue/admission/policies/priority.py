@@ -9,8 +9,9 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final
 
-from kube_queue.admission.lanes import Choice, Dimension, Group, Lane, Line, Position, Scan
+from kube_queue.admission.lanes import Dimension, Group, Lane, Line, Position
 from kube_queue.admission.order import Key
+from kube_queue.admission.scan import Choice, Scan
 
 _OPEN_ALL_FROM: Final = 64
 """From so many groups with room on, they go into the heap instead of being compared each turn."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 from heapq import heappush
 
 from kube_queue.admission.backoff import backoff
-from kube_queue.admission.lanes import Choice, Dimension, Group, Line, Position
+from kube_queue.admission.lanes import Dimension, Group, Line, Position
 from kube_queue.admission.order import Key
 from kube_queue.admission.policies.priority import PriorityScan
+from kube_queue.admission.scan import Choice
 
 
 class RoundScan(PriorityScan):
