@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from kube_queue.api.errors import Conflict, NotFound
+from kube_queue.api.errors import AlreadyExists, Conflict, NotFound
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.types import JOBS, QUEUE_UNITS, TFJOBS, ResourceType
 from kube_queue.api.units import Unit, order_key, project_unit
@@ -36,6 +36,31 @@ from tests.jobframework.builders import a_job, a_tfjob
 
 Manifest = dict[str, Any]
 EVERY_JOB = Claims()
+_POD = {"spec": {"containers": [{"name": "c", "image": "busybox"}], "restartPolicy": "Never"}}
+_LABELS = {"made-by": "nobody"}
+_KEPT = {
+    "selector": {"matchLabels": _LABELS},
+    "template": {
+        "metadata": {"labels": _LABELS},
+        "spec": {"containers": [{"name": "c", "image": "busybox"}]},
+    },
+}
+_MAKERS: dict[str, tuple[ResourceType, Manifest]] = {
+    "CronJob": (
+        ResourceType("batch", "v1", "cronjobs", "CronJob"),
+        {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": _POD}}},
+    ),
+    "DaemonSet": (ResourceType("apps", "v1", "daemonsets", "DaemonSet"), _KEPT),
+    "ReplicaSet": (
+        ResourceType("apps", "v1", "replicasets", "ReplicaSet"),
+        {**_KEPT, "replicas": 0},
+    ),
+    "StatefulSet": (
+        ResourceType("apps", "v1", "statefulsets", "StatefulSet"),
+        {**_KEPT, "serviceName": "none"},
+    ),
+}
+"""Kinds that make pods or jobs, as no controller here acts upon them."""
 LONG_ENOUGH = 60.0
 """Seconds; a pod that is deleted may take its grace period of 30."""
 
@@ -153,6 +178,19 @@ class Cluster:
         for spec in _pod_specs(manifest):
             _complete(spec)
         return await self.client.create(resource, manifest, metadata["namespace"])
+
+    async def makers_exist(self, metadata: Manifest) -> None:
+        """What controls the object exists, where its kind is served: else it would be garbage."""
+        for owner in metadata.get("ownerReferences", []):
+            if owner["kind"] not in _MAKERS:
+                continue
+            resource, spec = _MAKERS[owner["kind"]]
+            maker = {"metadata": {"name": owner["name"]}, "spec": spec}
+            try:
+                made = await self.client.create(resource, maker, "default")
+            except AlreadyExists:
+                made = await self.client.get(resource, "default", owner["name"])
+            owner["uid"] = made["metadata"]["uid"]
 
     async def tfjob(self, name: str = "job1", **options: Any) -> Manifest:
         return await self.create(TFJOBS, a_tfjob(name, **options))

@@ -27,6 +27,7 @@ async def create(cluster: Cluster, *pods: Manifest, seconds: int = 5) -> list[Ma
         (container,) = pod["spec"]["containers"]
         container |= {"image": "busybox", "command": ["sleep", str(seconds)]}
         pod["spec"]["restartPolicy"] = "Never"
+        await cluster.makers_exist(pod["metadata"])
         made.append(await cluster.client.create(PODS, pod, "default"))
     return made
 

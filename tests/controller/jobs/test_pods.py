@@ -38,6 +38,7 @@ async def create(cluster: Cluster, *gates: str, name: str = "web-0", **options: 
     (container,) = pod["spec"]["containers"]
     container |= {"image": "busybox", "command": ["sleep", "5"]}
     pod["spec"]["restartPolicy"] = "Never"
+    await cluster.makers_exist(pod["metadata"])
     return await cluster.client.create(PODS, pod, "default")
 
 
@@ -209,7 +210,7 @@ def test_a_pod_without_a_controller_is_not_evicted() -> None:
 
 def test_a_pod_that_is_evicted_before_it_is_released_waits_again() -> None:
     async def story(cluster: Cluster) -> None:
-        await create(cluster, **controlled_by("ReplicaSet"))
+        await create(cluster, **controlled_by("StatefulSet"))
         jobs = cluster.start_jobs(PodExtension())
         await cluster.until_phase(UNIT, Phase.ENQUEUED)
         cluster.tasks.remove(jobs)

@@ -119,6 +119,7 @@ class It:
 
     async def create(self, manifest: Manifest | None = None) -> Manifest:
         manifest = manifest or self.kind.manifest()
+        await self.cluster.makers_exist(manifest["metadata"])
         return await self.cluster.client.create(
             self.kind.resource, manifest, manifest["metadata"]["namespace"]
         )

@@ -392,19 +392,22 @@ def test_live_pods_of_no_unit_are_charged_from_their_creation() -> None:
 
 
 def test_a_pod_that_waits_for_its_own_unit_is_not_in_that_units_way() -> None:
+    async def waits(world: World, name: str) -> None:
+        await a_pod(world, name, schedulingGates=[{"name": "kube-queue/admission"}])
+        pod = await world.user.get(PODS, "default", name)
+        job = {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": name}
+        await unit(world, name, 1, consumerRef={**job, "uid": pod["metadata"]["uid"]})
+
     async def story(world: World) -> None:
         await set_quota(world, {"cpu": "2"})
-        gates = [{"name": "kube-queue/admission"}]
-        for name in ("first", "second", "third"):
-            await a_pod(world, name, schedulingGates=gates)
-            pod = await world.user.get(PODS, "default", name)
-            job = {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": name}
-            await unit(world, name, 1, consumerRef={**job, "uid": pod["metadata"]["uid"]})
+        await waits(world, "first")
+        await waits(world, "second")
         await world.settle(4)
         assert await world.admitted() == {"first", "second"}
-        # Whoever deletes a pod gives its room to the next.
+        # Whoever deletes a pod gives its room to the next, which Kubernetes lets in only then.
         await world.user.delete(PODS, "default", "first")
         await world.user.delete(QUEUE_UNITS, "default", "first")
+        await waits(world, "third")
         await world.settle(4)
         assert await world.admitted() == {"second", "third"}
 
