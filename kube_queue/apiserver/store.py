@@ -48,7 +48,8 @@ class Record:
         """The finalizers that hold an object that is being deleted."""
         if self.deleting:
             self.leaving = tuple(meta.get("finalizers", ()))
-        self.raw: bytes = raw or orjson.dumps(obj)
+        # orjson's bytes keep the room they were written in, 4 KB at least; a copy does not.
+        self.raw: bytes = raw or bytes(memoryview(orjson.dumps(obj)))
 
     def decode(self) -> Object:
         """A fresh copy of the object."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -276,3 +277,15 @@ async def test_a_large_configuration_is_read_as_json_only(local: Api) -> None:
     assert (answer.status, answer.reason) == (413, "RequestEntityTooLarge")
     answer = await within_reason(local, "PATCH", path, value, query=query, media=apply)
     assert answer.status in (201, 413)
+
+
+async def test_a_small_object_takes_little_memory(local: Api) -> None:
+    await local.made(CONFIG_MAPS, a_config_map("first"))
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            await local.made(CONFIG_MAPS, a_config_map(f"c{number}"))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / 300 < 3000

@@ -53,7 +53,8 @@ def job_record(obj: dict[str, Any]) -> JobRecord:
         name=text(metadata, "name"),
         uid=text(metadata, "uid"),
         resource_version=text(metadata, "resourceVersion"),
-        raw=orjson.dumps(obj),
+        # A copy, which is as long as it is: orjson's own bytes keep 4 KB of room at least.
+        raw=bytes(memoryview(orjson.dumps(obj))),
     )
 
 
