@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from e2e.chaos import CPU, SETTINGS, TEAMS, some_job
@@ -240,7 +240,9 @@ async def play_http(asked: Ordeal) -> Outcome:
     """The ordeal over sockets and on the wall clock. Raises Broken."""
     server = ApiServer(clock=time.time, rng=random.Random(asked.seed))
     chance = random.Random(f"{asked.seed}/faults")
-    faulty = FaultyServer(server, FaultPlan.evenly(asked.share), chance)
+    # Minutes of silence pass quickly on virtual time only.
+    plan = replace(FaultPlan.evenly(asked.share), silent=False)
+    faulty = FaultyServer(server, plan, chance)
     running = await serve(faulty, token="secret")
     credentials = Credentials(running.url, FixedAuthorization("Bearer secret"))
     try:

@@ -24,7 +24,7 @@ from kube_queue.apiserver.watch import WatchStream
 _SPARED = ("/healthz", "/readyz", "/livez")
 _REQUEST_FAULTS = ("throttled", "failed", "unavailable", "cut", "lost", "repeated")
 _WATCH_FAULTS = ("throttled", "unavailable", "cut", "expired")
-_STREAM_FAULTS = ("ended", "broken", "torn", "expired", "silent", "late")
+_STREAM_FAULTS = ("silent", "ended", "broken", "torn", "expired", "late")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class FaultPlan:
     """Of watches that begin: they end otherwise than asked."""
     events: int = 20
     """After at most so many events they do."""
+    silent: bool = True
+    """Whether one of the ways is silence, which a client notices after minutes only."""
     delay: float = 0.0
     """Of requests: they are late, half of them before they are carried out, half afterwards."""
     delay_seconds: float = 2.0
@@ -123,7 +125,8 @@ class FaultyServer:
         if fault in _REFUSALS:
             return _refused(_REFUSALS[fault]())
         answer = await self._server.handle(request)
-        stream_fault = self._one_of(_STREAM_FAULTS, self._plan.stream)
+        faults = _STREAM_FAULTS if self._plan.silent else _STREAM_FAULTS[1:]
+        stream_fault = self._one_of(faults, self._plan.stream)
         if not stream_fault or not isinstance(answer.body, WatchStream):
             return answer
         body = FaultyStream(
