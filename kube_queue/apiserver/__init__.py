@@ -3,7 +3,7 @@
 Holds: the store, the handler behind every path, validation of built-in and custom kinds, the
     HTTP front, and what kubectl asks a server for (discovery, OpenAPI, tables).
 May import: the standard library (journal.py alone sqlite3, commits.py alone a thread), orjson,
-    jsonschema-rs; http.py alone aiohttp and multidict, applying.py alone yaml.
+    jsonschema-rs; http.py and guard.py alone aiohttp, http.py multidict, applying.py yaml.
 Never: another room of ours; a bug in our client must not hide behind the same bug here. Never the
     wall clock or global chance: both come in through the door of ApiServer.
 
