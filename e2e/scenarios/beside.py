@@ -88,6 +88,8 @@ async def room_taken(world: World) -> None:
             foreign = here(pod("foreign", "2", scheduler="kube-queue.example-absent"))
             foreign["spec"]["nodeName"] = "taken"
             await world.apply(foreign)
+            # Then the scheduler's watch has it too, and it wakes to a node that is full.
+            await see_on_nodes(world, 1, prefix="foreign")
         await see_held(world, 1, "another scheduler", prefix="claim")
         assert len(placed.evicted) == 2, placed.evicted
         await world.delete(PODS, "foreign")

@@ -42,10 +42,14 @@ async def see_counts(world: World, *wanted: int, within: float = 60.0) -> None:
     await world.until(PODS, seen, f"pods by namespace {wanted}", within=within)
 
 
-async def see_total(world: World, total: int) -> None:
-    """So many pods are on nodes in all."""
-    saying = f"{total} pods on nodes"
-    await world.until(PODS, lambda pods: sum(counts(pods)) == total, saying, within=60)
+async def see_total(world: World, total: int, *, but: str) -> None:
+    """So many pods are on nodes in all, and none is left in this namespace."""
+
+    def seen(pods: Sequence[Object]) -> bool:
+        left = any(one["metadata"]["namespace"] == but for one in pods)
+        return not left and sum(counts(pods)) == total
+
+    await world.until(PODS, seen, f"{total} pods on nodes, none in {but}", within=60)
 
 
 class Quota:
@@ -128,7 +132,7 @@ async def one_by_one(world: World) -> None:
         for left, total in ((1, 8), (2, 8), (3, 4), (4, 0)):
             before = set(placed.evicted)
             await world.delete(DEPLOYMENTS, f"nginx{left}", f"namespace{left}")
-            await see_total(world, total)
+            await see_total(world, total, but=f"namespace{left}")
             placed.check()
             # Nobody is evicted for room that is free.
             gone = [name for uid, name in placed.evicted.items() if uid not in before]
