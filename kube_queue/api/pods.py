@@ -51,9 +51,10 @@ _NOT_OF_THE_SPEC: Final = frozenset(
 )
 """Annotations that differ from replica to replica, or that nothing reads."""
 _UNSUPPORTED: Final = ("resourceClaims",)
-_DEFAULT_CPU: Final = 100
-_DEFAULT_MEMORY: Final = 200 * 1024 * 1024
-"""What a pod that asks for none of it is taken for when nodes are compared, as kube-scheduler's."""
+_LIGHTEST: Final = ResourceVector.of({"cpu": 100, "memory": 200 * 1024 * 1024})
+"""What a container that asks for none of it is taken for when nodes are compared, as
+kube-scheduler's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class PodSpec:
     request: ResourceVector
     """What one pod takes of a node, itself counted as one of "pods"."""
     weight: tuple[int, int]
-    """Millicores and bytes it counts for when nodes are compared; never zero."""
+    """Millicores and bytes it counts for when nodes are compared, at least what it asks for."""
     node_selector: tuple[tuple[str, str], ...]
     node_terms: tuple[NodeTerm, ...] | None
     """Required node affinity: one of them has to match; None: there is none."""
@@ -266,7 +267,7 @@ def _spec_of(key: bytes) -> PodSpec:
     request, invalid = _request(spec)
     return PodSpec(
         request=request,
-        weight=(request["cpu"] or _DEFAULT_CPU, request["memory"] or _DEFAULT_MEMORY),
+        weight=_weight(spec),
         node_selector=tuple(
             sorted((intern(k), text_of(v)) for k, v in mapping_of(spec["nodeSelector"]).items())
         ),
@@ -294,6 +295,14 @@ def _request(spec: Mapping[str, Any]) -> tuple[ResourceVector, str]:
         return pod_request(spec) + ONE_POD, ""
     except InvalidInput as error:
         return ONE_POD, str(error)
+
+
+def _weight(spec: Mapping[str, Any]) -> tuple[int, int]:
+    try:
+        weighed = pod_request(spec, container_defaults=_LIGHTEST)
+    except InvalidInput:
+        weighed = _LIGHTEST
+    return weighed["cpu"], weighed["memory"]
 
 
 def _unsupported(spec: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kube_queue.placement.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from kube_queue.placement.plugins.resources_fit import LeastAllocated
 from tests.placement.builders import World, a_node, a_pod
 
 
@@ -102,3 +104,29 @@ def test_room_that_lacks_is_told_before_pods_that_keep_away() -> None:
     world = World(a_node("a").having(cpu="1"), a_pod("web").labelled(app="x").on("a"))
     pod = a_pod("p").away_from(app="x").asking(cpu="2")
     assert world.says(pod) == "0/1 nodes are available: 1 Insufficient cpu."
+
+
+def test_a_node_that_the_pod_evens_out_is_chosen_before_one_that_it_sets_apart() -> None:
+    world = World(
+        a_node("a").having(cpu="8", memory="8Gi"),
+        a_node("b").having(cpu="8", memory="8Gi"),
+        a_pod("x").asking(cpu="4", memory="1Gi").on("a"),
+        a_pod("y").asking(cpu="1", memory="4Gi").on("b"),
+        plugins=[NodeResourcesBalancedAllocation],
+    )
+    assert world.chooses(a_pod("p").asking(cpu="1", memory="4Gi")) == "a"
+    assert world.chooses(a_pod("p").asking(cpu="4", memory="1Gi")) == "b"
+
+
+def test_pods_that_ask_for_nothing_are_not_drawn_to_an_even_node() -> None:
+    world = World(*(a_node(name) for name in "ab"), plugins=[NodeResourcesBalancedAllocation])
+    world.sees(a_pod("x").asking(cpu="4").on("a"))
+    assert sorted(world.places(a_pod("p"), a_pod("q"))) == ["a", "b"]
+
+
+def test_a_container_that_asks_for_nothing_counts_for_a_little_beside_one_that_asks() -> None:
+    two = a_pod("x").of_image("example.com/a:1", "example.com/b:1").asking(cpu="1", memory="1Gi")
+    assert two.pod.spec.weight == (1100, 1224 * 2**20)
+    world = World(a_node("a"), a_node("b"), plugins=[LeastAllocated])
+    world.sees(two.on("a"), a_pod("y").asking(cpu="1", memory="1Gi").on("b"))
+    assert world.places(a_pod("p").asking(cpu="1", memory="1Gi")) == ["b"]

@@ -1,4 +1,4 @@
-"""NodeResourcesBalancedAllocation: rather a node whose cpu and memory are taken alike."""
+"""NodeResourcesBalancedAllocation: rather a node whose cpu and memory the pod evens out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from kube_queue.api.pods import PodSpec
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.columns import IntColumn, Rows
 from kube_queue.placement.framework import MAX_SCORE
-from kube_queue.placement.plugins.resources_fit import COMPARED
+from kube_queue.placement.plugins.resources_fit import COMPARED, Amount
 
 
 class NodeResourcesBalancedAllocation:
-    """Scores by the deviation of the shares of cpu and memory that would be taken."""
+    """Scores by how much more alike the shares taken of cpu and memory are with the pod: 75 where
+    they are as they were, less where it sets them apart.
+    """
 
     name = "NodeResourcesBalancedAllocation"
     weight = 1
@@ -21,19 +23,42 @@ class NodeResourcesBalancedAllocation:
         self._columns = cluster.columns
 
     def resource_scores(self, spec: PodSpec, rows: Rows | slice) -> IntColumn:
-        shares = []
-        for name in COMPARED:
-            has = self._columns.allocatable(name)[rows]
-            takes = self._columns.used(name)[rows] + spec.request[name]
-            shares.append(np.minimum(takes / np.maximum(has, 1), 1.0))
-        # Of two shares the standard deviation is half their distance.
-        deviation = np.abs(shares[0] - shares[1]) / 2
-        scores: IntColumn = ((1.0 - deviation) * MAX_SCORE).astype(np.int64)
-        return scores
+        asked = tuple(spec.request[name] for name in COMPARED)
+        if not any(asked):
+            # Pods that ask for nothing would all go to the same node.
+            return np.zeros_like(self._columns.allocatable(COMPARED[0])[rows])
+        without = self._balances(rows, (0,) * len(COMPARED))
+        return _score(self._balances(rows, asked), without)
 
     def resource_score(self, spec: PodSpec, row: int) -> int:
-        shares = []
-        for name in COMPARED:
-            takes = self._columns.takes(row, name) + spec.request[name]
-            shares.append(min(takes / max(self._columns.has(row, name), 1), 1.0))
+        asked = tuple(spec.request[name] for name in COMPARED)
+        if not any(asked):
+            return 0
+        return _score(self._balance(row, asked), self._balance(row, (0,) * len(COMPARED)))
+
+    def _balances(self, rows: Rows | slice, more: tuple[int, ...]) -> IntColumn:
+        """100 where the shares are alike, 50 where one is nothing and the other all."""
+        first, second = (self._columns.allocatable(name)[rows] for name in COMPARED)
+        shares = [
+            np.minimum((self._columns.used(name)[rows] + amount) / np.maximum(has, 1), 1.0)
+            for name, amount, has in zip(COMPARED, more, (first, second), strict=True)
+        ]
+        # Of two shares the standard deviation is half their distance; one share has none.
+        deviation = np.abs(shares[0] - shares[1]) / 2
+        deviation[(first <= 0) | (second <= 0)] = 0.0
+        balance: IntColumn = ((1.0 - deviation) * MAX_SCORE).astype(np.int64)
+        return balance
+
+    def _balance(self, row: int, more: tuple[int, ...]) -> int:
+        has = [self._columns.has(row, name) for name in COMPARED]
+        if min(has) <= 0:
+            return MAX_SCORE
+        shares = [
+            min((self._columns.takes(row, name) + amount) / each, 1.0)
+            for name, amount, each in zip(COMPARED, more, has, strict=True)
+        ]
         return int((1.0 - abs(shares[0] - shares[1]) / 2) * MAX_SCORE)
+
+
+def _score(balance: Amount, without: Amount) -> Amount:
+    return MAX_SCORE // 2 + (MAX_SCORE // 2 + balance - without) // 2

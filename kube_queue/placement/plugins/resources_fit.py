@@ -44,8 +44,9 @@ class Weights:
 
     def _count(self, pod: Pod, row: int, sign: int) -> None:
         for name, weight in zip(COMPARED, pod.spec.weight, strict=True):
-            if not pod.spec.request[name]:
-                self._extra.used(name)[row] += sign * weight
+            more = weight - pod.spec.request[name]
+            if more > 0:
+                self._extra.used(name)[row] += sign * more
 
 
 class _Allocated:
