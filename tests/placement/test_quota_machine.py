@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -46,9 +46,6 @@ class Capacity(RuleBasedStateMachine):
         self.tree = found
         nodes = (a_node(name).having(cpu=cpu) for name, cpu in NODES.items())
         self.world = QuotaWorld(found, *nodes)
-        self.evicted_by: dict[str, set[str]] = {}
-        """By preemptor: the pods that were evicted for it."""
-        self.replaces: dict[str, str] = {}
         self.leaving: list[str] = []
 
     # --- by hand --------------------------------------------------------------------------------
@@ -122,10 +119,8 @@ class Capacity(RuleBasedStateMachine):
         former = self.world.pods[name]
         self.world.goes(name)
         self.serial += 1
-        fresh = f"r{self.serial}"
-        self.replaces[fresh] = name
         if former.pod.gang is None:
-            self.world.sees(again(former, fresh))
+            self.world.sees(again(former, f"r{self.serial}"))
 
     # --- checks ---------------------------------------------------------------------------------
 
@@ -277,3 +272,25 @@ Capacity.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestCapacity = Capacity.TestCase
+
+
+@given(
+    found=trees(),
+    pods=st.lists(
+        st.tuples(st.sampled_from(LEAVES), st.integers(1, 4), st.integers(0, 2)), max_size=14
+    ),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_replacements_of_victims_do_not_win_their_room_back_for_ever(
+    found: QuotaTree, pods: list[tuple[str, int, int]]
+) -> None:
+    """Who is evicted comes again at once; sooner or later nobody evicts anybody any more."""
+    world = QuotaWorld(found, *(a_node(name).having(cpu=cpu) for name, cpu in NODES.items()))
+    for serial, (namespace, cpu, priority) in enumerate(pods):
+        world.sees(pod_in(namespace, f"p{serial}", cpu, priority).created_at(serial)).decides(1)
+    for _ in range(8):
+        if not world.settles(rounds=15):
+            break
+    else:
+        raise AssertionError(f"{len(world.evicted)} evictions and no end: {world.evicted[-10:]}")
+    assert len(world.evicted) <= 3 * len(pods)
