@@ -86,7 +86,7 @@ class UnitRecord:
     conditions: Conditions
     """Empty once the unit has ended."""
     standing: Standing | None = None
-    """None while it waits in its queue and once it has ended."""
+    """None once it has ended, and while it waits in its queue and is not asked to go."""
 
     @property
     def namespace(self) -> str:
@@ -189,10 +189,13 @@ def unit_record(obj: Mapping[str, Any]) -> UnitRecord:
         return UnitRecord(unit, (), ())
     if unit.phase in HOLDS_QUOTA or unit.phase is Phase.TIMEOUT_BACKOFF:
         return UnitRecord(unit, (), conditions_of(obj, unit.message), _standing(obj, unit.phase))
+    annotations = mapping_of(mapping_of(obj.get("metadata")).get("annotations"))
     return UnitRecord(
         unit,
         _pod_sets(mapping_of(obj.get("spec")).get("podSet"), unit.request),
         conditions_of(obj, unit.message),
+        # A request that came too late has to be taken off before the unit is admitted again.
+        _standing(obj, unit.phase) if RECLAIM_REQUESTED_ANNOTATION in annotations else None,
     )
 
 

@@ -48,6 +48,16 @@ class Capacity(RuleBasedStateMachine):
         self.world = QuotaWorld(found, *nodes)
         self.leaving: list[str] = []
 
+    def nobody_leaves_for_nobody(self) -> None:
+        """Who was told to go for a unit that is gone, was placed elsewhere or gave up stays."""
+        waited_for = {
+            uid
+            for key in self.world.brain.claims.units()
+            if (claim := self.world.brain.claims.get(key)) is not None
+            for uid in claim.victims
+        }
+        self.leaving = [name for name in self.leaving if f"uid-{name}" in waited_for]
+
     # --- by hand --------------------------------------------------------------------------------
 
     def chain(self, namespace: str) -> tuple[str, ...]:
@@ -99,6 +109,7 @@ class Capacity(RuleBasedStateMachine):
         self.world.goes(name)
         if name in self.leaving:
             self.leaving.remove(name)
+        self.nobody_leaves_for_nobody()
 
     @rule(seconds=st.integers(1, 20))
     def decide(self, seconds: int) -> None:
@@ -108,8 +119,9 @@ class Capacity(RuleBasedStateMachine):
             kept = self.nominated()
             found = self.world.decides(1)
             if not found:
-                return
+                break
             self.check(found[0], before, kept)
+        self.nobody_leaves_for_nobody()
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.leaving))

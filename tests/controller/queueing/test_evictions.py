@@ -441,3 +441,20 @@ def test_a_unit_that_cannot_be_stopped_says_so_to_the_scheduler_and_goes_on() ->
         assert {event["type"] for event in await world.events("NotEvictable")} == {"Warning"}
 
     in_world(story)
+
+
+def test_a_unit_that_waits_is_not_evicted_later_for_a_request_that_came_too_late() -> None:
+    async def story(world: World) -> None:
+        await an_admitted_unit(world)
+        await world.create_unit("u2", cpu=3)
+        asked = {"metadata": {"annotations": {RECLAIM_REQUESTED_ANNOTATION: "uid-1"}}}
+        await world.user.patch(QUEUE_UNITS, "default", "u2", asked)
+        await world.settle(5)
+        found = (await world.unit("u2"))["metadata"].get("annotations", {})
+        assert RECLAIM_REQUESTED_ANNOTATION not in found
+        await world.finish("u1")
+        await world.settle(5)
+        assert (await world.unit("u2"))["status"]["phase"] == "Dequeued"
+        assert world.count(evicts) == 0
+
+    in_world(story)
