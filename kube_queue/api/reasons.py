@@ -51,6 +51,11 @@ class Reason(StrEnum):
         "ReclaimPending",
         "Other units are leaving to make room for this one; their quota is kept for it.",
     )
+    NODES_HAVE_NO_ROOM = (
+        "NodesHaveNoRoom",
+        "The quota has enough left, the nodes do not: the job is released when they have, and its "
+        "quota is kept for it.",
+    )
     BACKOFF = "Backoff", "The unit failed before and waits for its next turn."
     NO_QUOTA = "NoQuota", "Neither a label nor the namespace leads to an elastic quota."
     NO_QUEUE = "NoQueue", "The queue the unit names does not exist yet."

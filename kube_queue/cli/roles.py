@@ -43,6 +43,12 @@ CountUnmanagedPods = Annotated[
         "--count-unmanaged-pods/--no-count-unmanaged-pods", help="Count pods outside the queue."
     ),
 ]
+PlacementCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--placement-check/--no-placement-check", help="Release a job only if nodes have room."
+    ),
+]
 RunningTimeout = Annotated[
     Text, typer.Option("--running-timeout", help="Seconds a released job may take to run.")
 ]
@@ -114,6 +120,7 @@ def controller(
     reclaim_policy: ReclaimPolicy = None,
     preemption_policy: PreemptionPolicy = None,
     count_unmanaged_pods: CountUnmanagedPods = None,
+    placement_check: PlacementCheck = None,
     running_timeout: RunningTimeout = None,
     with_job_extensions: Annotated[
         bool, typer.Option("--with-job-extensions", help="Run the job side in this process too.")

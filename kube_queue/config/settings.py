@@ -122,6 +122,11 @@ class ControllerSettings(SettingsGroup):
     count_unmanaged_pods: Annotated[bool, Switchable(flag="--count-unmanaged-pods")] = True
     """Live pods of a quota's namespaces that no unit with quota stands for count as used."""
 
+    placement_check: Annotated[bool, Switchable(flag="--placement-check")] = False
+    """A job is not released while the nodes have no room for all its pods at once, as the
+    co-scheduler would place them. The answer is advice: it knows no volumes. The quota is kept for
+    the job meanwhile."""
+
     running_timeout_seconds: Annotated[float, Switchable(flag="--running-timeout")] = Field(
         default=0.0, ge=0
     )

@@ -20,6 +20,9 @@
 Where the Queue has admission checks that apply to the unit, Admit writes phase Reserved and asks
 them; what they answer is followed up in queueing.checks.
 
+Where the placement check is on, a unit whose pods the nodes have no room for is held back: its
+quota stays assumed, it says why, and it is asked about again when nodes or pods change.
+
 The quota of an assumed unit is returned only when it is certain that the unit does not hold it: as
 long as the outcome is unknown (no answer, or a server's fault) the write is repeated, and its
 precondition makes the repetition harmless. An eviction that is refused for good is told to the
@@ -29,7 +32,7 @@ cache, which then no longer counts on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -60,7 +63,7 @@ from kube_queue.controller.steps import (
     take_step,
     write_key,
 )
-from kube_queue.controller.unit_patches import admission_patch, reservation_patch
+from kube_queue.controller.unit_patches import admission_patch, reservation_patch, words_patch
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder
 from kube_queue.kube.writes import Done, Failed, Lane, Outcome, WriteScheduler
@@ -68,10 +71,16 @@ from kube_queue.observability.meters import Meters
 
 UNKNOWN_PAUSE: Final = 2.0
 """Seconds until a write of unknown outcome is repeated, after the write scheduler gave up."""
+HELD_PAUSE: Final = 1.0
+"""Seconds in which changes of nodes become one look at all who wait for room."""
 REFUSED_PAUSE: Final = 5.0
 """Seconds until the cache is told that a unit cannot be evicted."""
 
 _log = structlog.get_logger("controller.effects")
+
+
+class NoRoom(KubeQueueError):
+    """The nodes have no room for the unit's pods now."""
 
 
 class DecideAgain(KubeQueueError):
@@ -100,6 +109,9 @@ class Means:
     """What the units' informer keeps of one."""
     remark: Callable[[str], str] = nothing_to_remark
     """What is to be said of a quota besides its path."""
+    no_room: Callable[[Mapping[str, Any]], str] | None = None
+    """Why the nodes have no room for the pods of a QueueUnit now, empty where they have; None:
+    nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,9 @@ class Effects:
         self._settled = settled
         self._open: dict[str, Unit] = {}
         self._answered: dict[str, float] = {}
+        self._held: dict[str, tuple[Admit, Unit]] = {}
+        """Admissions that wait for room on the nodes, by uid; their quota stays assumed."""
+        self._look_due = False
         self._stopped = False
 
     @property
@@ -154,8 +169,24 @@ class Effects:
     def unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
         """An informer handler: the lag of the watch behind our own writes is measured."""
         seen = new or old
+        if new is None and old is not None:
+            self._held.pop(old.uid, None)
         if seen is not None and (answered := self._answered.pop(seen.uid, None)) is not None:
             self._means.meters.lagged(asyncio.get_running_loop().time() - answered)
+
+    def nodes_changed(self) -> None:
+        """Nodes may have room for who was held back: soon they are all asked about again."""
+        if self._held and not self._look_due and not self._stopped:
+            self._look_due = True
+            asyncio.get_running_loop().call_later(HELD_PAUSE, self._look_again)
+
+    def _look_again(self) -> None:
+        self._look_due = False
+        held, self._held = self._held, {}
+        for uid, (decision, unit) in held.items():
+            if not self._stopped and self._means.cache.unit(uid) is not None:
+                self._open[uid] = unit
+                self._write(decision, unit)
 
     def _admit(self, decision: Admit) -> None:
         unit = self._means.cache.unit(decision.uid)
@@ -184,6 +215,11 @@ class Effects:
         record = self._means.record(unit.namespace, unit.name)
         if record is None or selective(checks) or not _same_question(record.unit, unit):
             record, names = await self._read(client, unit, checks)
+        if self._means.no_room is not None and record.unit.phase not in HOLDS_QUOTA:
+            obj = await client.get(QUEUE_UNITS, unit.namespace, unit.name)
+            problem = self._means.no_room(obj)
+            if problem:
+                raise NoRoom(problem)
         for _ in range(CONFLICTS):
             if record.uid == unit.uid and record.unit.phase in HOLDS_QUOTA:
                 reserved = record.unit.phase is Phase.RESERVED
@@ -224,9 +260,36 @@ class Effects:
         self._open.pop(decision.uid, None)
         if isinstance(outcome, Done):
             self._admitted(decision, unit, outcome.result)
+        elif isinstance(outcome, Failed) and isinstance(outcome.error, NoRoom):
+            self._hold(decision, unit, str(outcome.error))
         elif isinstance(outcome, Failed):
             self._refused(decision, unit, outcome.error)
         self._settled()
+
+    def _hold(self, decision: Admit, unit: Unit, problem: str) -> None:
+        """The unit is released once the nodes have room; until then it says why it is not."""
+        self._held[decision.uid] = decision, unit
+        record = self._means.record(unit.namespace, unit.name)
+        if record is None or record.uid != unit.uid:
+            return
+        reason = Reason.NODES_HAVE_NO_ROOM
+        if record.unit.reason == reason and record.unit.message == problem:
+            return
+        if record.unit.reason != reason:
+            self._means.meters.attempt("held")
+            record_event(self._means.events, unit, "Warning", reason, problem)
+
+        async def send(client: Client) -> Step | None:
+            known = self._means.record(unit.namespace, unit.name) or record
+            return await take_step(client, known, words)
+
+        def words(found: UnitRecord) -> Step | None:
+            if found.uid != unit.uid or found.unit.phase in HOLDS_QUOTA:
+                return None
+            patch = words_patch(found, reason, problem, self._means.clock())
+            return Step(patch, Lane.REASON)
+
+        self._means.writes.submit(Lane.REASON, write_key(unit), send)
 
     def _again(self, decision: Admit, unit: Unit, problem: str) -> None:
         if self._stopped:

@@ -60,7 +60,7 @@ ATTEMPTS: Final = Metric(
     "counter",
     ("result",),
     "Tries to admit a unit: `admitted` (written), `reserved` (its checks are asked), "
-    "`requeued` (it does not fit), "
+    "`requeued` (it does not fit), `held` (the nodes have no room for its pods), "
     "`conflict` (the unit changed meanwhile), `failed` (the write failed).",
 )
 QUOTA_USED: Final = Metric(

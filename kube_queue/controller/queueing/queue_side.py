@@ -17,7 +17,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kube_queue.admission.place import Places
 from kube_queue.api.lifecycle import FINISHED, HOLDS_QUOTA, Phase
@@ -51,6 +51,9 @@ from kube_queue.kube.events import EventRecorder, ObjectRef
 from kube_queue.kube.informer import Informer
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
+
+if TYPE_CHECKING:
+    from kube_queue.controller.placement_check import PlacementCheck
 
 IMAGINED = "imagined"
 """The uid of a unit that somebody only asks about."""
@@ -94,6 +97,8 @@ class QueueSide:
         )
         self.quotas = QuotaSide(client, settings, self.cache, self, rng)
         self.trees, self.keeper = self.quotas.trees, self.quotas.keeper
+        self._effects: Effects | None = None
+        self._placement = self._placement_check(client, settings)
         self._build(settings)
         self._attach()
 
@@ -127,6 +132,24 @@ class QueueSide:
             rate=settings.writes.status_rate,
         )
 
+    def _placement_check(self, client: Client, settings: Settings) -> PlacementCheck | None:
+        if not settings.controller.placement_check:
+            return None
+        # It loads numpy, which a controller without it does without.
+        from kube_queue.controller.placement_check import PlacementCheck
+
+        return PlacementCheck(
+            client,
+            self._clock,
+            self._nodes_changed,
+            rng=self._rng,
+            page_size=settings.client.page_size,
+        )
+
+    def _nodes_changed(self) -> None:
+        if self._effects is not None:
+            self._effects.nodes_changed()
+
     def _attach(self) -> None:
         # The cache comes before all who may ask it.
         self.quotas.attach_before_cache(self.units)
@@ -148,12 +171,16 @@ class QueueSide:
             for informer in (self.queues, self.units):
                 group.create_task(informer.run())
             group.create_task(self.quotas.run(self.units))
+            if self._placement is not None:
+                group.create_task(self._placement.run())
 
     async def synced(self) -> None:
         """What exists is in memory."""
         for informer in (self.queues, self.units):
             await informer.synced.wait()
         await self.quotas.synced()
+        for copy in self._placement.informers() if self._placement is not None else ():
+            await copy.synced.wait()
 
     @property
     def ready(self) -> bool:
@@ -178,12 +205,14 @@ class QueueSide:
             checks=self._moves.checks,
             project=unit_projection(self._settings),
             remark=self.quotas.remark,
+            no_room=self._placement.problem if self._placement is not None else None,
         )
         effects = Effects(
             means,
             most_open=2 * self._settings.writes.max_in_flight,
             settled=self._loop.wake,
         )
+        self._effects = effects
         self.units.add_handler(effects.unit_changed)
         for tree in self.trees.values():
             self._say_verdict(tree)
