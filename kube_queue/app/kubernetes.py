@@ -111,6 +111,7 @@ class GenuineCluster:
     plane: ControlPlane
     say: Say
     visibility: str = ""
+    scheduler: str = ""
     _tokens: dict[str, str] = field(default_factory=dict)
     _supervisor: Supervisor | None = None
     _policy: bool = False
@@ -171,6 +172,7 @@ class GenuineCluster:
             children.append(_operators(self.plane.kubeconfig()))
         facts = await asyncio.gather(*(supervisor.start(child) for child in children))
         self.visibility = facts[0].get("visibility", "")
+        self.scheduler = next((one["scheduler"] for one in facts if "scheduler" in one), "")
 
     async def start_operators(self) -> None:
         """The operators of kinds without one play. Raises ChildFailed; ours come first."""
@@ -185,6 +187,7 @@ class GenuineCluster:
             token=self.plane.token,
             authority=self.plane.authority,
             visibility=self.visibility,
+            scheduler=self.scheduler,
         )
         logs = self.plane.directory / "logs"
         return LocalCluster(

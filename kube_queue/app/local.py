@@ -128,16 +128,18 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
         await install(client, operators=True)
     finally:
         await client.close()
-    visibility = ""
+    visibility = scheduler = ""
     for child in controllers(options, str(private)):
         facts = await supervisor.start(child)
         visibility = facts.get("visibility", visibility)
+        scheduler = facts.get("scheduler", scheduler)
     write_kubeconfig(
         options.kubeconfig,
         server=server,
         token=token,
         authority=authority,
         visibility=visibility,
+        scheduler=scheduler,
     )
     return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
 
@@ -183,7 +185,8 @@ def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
 
 def scheduler_words(options: LocalOptions, common: Words) -> Words:
     """The command line of the co-scheduler after `kube-queue`."""
-    words: Words = ("scheduler", *common, *options.config_flags, "--port", "0")
+    # A port chosen once, as the controller's: a restarted one explains where the kubeconfig says.
+    words: Words = ("scheduler", *common, *options.config_flags, "--port", str(free_port()))
     return (*words, "--leader-elect-identity", "local-scheduler")
 
 

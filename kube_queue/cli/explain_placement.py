@@ -42,6 +42,8 @@ def placement_explained(answer: dict[str, Any]) -> str:
 
 def _state(answer: dict[str, Any]) -> str:
     words = STATES[answer["state"]]
+    if answer["kind"] == "Gang" and answer["state"] == "Scheduled":
+        return "stands on nodes"
     if answer["state"] == "NotOurs":
         return f"{words}, {answer['scheduler']}"
     if answer["node"] and answer["state"] in ("Binding", "Scheduled"):
