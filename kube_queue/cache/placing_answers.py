@@ -59,6 +59,8 @@ class PlacementAnswer:
     """How many pods have to be placed together."""
     reserved_nodes: int
     """Nodes that are kept for it."""
+    note: str
+    """Why nobody is evicted for it though that might help; or empty."""
 
 
 def explain_pod(cache: PlacementCache, pod: Pod) -> PlacementAnswer:
@@ -103,6 +105,7 @@ def _answer(
         domain_keys=keys,
         needed=unit.need if unit is not None else 0,
         reserved_nodes=sum(int(one.rows.sum()) for one in kept),
+        note=told.note if told is not None and not node else "",
     )
 
 

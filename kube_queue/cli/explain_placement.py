@@ -31,6 +31,7 @@ def placement_explained(answer: dict[str, Any]) -> str:
         ("Together", _companions(answer["gang"])),
         ("Priority", "" if answer["priority"] is None else str(answer["priority"])),
         ("Kept", _kept(answer)),
+        ("Notice", answer["notice"]),
         ("Waits for", "; or ".join(answer["waitsFor"])),
     ]
     lines += [f"  {name + ':':<12}{text}" for name, text in facts if text]

@@ -8,7 +8,8 @@
     ANSWER  kind (Pod or Gang), namespace, name, scheduler, priority, state, node, nominated,
             message (why it waits), gang GANG | null, member (whose refusal by nodes decided), nodes
             (there are in all), reasons [{plugin, reason, nodes, permanent}], domainKeys,
-            domains [{name, nodes, room, needed}], reservedNodes, waitsFor [sentences], tried
+            domains [{name, nodes, room, needed}], reservedNodes, waitsFor [sentences], tried,
+            notice (why nobody is evicted for it though that might help)
     GANG    name, source, minimum, waiting, placed, gated, succeeded, failed, satisfied,
             policy, companions ["namespace/name"]
     state   Waiting, Binding, Scheduled, Gated, Terminating, Finished, NotOurs
@@ -125,6 +126,7 @@ def answer_words(answer: PlacementAnswer, *, ours: bool) -> Words:
         "reservedNodes": answer.reserved_nodes,
         "waitsFor": _waits_for(answer) if state == "Waiting" else [],
         "tried": verdict is not None,
+        "notice": answer.note,
     }
 
 

@@ -78,7 +78,8 @@ class Teller:
         """No room is kept for the pod any more."""
         at = asyncio.get_running_loop().time() + self._after
         present = self._means.pod(pod.namespace, pod.name)
-        if present is not None and present.uid == pod.uid:
+        # Whatever it is told next tells this as well.
+        if present is not None and present.uid == pod.uid and pod.uid not in self._due:
             self._note(present, present.unschedulable, at)
             self._news.set()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from kube_queue.api.names import RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.types import (
     ELASTIC_QUOTA_TREES,
@@ -13,6 +15,7 @@ from kube_queue.api.types import (
     QUEUE_UNITS,
 )
 from kube_queue.config import Settings
+from kube_queue.serving.placement import PlacementVisibility
 from tests.controller.queueing.world import a_leaf, a_root, a_unit_manifest
 from tests.controller.scheduling.world import Object, World, Write, a_node, a_pod, in_world
 from tests.placement.builders import PodBuilder
@@ -57,6 +60,10 @@ def test_pods_wait_for_quota_and_are_told_which() -> None:
         (waiting,) = {"p0", "p1", "p2"} - await world.bound()
         told = (await world.condition(waiting))["message"]
         assert "quota root/default has not enough cpu: requested 1, used 2, max 2" in told
+        visibility = PlacementVisibility(lambda: world.side)
+        _, body = visibility.answer("explain", {"namespace": "default", "name": waiting})
+        (waits_for,) = orjson.loads(body)["waitsFor"]
+        assert waits_for.startswith("quota: ")
         patch = [{"op": "replace", "path": "/spec/root", "value": a_root(a_leaf("default", 3))}]
         await world.user.patch(
             ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree", patch, kind="json"
@@ -109,6 +116,30 @@ def test_a_higher_priority_takes_the_place_of_a_lower_one_in_the_way_of_kube_sch
         await world.settle(15)
         assert await world.nodes_of() == {"high": "n1"}
         assert world.count(deletes) == 1
+
+    in_world(story)
+
+
+def test_room_that_another_scheduler_took_is_told_and_nobody_is_evicted_for_a_minute() -> None:
+    async def story(world: World) -> None:
+        await world.create_priority("high", 10)
+        await world.create(a_node("n1").having(cpu="2"), a_pod("low").asking(cpu="2"))
+        await world.settle()
+        await world.create(a_pod("high").of_class("high").asking(cpu="2"))
+        await world.settle(3)
+        await world.create(a_pod("foreign").of_scheduler("default-scheduler").asking(cpu="2"))
+        await world.bind("foreign", "n1")
+        await world.delete_pod("low")
+        await world.settle(15)
+        told = (await world.condition("high"))["message"]
+        assert "RoomTakenByAnotherScheduler" in told
+        visibility = PlacementVisibility(lambda: world.side)
+        _, body = visibility.answer("explain", {"namespace": "default", "name": "high"})
+        assert orjson.loads(body)["notice"].startswith("RoomTakenByAnotherScheduler")
+        assert "nominatedNodeName" not in (await world.pod("high"))["status"]
+        assert world.count(deletes) == 1
+        await world.settle(90)
+        assert world.count(deletes) == 2
 
     in_world(story)
 
