@@ -16,6 +16,7 @@ from tests.clients.conftest import NAMESPACE
 PATIENCE = 20.0
 GROUP, VERSION, PLURAL = "clients.example.com", "v1", "gadgets"
 STRATEGIC = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -161,9 +162,8 @@ async def test_custom_objects_have_a_status_of_their_own(connection: client.ApiC
     custom = client.CustomObjectsApi(connection)
     where = (GROUP, VERSION, NAMESPACE, PLURAL)
     await custom.create_namespaced_custom_object(*where, a_gadget("one", 1))
-    await custom.patch_namespaced_custom_object_status(
-        *where, "one", {"status": {"phase": "Ready"}, "spec": {"size": 9}}
-    )
+    change = {"status": {"phase": "Ready"}, "spec": {"size": 9}}
+    await custom.patch_namespaced_custom_object_status(*where, "one", change, _content_type=MERGE)
     (found,) = (await custom.list_namespaced_custom_object(*where))["items"]
     assert (found["spec"], found["status"]) == ({"size": 1}, {"phase": "Ready"})
     await custom.delete_namespaced_custom_object(*where, "one")
@@ -181,7 +181,7 @@ async def test_the_dynamic_client_finds_kinds_by_discovery(connection: client.Ap
         body={"spec": {"size": 2}},
         name="one",
         namespace=NAMESPACE,
-        content_type="application/merge-patch+json",
+        content_type=MERGE,
     )
     found = await gadgets.get(name="one", namespace=NAMESPACE)
     assert found.spec.size == 2
