@@ -50,6 +50,8 @@ CALM = 0.01
 LONGEST = 3600.0
 """Seconds after the last job by which all have ended; on the wall clock LONGEST_WALL."""
 LONGEST_WALL = 300.0
+SETTLED_WITHIN = 700
+"""Seconds: a controller whose watch has fallen silent notices after ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def phase_of(unit: Object | None) -> str:
 
 async def _see_settled(calm: Client, ledger: Ledger, ended: Callable[[], None]) -> None:
     """The tree's status comes to say that nothing is used."""
-    for _ in range(60):
+    for _ in range(SETTLED_WITHIN):
         ended()
         tree = (await calm.list(ELASTIC_QUOTA_TREES))[0]
         with contextlib.suppress(Broken):

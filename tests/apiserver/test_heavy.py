@@ -291,3 +291,15 @@ async def test_a_small_object_takes_little_memory(local: Api) -> None:
     finally:
         tracemalloc.stop()
     assert used / 300 < 3000
+
+
+async def test_a_pod_of_too_many_containers_for_the_limit_ranges_is_refused(local: Api) -> None:
+    amounts = {f"example.com/r{number}": "1" for number in range(3000)}
+    limits = {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container"}]}}
+    limits["spec"]["limits"][0]["default"] = amounts  # type: ignore[index]
+    await local.made("/api/v1/namespaces/default/limitranges", limits)
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": containers(3000)}}
+    answer = await within_reason(local, "POST", PODS, pod)
+    assert (answer.status, answer.reason) == (403, "Forbidden")
+    assert "3000 containers are too many for" in answer.message
+    assert (await local.create(PODS, a_pod())).status == 201

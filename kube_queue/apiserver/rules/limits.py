@@ -14,6 +14,8 @@ from kube_queue.apiserver.world import World
 
 _BOUND = (("", "persistentvolumeclaims"), ("", "pods"))
 _NOTE = "kubernetes.io/limit-ranger"
+_EFFORT = 50_000_000
+"""Containers of a pod times bytes of limit ranges; a dozen times a few hundred is usual."""
 
 
 def _limits(world: World, namespace: str, kind: str) -> Iterator[Object]:
@@ -30,6 +32,7 @@ def fill_in(world: World, pod: Object) -> None:
     namespace = pod["metadata"].get("namespace", "")
     if not world.store.collection("", "limitranges").namespaces.get(namespace):
         return
+    _check_effort(world, namespace, pod)
     requests: Object = {}
     limits: Object = {}
     notes: list[str] = []
@@ -50,6 +53,18 @@ def fill_in(world: World, pod: Object) -> None:
     if notes:
         text = f"LimitRanger plugin set: {'; '.join(notes)}"
         pod["metadata"].setdefault("annotations", {})[_NOTE] = text
+
+
+def _check_effort(world: World, namespace: str, pod: Object) -> None:
+    """A 403 when it would take seconds to hold each container against each amount."""
+    ranges = world.store.collection("", "limitranges").within(namespace)
+    size = sum(len(record.raw) for record in ranges)
+    count = sum(len(pod["spec"].get(key, ())) for key in ("containers", "initContainers"))
+    if size * count > _EFFORT:
+        pods = world.kinds.find("", "v1", "pods")
+        assert pods is not None
+        why = f"{count} containers are too many for {size} bytes of limit ranges in this namespace"
+        raise forbidden(pods, pod["metadata"].get("name", ""), why)
 
 
 def keep_bounds(world: World, kind: Kind, obj: Object, old: Object | None) -> None:
