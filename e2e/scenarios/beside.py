@@ -93,6 +93,7 @@ async def room_taken(world: World) -> None:
         # Once a pod that came later has its node, the claim has been tried as well, and waits.
         await world.apply(pod("later", "1"))
         await see_on_nodes(world, 1, prefix="later")
+        await see_held(world, 1, "RoomTakenByAnotherScheduler", prefix="claim")
         assert len(placed.evicted) == 2, placed.evicted
         await world.delete(PODS, "foreign")
         await see_on_nodes(world, 1, prefix="claim")

@@ -44,7 +44,7 @@ async def play_gang(client: Client, seconds: float, show: Callable[[Step], None]
             show(await table(client, PODS, SHOWN, NAMESPACE))
             show(_why(pods.held(_GANG)[0]))
             await pods.until(lambda: pods.on_nodes(_GANG) > 0)
-            await pods.until(lambda: pods.running(_GANG) == len(gang))
+            await pods.until(lambda: pods.started(_GANG) == len(gang))
             show(await table(client, PODS, SHOWN, NAMESPACE))
         if pods.parted:
             raise DemoFailed("a part of the gang started while the rest of it had no room")
@@ -80,6 +80,10 @@ class _Pods:
     def running(self, prefix: str) -> int:
         """How many of them run."""
         return sum(pod.phase == "Running" for pod in self._named(prefix))
+
+    def started(self, prefix: str) -> int:
+        """How many of them run or have run."""
+        return sum(pod.phase in ("Running", "Succeeded") for pod in self._named(prefix))
 
     def held(self, prefix: str) -> list[_Pod]:
         """Those that were told why they have no node."""

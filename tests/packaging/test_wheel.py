@@ -95,4 +95,6 @@ def test_the_demo_of_the_installed_wheel_plays_both_jobs_and_the_gang_to_their_e
     assert ["job2", "Queuing"] in states
     assert states[-2:] == [["job1", "Succeeded"], ["job2", "Succeeded"]]
     workers = [line[2] for line in printed if line and line[0].startswith("worker-")]
-    assert workers == ["Pending"] * 4 + ["Running"] * 4
+    assert workers[:4] == ["Pending"] * 4
+    # On a slow machine one may have ended before the last of them is seen to run.
+    assert len(workers) == 8 and set(workers[4:]) <= {"Running", "Completed"}
