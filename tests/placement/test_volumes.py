@@ -250,3 +250,13 @@ def test_a_node_that_is_labelled_anew_reaches_other_volumes() -> None:
     assert world.feasible(pod) == []
     world.sees(a_node("n0").in_zone("z9"))
     assert world.feasible(pod) == ["n0"]
+
+
+def test_of_two_claims_the_first_that_does_not_suit_a_node_is_told() -> None:
+    world = a_world(2)
+    store(world, a_claim("a").bound_to("va"), a_volume("va").on_node("n1"))
+    store(world, a_claim("b").bound_to("gone"))
+    assert world.says(a_pod("p").mounting("a", "b")) == (
+        "0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 1 "
+        "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)."
+    )

@@ -78,7 +78,7 @@ class VolumeBinding:
         for claim in bound:
             volume = self._storage.volumes.get(claim.volume)
             if volume is None:
-                codes[:] = 3
+                codes[codes == 0] = 3
                 break
             codes[~self._reach(volume) & (codes == 0)] = 1
         if waiting:
@@ -236,7 +236,7 @@ class VolumeBinding:
             each for each in self._storage.volumes_of(claim.class_name) if _fits(each, claim)
         ]
         kept = [each for each in fitting if each.is_kept_for(claim)]
-        for volume in kept[:1] or sorted(fitting, key=_by_size):
+        for volume in sorted(kept, key=_by_size)[:1] or sorted(fitting, key=_by_size):
             if kept or self._is_free(volume, claim):
                 yield volume
 
