@@ -61,7 +61,7 @@ class Model:
         least, most = min(raw.values()), max(raw.values())
         if least == most:
             return dict.fromkeys(raw, 0)
-        return {name: 100 * (score - least) // (most - least) for name, score in raw.items()}
+        return {name: int(100 * ((each - least) / (most - least))) for name, each in raw.items()}
 
     def _affinity_score(self, pod: Pod, node: Node) -> int:
         total = 0

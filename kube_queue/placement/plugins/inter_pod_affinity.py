@@ -138,7 +138,9 @@ class InterPodAffinity:
         least, most = int(among.min()), int(among.max())
         if least == most:
             return np.zeros_like(total)
-        return (total - least) * MAX_SCORE // (most - least)
+        # In floating point, as kube-scheduler does: 29 of 100 is 28.
+        scores: IntColumn = (MAX_SCORE * ((total - least) / (most - least))).astype(np.int64)
+        return scores
 
     # --- inside ---------------------------------------------------------------------------------
 
