@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from kube_queue.cli.errors import Stop
 from kube_queue.cli.explain_placement import (
@@ -32,14 +32,26 @@ def explain_verb(
     questions = Questions(kubeconfig, context)
     kind, name = kind_and_name(job)
     where = namespace or questions.credentials.namespace
-    answer = _ask(questions, where, name, kind)
+    answer = answer_of(questions, where, name, kind)
     if output:
         print_document(answer, output)
     else:
         print(explained(answer) if "phase" in answer else placement_explained(answer))
 
 
-def _ask(questions: Questions, namespace: str, name: str, kind: str) -> Answer:
+class Asks(Protocol):
+    """Who passes questions on: to the queue, and to the co-scheduler."""
+
+    def ask(self, what: str, **query: str) -> Answer:
+        """The queue's answer. Raises Stop."""
+
+    def ask_scheduler(self, what: str, **query: str) -> Answer:
+        """The co-scheduler's answer. Raises Stop."""
+
+
+def answer_of(questions: Asks, namespace: str, name: str, kind: str) -> Answer:
+    """The answer of whoever knows it, asked in the order of `explain_verb`. Raises Stop."""
+
     def queue() -> Answer:
         return questions.ask("explain", namespace=namespace, name=name, kind=kind)
 
