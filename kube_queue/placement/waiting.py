@@ -178,7 +178,8 @@ class Waiting:
         bed.awake = None
         if not bed.units:
             return
-        key = min(bed.units, key=lambda each: self._waiters[each].order)
+        # Whoever lay down first failed longest ago.
+        key = next(iter(bed.units))
         waiter = self._waiters[key]
         bed.awake = key
         del bed.units[key]
