@@ -157,8 +157,6 @@ WATCHES = subject(
                                         "&resourceVersion=<1.metadata.resourceVersion>",
              only="kind")),
     case("with watch=false", *THREE, get("configmaps?watch=false")),
-    case("with a bookmark before the end", *THREE, watch(
-        f"{FIRST}&allowWatchBookmarks=true&timeoutSeconds=4", 0)),
 )  # fmt: skip
 
 CASES = LISTS + SELECTORS + WATCHES
