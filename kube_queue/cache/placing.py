@@ -437,7 +437,9 @@ class PlacementCache:
                         # Its turn comes when they have gone.
                         self.waiting.remove(unit.key)
                         return
-                    self._release(claim, now)
+                    if not self.claims.any_victims or claim.contested:
+                        self._release(claim, now)
+                    # Else what others wait for may be all that is in its way.
                 helpless = all(verdict.unresolvable for verdict in decision.why.values())
                 wakes_on = NO_POD_HELPS if helpless else ANY
                 if any(map(helped_by_pods, unit.members())):

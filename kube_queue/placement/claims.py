@@ -84,6 +84,11 @@ class Claims:
         """Whether a unit waits for the pod to go."""
         return uid in self._by_victim
 
+    @property
+    def any_victims(self) -> bool:
+        """Whether anybody is still on the way out for anyone."""
+        return bool(self._by_victim)
+
     def units(self) -> tuple[UnitKey, ...]:
         """Every unit that waits for somebody to go."""
         return tuple(self._claims)

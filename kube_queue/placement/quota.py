@@ -385,14 +385,14 @@ class Capacity:
                 yield Shortage(node.path, "max", MAX_JOBS, 1, 0, 0)
             for name, amount in demand.asked[node.path].items():
                 if name in limits.max:
-                    used = sums.used(node, name, view, chain)
-                    used -= demand.open.get((node.path, name, False), 0)
+                    opened = demand.open.get((node.path, name, False), 0)
+                    used = sums.used(node, name, view, chain, opened)
                     if used + amount > limits.max[name]:
                         yield Shortage(node.path, "max", name, amount, used, limits.max[name])
             for name, amount in demand.firm.get(node.path, {}).items():
                 if name == "pods" and name not in limits.min:
                     continue
-                used = node.own(name, firm_view) - demand.open.get((node.path, name, True), 0)
+                used = node.own(name, firm_view, demand.open.get((node.path, name, True), 0))
                 if used + amount > limits.min.get(name, 0):
                     least = limits.min.get(name, 0)
                     yield Shortage(node.path, "min", name, amount, used, least)
@@ -433,7 +433,8 @@ class Capacity:
         for name, amount in demand.asked.get(leaf, {}).items():
             if name not in node.limits.min and not any(name in each.limits.max for each in chain):
                 continue
-            used = node.own(name, View(True, demand.kept)) - demand.open.get((leaf, name, False), 0)
+            opened = demand.open.get((leaf, name, False), 0)
+            used = node.own(name, View(True, demand.kept), opened)
             if used + amount > node.limits.min.get(name, 0):
                 least = node.limits.min.get(name, 0)
                 return Shortage(leaf, "min", name, amount, used, least)

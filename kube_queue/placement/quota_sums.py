@@ -59,12 +59,15 @@ class NodeSums:
         self.all: tuple[dict[str, int], ...] = ({}, {}, {}, {})
         self.firm: tuple[dict[str, int], ...] = ({}, {}, {}, {})
 
-    def own(self, name: str, view: View) -> int:
-        """What the node's pods and units use of the resource."""
+    def own(self, name: str, view: View, opened: int = 0) -> int:
+        """What the node's pods and units use of the resource. ``opened``: the part of what is
+        promised that is promised to whoever asks.
+        """
         placed, going, promised, kept = self.firm if view.firm else self.all
-        used = placed.get(name, 0) + promised.get(name, 0)
-        if view.settled:
-            used -= going.get(name, 0)
+        used, leaving = placed.get(name, 0), going.get(name, 0)
+        claimed = promised.get(name, 0) - opened
+        # A promise is kept by what leaves: as long as that is there, both are one.
+        used += claimed - leaving if view.settled else max(0, claimed - leaving)
         return used + kept.get(name, 0) if view.kept else used
 
     def chain(self) -> Iterator[NodeSums]:
@@ -96,11 +99,18 @@ class QuotaSums:
             if firm:
                 _add(node.firm[which], items, sign)
 
-    def used(self, node: NodeSums, name: str, view: View, chain: Iterable[NodeSums] = ()) -> int:
+    def used(
+        self,
+        node: NodeSums,
+        name: str,
+        view: View,
+        chain: Iterable[NodeSums] = (),
+        opened: int = 0,
+    ) -> int:
         """What counts as used of the node for who comes by the chain: what nodes beside the chain
-        keep of their min and do not use counts as well.
+        keep of their min and do not use counts as well. ``opened`` as in ``NodeSums.own``.
         """
-        used = node.own(name, view)
+        used = node.own(name, view, opened)
         if name in self._lent and not view.firm:
             on_the_way = {each.path for each in chain}
             used += self._kept_below(node, name, view, on_the_way)
