@@ -217,7 +217,7 @@ def _strict(kind: Kind) -> bool:
 
 
 _LABEL_NAMED = {"namespaces", "services"}
-_SEGMENT_NAMED = {"roles", "rolebindings", "clusterroles", "clusterrolebindings"}
+_SEGMENT_NAMED = {"events", "roles", "rolebindings", "clusterroles", "clusterrolebindings"}
 
 
 def _name_errors(kind: Kind, name: str) -> list[FieldError]:

@@ -92,8 +92,16 @@ async def test_what_makes_pods_is_given_the_gate_and_the_flags_in_its_template(
     manifest = copy.deepcopy(examples(made=True)["deployment"])
     manifest |= {"kind": kind}
     manifest["spec"]["template"]["spec"]["schedulingGates"] = [{"name": "example.com/other"}]
-    said = await desk.refused("submit", "-f", "-", code=2, stdin=yaml.safe_dump(manifest))
-    assert f"this cluster serves no {kind} of apps/v1" in said
+    code, out, _ = await desk.run("submit", "-f", "-", stdin=yaml.safe_dump(manifest))
+    assert (code, out) == (
+        0,
+        f"{kind} default/deployment submitted: each Pod of it is held until its turn comes\n",
+    )
+    served = await desk.user.get(
+        ResourceType("apps", "v1", f"{kind.lower()}s", kind), "default", "deployment"
+    )
+    gates = served["spec"]["template"]["spec"]["schedulingGates"]
+    assert {"name": "kube-queue/admission"} in gates
     submission = Kinds().submission("here", manifest, Wishes("root-default", "default", 7))
     assert submission.waits == f"Each Pod of {kind} deployment"
     spec = submission.manifest["spec"]

@@ -26,7 +26,7 @@ def test_diff_shows_what_an_apply_would_change_and_changes_nothing(kubectl: Kube
 
 
 def test_prune_deletes_what_is_no_longer_written(kubectl: Kubectl) -> None:
-    one, two = a_config_map("one"), a_config_map("two")
+    one, two = a_config_map("one", a="1"), a_config_map("two", a="1")
     for each in (one, two):
         each["metadata"]["labels"] = {"set": kubectl.namespace}
     kubectl.apply(one, two)
