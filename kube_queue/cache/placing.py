@@ -413,52 +413,61 @@ class PlacementCache:
     def _remember(self, unit: Unit, decision: Decision, now: float) -> None:
         match decision:
             case Bind():
-                for pod, node in decision.placements:
-                    self.gangs.assumed(pod, node)
-                    self.capacity.pod_waits_no_more(pod.uid)
-                self._told.pop(unit.key, None)
-                self._open(unit.key, now)
-                claim = self.claims.forget(unit.key)
-                if claim is not None:
-                    self._release(claim, now)
-                if unit.is_gang and self.gangs.unit(unit.key) is not None:
-                    self.waiting.sleep(unit.key, ANY, now)
-                else:
-                    self.waiting.remove(unit.key)
+                self._bound(unit, decision, now)
             case Wait():
-                self._told[unit.key] = decision
-                if decision.lacks_room:
-                    self.reservations.lacks_room(unit, now)
-                else:
-                    self._open(unit.key, now)
-                claim = self.claims.get(unit.key)
-                if claim is not None and not claim.found:
-                    if claim.victims:
-                        # Its turn comes when they have gone.
-                        self.waiting.remove(unit.key)
-                        return
-                    if not self.claims.any_victims or claim.contested:
-                        self._release(claim, now)
-                    # Else what others wait for may be all that is in its way.
-                helpless = all(verdict.unresolvable for verdict in decision.why.values())
-                wakes_on = NO_POD_HELPS if helpless else ANY
-                if any(map(helped_by_pods, unit.members())):
-                    wakes_on |= Event.POD_CAME
-                self.waiting.sleep(unit.key, wakes_on, now)
+                self._waits(unit, decision, now)
             case Preempt():
-                plan = decision.preemption
-                self.claims.made(unit.key, plan, now)
-                for pod in plan.leaving:
-                    self._departures.tell(pod.uid)
-                for pod in plan.victims:
-                    self._budgets.told(pod)
-                for uid in plan.units:
-                    self.capacity.set_leaving(uid, True)
-                for pod, node in plan.nominations:
-                    self._released.pop(pod.uid, None)
-                    self.cluster.nominate(pod, node, firm=plan.reclaim)
-                self._told[unit.key] = Wait(unit.key, decision.why)
+                self._evicts(unit, decision, now)
+
+    def _bound(self, unit: Unit, decision: Bind, now: float) -> None:
+        for pod, node in decision.placements:
+            self.gangs.assumed(pod, node)
+            self.capacity.pod_waits_no_more(pod.uid)
+        self._told.pop(unit.key, None)
+        self._open(unit.key, now)
+        claim = self.claims.forget(unit.key)
+        if claim is not None:
+            self._release(claim, now)
+        if unit.is_gang and self.gangs.unit(unit.key) is not None:
+            self.waiting.sleep(unit.key, ANY, now)
+        else:
+            self.waiting.remove(unit.key)
+
+    def _waits(self, unit: Unit, decision: Wait, now: float) -> None:
+        self._told[unit.key] = decision
+        if decision.lacks_room:
+            self.reservations.lacks_room(unit, now)
+        else:
+            self._open(unit.key, now)
+        claim = self.claims.get(unit.key)
+        if claim is not None and not claim.found:
+            if claim.victims:
+                # Its turn comes when they have gone.
                 self.waiting.remove(unit.key)
+                return
+            if not self.claims.any_victims or claim.contested:
+                self._release(claim, now)
+            # Else what others wait for may be all that is in its way.
+        helpless = all(verdict.unresolvable for verdict in decision.why.values())
+        wakes_on = NO_POD_HELPS if helpless else ANY
+        if any(map(helped_by_pods, unit.members())):
+            wakes_on |= Event.POD_CAME
+        self.waiting.sleep(unit.key, wakes_on, now)
+
+    def _evicts(self, unit: Unit, decision: Preempt, now: float) -> None:
+        plan = decision.preemption
+        self.claims.made(unit.key, plan, now)
+        for pod in plan.leaving:
+            self._departures.tell(pod.uid)
+        for pod in plan.victims:
+            self._budgets.told(pod)
+        for uid in plan.units:
+            self.capacity.set_leaving(uid, True)
+        for pod, node in plan.nominations:
+            self._released.pop(pod.uid, None)
+            self.cluster.nominate(pod, node, firm=plan.reclaim)
+        self._told[unit.key] = Wait(unit.key, decision.why)
+        self.waiting.remove(unit.key)
 
     def _alike(self, unit: Unit) -> Hashable:
         """Equal for units of which one finds no place when another does not."""
