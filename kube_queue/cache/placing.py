@@ -23,12 +23,10 @@ from kube_queue.api.pod_disruption_budgets import PodDisruptionBudget
 from kube_queue.api.pods import Labels, Pod
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.units import Unit as QueueUnit
-from kube_queue.placement.budgets import Budgets
-from kube_queue.placement.claims import Claim, Claims
+from kube_queue.cache.leaving import Leaving
 from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.cycle import Cycle
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
-from kube_queue.placement.departures import Departures
 from kube_queue.placement.framework import PluginFactory, Profile
 from kube_queue.placement.gangs import Gangs, key_of
 from kube_queue.placement.plugins.volume_binding import VolumeBinding
@@ -60,22 +58,18 @@ class PlacementCache:
         self.gangs = Gangs()
         self.waiting = Waiting()
         self.capacity = self.cluster.shared(Capacity)
-        self.claims = Claims()
+        self._schedulers = frozenset(schedulers)
+        self._leaving = Leaving(self.cluster, self.waiting, self._schedulers, self._touch)
+        self.claims = self._leaving.claims
         self.profile = Profile(tuple(plugin(self.cluster) for plugin in plugins))
         self.cycle = Cycle(self.cluster, self.profile, self.gangs)
-        self._departures = self.cluster.shared(Departures)
-        self._budgets = self.cluster.shared(Budgets)
         self._victims = self.cluster.shared(Victims)
-        self._schedulers = frozenset(schedulers)
         self._told: dict[UnitKey, Wait] = {}
         """The last answer to each unit that waits and was tried."""
         self.reservations = Reservations(reserve_after)
         self._touched: dict[UnitKey, None] = {}
         """Units that may be others than they were; looked at before the next decision, so that a
         gang of ten thousand is not counted anew for each of its pods."""
-        self._released: dict[str, str] = {}
-        """By uid: nodes where no room is kept for the pods any more, though they still say so."""
-        self._unnominated: list[Pod] = []
 
     # --- what was seen --------------------------------------------------------------------------
 
@@ -145,11 +139,7 @@ class PlacementCache:
         self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None, now: float
     ) -> None:
         """The PodDisruptionBudget is as it says; None: gone."""
-        self._budgets.budget_seen(old, new)
-        if old is not None and (
-            new is None or new.allowed > old.allowed or new.selector != old.selector
-        ):
-            self.waiting.wake(Event.POD_GONE, now)
+        self._leaving.budget_seen(old, new, now)
 
     def namespace_seen(self, name: str, labels: Labels | None, now: float) -> None:
         """The namespace has these labels; None: it is gone."""
@@ -174,7 +164,7 @@ class PlacementCache:
 
     def decide(self, now: float, limit: int) -> list[Decision]:
         """What is to be done now about at most ``limit`` units; pods of a Bind are assumed."""
-        self._tick(now)
+        self._leaving.tick(now)
         self._settle(now)
         decisions: list[Decision] = []
         while len(decisions) < limit:
@@ -242,16 +232,13 @@ class PlacementCache:
         """The pod that was to go stays for now, because a budget protects it: the room that is kept
         for whoever waits for it is kept on, and only the rest is planned anew.
         """
-        self._departures.stays(uid)
-        self._budgets.settled(uid)
-        self._touch(self.claims.refused(uid))
+        self._leaving.refused(uid)
 
     def unnominated(self) -> list[Pod]:
         """Pods that no room is kept for any more, since this was asked last: their
         status.nominatedNodeName is to be cleared.
         """
-        found, self._unnominated = self._unnominated, []
-        return found
+        return self._leaving.unnominated()
 
     def volume_bindings(self, pod: Pod) -> tuple[ToBind, ...]:
         """What is to be written for the claims of a pod of a Bind, and to be bound, before its
@@ -273,8 +260,7 @@ class PlacementCache:
         moments = (
             self.waiting.next_wake(now),
             self.reservations.next_due(),
-            self.claims.next_tick(),
-            self._departures.next_tick(),
+            self._leaving.next_tick(),
         )
         return min((max(now, each) for each in moments if each is not None), default=None)
 
@@ -290,14 +276,13 @@ class PlacementCache:
         if new is None:
             self.cluster.nominate(old, "") if old is not None else None
             self.cluster.forget(uid)
-            self._released.pop(uid, None)
         elif new.node or new.finished:
             self.cluster.pod_seen(new)
         elif before is None and (old is None or old.nominated != new.nominated):
             # Only news counts: what we decided may be on its way to where this state was read.
-            self._nominated_seen(new, now)
+            self._leaving.nominated_seen(new, now)
         after = self.cluster.placed(uid)
-        self._departure_seen(uid, new, now)
+        self._leaving.pod_seen(uid, new)
         self._request_seen(uid, new)
         if after is not None and before is None and after.pod.scheduler not in self._schedulers:
             self.claims.foreign_bound(after.node)
@@ -321,31 +306,6 @@ class PlacementCache:
             if unit is None or self.reservations.keep(unit, self.cycle.placer) is None:
                 self.reservations.over(key)
 
-    def _nominated_seen(self, pod: Pod, now: float) -> None:
-        """Nobody knows yet where the pod goes; where somebody wants it, it will need room."""
-        if self.claims.of_pod(pod.uid) is not None:
-            return
-        node = pod.nominated
-        if not node or pod.scheduler not in self._schedulers:
-            self._released.pop(pod.uid, None)
-            self.cluster.nominate(pod, node)
-        elif self._released.get(pod.uid) != node:
-            # Kept by whoever was scheduler before: those who go for it are on their way.
-            self.claims.found(key_of(pod), pod, now)
-            self.cluster.nominate(pod, node, firm=bool(self.capacity.homes.of(pod).leaf))
-
-    def _departure_seen(self, uid: str, new: Pod | None, now: float) -> None:
-        """Who was told to go is deleted, or has gone."""
-        if new is not None and new.takes_room:
-            if new.deletion:
-                self._departures.seen(new)
-                self._budgets.settled(uid)
-            return
-        if new is None or new.finished:
-            self._departures.gone(uid)
-            self._budgets.settled(uid)
-            self._touch(self.claims.gone(uid))
-
     def _request_seen(self, uid: str, new: Pod | None) -> None:
         waits = (
             new is not None
@@ -357,33 +317,6 @@ class PlacementCache:
             self.capacity.pod_waits(new)
         else:
             self.capacity.pod_waits_no_more(uid)
-
-    def _tick(self, now: float) -> None:
-        """What is due by now happens."""
-        if self._departures.tick(now):
-            self.waiting.wake(Event.POD_GONE, now)
-        lapsed, free = self.claims.tick(now)
-        for claim in lapsed:
-            self.claims.lapsed(claim.unit, now)
-            self._release(claim, now)
-            self._touch([claim.unit])
-        self._touch(free)
-
-    def _release(self, claim: Claim, now: float) -> None:
-        """Nothing is kept for the claim any more, and nobody goes for it who does not already."""
-        self.claims.end(claim.unit)
-        for pod, node in claim.pods.values():
-            if self.cluster.nomination(pod.uid):
-                self.cluster.nominate(pod, "")
-                self._released[pod.uid] = node
-                self._unnominated.append(pod)
-        for uid in claim.victims:
-            if not self.claims.awaits(uid):
-                self._departures.stays(uid)
-                self._budgets.settled(uid)
-        for unit in claim.units:
-            self.capacity.set_leaving(unit, False)
-        self.waiting.wake(Event.POD_GONE, now)
 
     def _quota_changed(self, now: float) -> None:
         self.waiting.wake(Event.QUOTA, now)
@@ -398,9 +331,7 @@ class PlacementCache:
             self.waiting.remove(key)
             self._told.pop(key, None)
             self._open(key, now)
-            claim = self.claims.forget(key)
-            if claim is not None:
-                self._release(claim, now)
+            self._leaving.forget(key, now)
         if unit is not None:
             alike = self._alike(unit)
             self.waiting.put(unit.key, unit.priority, alike, now, first=unit.resumes)
@@ -425,9 +356,7 @@ class PlacementCache:
             self.capacity.pod_waits_no_more(pod.uid)
         self._told.pop(unit.key, None)
         self._open(unit.key, now)
-        claim = self.claims.forget(unit.key)
-        if claim is not None:
-            self._release(claim, now)
+        self._leaving.forget(unit.key, now)
         if unit.is_gang and self.gangs.unit(unit.key) is not None:
             self.waiting.sleep(unit.key, ANY, now)
         else:
@@ -446,7 +375,7 @@ class PlacementCache:
                 self.waiting.remove(unit.key)
                 return
             if not self.claims.any_victims or claim.contested:
-                self._release(claim, now)
+                self._leaving.release(claim, now)
             # Else what others wait for may be all that is in its way.
         helpless = all(verdict.unresolvable for verdict in decision.why.values())
         wakes_on = NO_POD_HELPS if helpless else ANY
@@ -455,17 +384,7 @@ class PlacementCache:
         self.waiting.sleep(unit.key, wakes_on, now)
 
     def _evicts(self, unit: Unit, decision: Preempt, now: float) -> None:
-        plan = decision.preemption
-        self.claims.made(unit.key, plan, now)
-        for pod in plan.leaving:
-            self._departures.tell(pod.uid)
-        for pod in plan.victims:
-            self._budgets.told(pod)
-        for uid in plan.units:
-            self.capacity.set_leaving(uid, True)
-        for pod, node in plan.nominations:
-            self._released.pop(pod.uid, None)
-            self.cluster.nominate(pod, node, firm=plan.reclaim)
+        self._leaving.made(unit.key, decision.preemption, now)
         self._told[unit.key] = Wait(unit.key, decision.why)
         self.waiting.remove(unit.key)
 
