@@ -63,6 +63,7 @@ class Proxy:
         self.asked: list[str] = []
         """Pods whose bindings were asked for, one a request."""
         self.server, self.token, self._tls = _way_to(kubeconfig)
+        self._closed = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
@@ -75,7 +76,10 @@ class Proxy:
         )
         application = web.Application(client_max_size=64 * 2**20)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        # Whoever is killed asks no more: its requests end with it.
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -84,6 +88,7 @@ class Proxy:
 
     async def close(self) -> None:
         """It serves no more."""
+        self._closed.set()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._session is not None:
@@ -100,7 +105,8 @@ class Proxy:
         if fault is Fault.UNANSWERED:
             await self._take(request)
         if fault in (Fault.UNANSWERED, Fault.LOST):
-            await asyncio.Event().wait()
+            await self._closed.wait()
+            return _conflict(found[1])
         return await self._hand_on(request)
 
     def _asked_of(self, request: web.Request, body: bytes) -> Any:
