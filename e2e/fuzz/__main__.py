@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import json
 import random
+import re
 import sys
 import tempfile
 import time
@@ -193,8 +194,8 @@ def _is_status(body: bytes, code: int) -> bool:
 
 
 def _status_lines(answer: bytes) -> list[int]:
-    starts = answer.split(b"HTTP/1.")[1:]
-    return [int(one[2:5]) for one in starts if one[2:5].isdigit()]
+    # An answer may quote the request it complains of, so what only looks like a status is none.
+    return [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)]
 
 
 async def _talk(port: int, one: Broken) -> bytes:
