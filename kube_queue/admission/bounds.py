@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import Final
 
 from kube_queue.admission.decisions import Shortage
-from kube_queue.admission.limits import effective_min, floor_of, scaled
 from kube_queue.admission.quota_node import (
     MAX,
     MIN,
@@ -22,6 +21,7 @@ from kube_queue.admission.quota_node import (
 )
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.quota import QuotaNode, QuotaTree
+from kube_queue.api.quota_limits import effective_min, floor_of, scaled
 from kube_queue.api.resources import ResourceVector
 
 Blocked = tuple[LedgerNode, int, str, int]
