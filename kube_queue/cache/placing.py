@@ -156,10 +156,6 @@ class PlacementCache:
         self._storage.gone(thing)
         self.waiting.wake(Event.STORAGE, now)
 
-    def happened(self, event: Event, now: float) -> None:
-        """Something that no method here is about may let units in."""
-        self.waiting.wake(event, now)
-
     # --- decisions ------------------------------------------------------------------------------
 
     def decide(self, now: float, limit: int) -> list[Decision]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from kube_queue.cache import Cache
 from kube_queue.controller.effects import Effects
+from kube_queue.controller.waking import Waking
 from kube_queue.observability.meters import Meters
-
-LEAST_WAIT: Final = 0.001
-"""Seconds; a timer that fires a rounding error early must not spin."""
 
 
 class AdmissionLoop:
@@ -36,26 +33,22 @@ class AdmissionLoop:
         self._meters = meters
         self._clock = clock
         self._limit = limit
-        self._news = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._waking = Waking(clock)
 
     def wake(self) -> None:
         """Something changed that may change a decision."""
-        self._news.set()
+        self._waking.wake()
 
     async def run(self, effects: Effects) -> None:
         """Decide until cancelled."""
         self.wake()
         try:
             while True:
-                await self._news.wait()
-                self._news.clear()
+                await self._waking.news()
                 await self._cycles(effects)
-                self._sleep_until_due()
+                self._waking.at(self._cache.next_wake())
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._waking.at(None)
 
     async def _cycles(self, effects: Effects) -> None:
         loop = asyncio.get_running_loop()
@@ -70,12 +63,3 @@ class AdmissionLoop:
             await asyncio.sleep(0)
             if not self._cache.has_work():
                 return
-
-    def _sleep_until_due(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self._cache.next_wake()
-        if due is not None:
-            wait = max(LEAST_WAIT, due - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(wait, self.wake)

@@ -8,13 +8,12 @@ from typing import Final
 
 from kube_queue.cache.placing import PlacementCache
 from kube_queue.controller.scheduling.effects import Effects
+from kube_queue.controller.waking import Waking
 from kube_queue.observability.meters import Meters
 
 SLICE_UNITS: Final = 32
 SLICE_SECONDS: Final = 0.005
 """After so many units, or so long, writes, watches and the Lease get their turn."""
-LEAST_WAIT: Final = 0.001
-"""Seconds; a timer that fires a rounding error early must not spin."""
 
 
 class SchedulingLoop:
@@ -28,28 +27,26 @@ class SchedulingLoop:
         self._cache = cache
         self._meters = meters
         self._clock = clock
-        self._news = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._waking = Waking(clock)
 
     def wake(self) -> None:
         """Something changed that may change a decision."""
-        self._news.set()
+        self._waking.wake()
 
     async def run(self, effects: Effects) -> None:
         """Decide until cancelled."""
         self.wake()
         try:
             while True:
-                await self._news.wait()
-                self._news.clear()
+                await self._waking.news()
                 while self._slice(effects):
                     await asyncio.sleep(0)
                 effects.settle()
-                self._sleep_until_due(effects)
+                # Without room the end of a write wakes the loop.
+                due = self._cache.next_wake(self._clock()) if effects.room else None
+                self._waking.at(due)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self._waking.at(None)
 
     def _slice(self, effects: Effects) -> bool:
         """Some units were decided about. Returns whether more may be."""
@@ -67,15 +64,3 @@ class SchedulingLoop:
                 break
         self._meters.cycled(loop.time() - began)
         return True
-
-    def _sleep_until_due(self, effects: Effects) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not effects.room:
-            return
-        now = self._clock()
-        due = self._cache.next_wake(now)
-        if due is not None:
-            wait = max(LEAST_WAIT, due - now)
-            self._timer = asyncio.get_running_loop().call_later(wait, self.wake)
