@@ -150,9 +150,9 @@ def apply(path: str, body: Any, *, manager: str = "one", force: bool = False) ->
     return Step("PATCH", f"{path}{mark}fieldManager={manager}{forced}", body, APPLY)
 
 
-def delete(path: str, body: Any = None) -> Step:
+def delete(path: str, body: Any = None, *, only: str = "") -> Step:
     """Delete, with DeleteOptions in the body or the query."""
-    return Step("DELETE", path, body)
+    return Step("DELETE", path, body, only=tuple(only.split()))
 
 
 def watch(path: str, events: int, *during: Step, accept: str = JSON) -> Step:

@@ -87,6 +87,8 @@ GARBAGE = subject(
 
 SPACE = "namespaces/{ns}-x"
 INSIDE = "/api/v1/namespaces/{ns}-x/configmaps"
+# The rest of a namespace that ends changes while its controller says what it still holds.
+ENDING = "metadata.finalizers spec status.phase metadata.deletionGracePeriodSeconds"
 HELD = {"metadata": {"name": "held", "finalizers": ["x.y/a"]}}
 
 NAMESPACES = subject(
@@ -95,10 +97,9 @@ NAMESPACES = subject(
     case("deleted with what is in it", post("namespaces", namespace("{ns}-x")),
          post(INSIDE, config_map()), delete(SPACE), gone(SPACE), get(f"{INSIDE}/a")),
     case("held by an object", post("namespaces", namespace("{ns}-x")), post(INSIDE, HELD),
-         delete(SPACE), get(SPACE, only="metadata.finalizers spec status.phase "
-                            "metadata.deletionGracePeriodSeconds"),
+         delete(SPACE), get(SPACE, only=ENDING),
          get(f"{INSIDE}/held", until="metadata.deletionGracePeriodSeconds=0"),
-         post(INSIDE, config_map("late")), delete(SPACE),
+         post(INSIDE, config_map("late")), delete(SPACE, only=ENDING),
          merge(f"{INSIDE}/held", {"metadata": {"finalizers": None}}), gone(SPACE)),
     case("held by its own finalizer", post("namespaces", namespace(
         "{ns}-x", finalizers=["x.y/a"])), delete(SPACE),
