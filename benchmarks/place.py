@@ -27,7 +27,7 @@ import orjson
 from benchmarks.cluster import DESCRIBED, PYTHON, Cluster, control_plane_option, started
 from benchmarks.figures import ProcessTimes, lanes_of, show_lanes, show_processes, write_json
 from benchmarks.place_load import NAMESPACE, OURS, PEER, node, pod, pods
-from kube_queue.api.errors import ApiError, NotFound
+from kube_queue.api.errors import ApiError, ConnectionLost, NotFound
 from kube_queue.api.types import EVENTS, NAMESPACES, NODES, PODS, PRIORITY_CLASSES, ResourceType
 from kube_queue.app.child import run_loop
 from kube_queue.app.supervisor import Child, Supervisor
@@ -49,29 +49,32 @@ class Watcher:
     def __init__(self, cluster: Cluster, prefix: str, on_gone: Callable[[str], None]) -> None:
         self.bound: dict[str, float] = {}
         self._cluster = cluster
-        self._prefix = prefix.encode()
+        self._prefix = prefix
         self._on_gone = on_gone
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Follow pods until cancelled."""
         version = (await _first(self._cluster, PODS))["metadata"]["resourceVersion"]
-        async with self._cluster.client.watch(
-            PODS, version, seconds=int(_WITHIN), read_timeout=_WITHIN
-        ) as lines:
-            async for line in lines:
-                self._read(line)
+        while True:
+            # A busy API server ends a watch whose reader is slow.
+            with contextlib.suppress(ConnectionLost):
+                async with self._cluster.client.watch(
+                    PODS, version, seconds=int(_WITHIN), read_timeout=_WITHIN
+                ) as lines:
+                    async for line in lines:
+                        version = _text(line, b"resourceVersion") or version
+                        self._read(line)
 
     def _read(self, line: bytes) -> None:
         # Decoding each event would cost the machine more than the scheduler under measurement.
-        name = line.partition(b'"name":"')[2].partition(b'"')[0]
+        name = _text(line, b"name")
         if b'"deletionTimestamp"' in line and b'"type":"DELETED"' not in line[:40]:
-            self._on_gone(name.decode())
+            self._on_gone(name)
         if not name.startswith(self._prefix) or b'"nodeName":"' not in line:
             return
-        text = name.decode()
-        if text not in self.bound:
-            self.bound[text] = time.perf_counter()
+        if name not in self.bound:
+            self.bound[name] = time.perf_counter()
             self._changed.set()
 
     async def until(self, count: int) -> None:
@@ -79,6 +82,11 @@ class Watcher:
         while len(self.bound) < count:
             self._changed.clear()
             await self._changed.wait()
+
+
+def _text(line: bytes, key: bytes) -> str:
+    """The first value of the key in the line; empty without one."""
+    return line.partition(b'"' + key + b'":"')[2].partition(b'"')[0].decode()
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
