@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "kubernetes": KubernetesBackend,
     "node": NodeBackend,
 }
+ALONE = ("kind", "node")
+"""Of these a machine has one at a time."""
 HELD, FAILED, SKIPPED = "ok", "FAIL", "SKIP"
 
 
@@ -81,30 +83,38 @@ async def _why_not(step: Coroutine[Any, Any, None]) -> str:
     return ""
 
 
-async def run(backend: Backend, chosen: list[Scenario], at_once: int = 1) -> int:
-    """Play them, so many at once; the exit code is 1 when one did not hold or a skip is wrong.
+async def run(rooms: Sequence[Backend], chosen: list[Scenario]) -> int:
+    """Play them, one at a time on each of these back ends, which are of one kind.
 
-    A back end that keeps something between its clusters has one cluster at a time.
+    The exit code is 1 when one did not hold or a skip is wrong.
     """
-    unlisted = skips.wrong(backend.name, backend.has, all_scenarios())
+    name, has = rooms[0].name, rooms[0].has
+    unlisted = skips.wrong(name, has, all_scenarios())
     for sentence in unlisted:
         print(f"FAIL  {sentence}", flush=True)
-    places = asyncio.Semaphore(1 if isinstance(backend, Lasting) else at_once)
-    verdicts = await asyncio.gather(*(_judge(backend, one, places) for one in chosen))
+    free: asyncio.Queue[Backend] = asyncio.Queue()
+    for room in rooms:
+        free.put_nowait(room)
+    verdicts = await asyncio.gather(*(_judge(free, name, has, one) for one in chosen))
     held, failed, skipped = (verdicts.count(one) for one in (HELD, FAILED, SKIPPED))
     print(f"{held} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or unlisted else 0
 
 
-async def _judge(backend: Backend, scenario: Scenario, places: asyncio.Semaphore) -> str:
-    reason = skips.skipped(backend.name, backend.has, scenario)
+async def _judge(
+    free: asyncio.Queue[Backend], name: str, has: frozenset[str], scenario: Scenario
+) -> str:
+    reason = skips.skipped(name, has, scenario)
     if reason:
         print(f"{SKIPPED}  {scenario.number:<5} {reason}", flush=True)
         return SKIPPED
-    async with places:
+    room = await free.get()
+    try:
         began = time.perf_counter()
-        why = await play(backend, scenario)
+        why = await play(room, scenario)
         took = time.perf_counter() - began
+    finally:
+        free.put_nowait(room)
     verdict = FAILED if why else HELD
     print(f"{verdict:<5} {scenario.number:<5} {took:6.1f}s  {scenario.promise}", flush=True)
     if why:
@@ -112,12 +122,13 @@ async def _judge(backend: Backend, scenario: Scenario, places: asyncio.Semaphore
     return verdict
 
 
-async def _run_and_close(backend: Backend, chosen: list[Scenario], at_once: int) -> int:
+async def _run_and_close(rooms: Sequence[Backend], chosen: list[Scenario]) -> int:
     try:
-        return await run(backend, chosen, at_once)
+        return await run(rooms, chosen)
     finally:
-        if isinstance(backend, Lasting):
-            await backend.close()
+        for room in rooms:
+            if isinstance(room, Lasting):
+                await room.close()
 
 
 def main() -> int:
@@ -140,8 +151,9 @@ def main() -> int:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; see --list")
     chosen = [one for one in scenarios if not options.numbers or one.number in options.numbers]
     try:
-        backend = BACKENDS[options.backend]()
-        return asyncio.run(_run_and_close(backend, chosen, options.at_once))
+        make = BACKENDS[options.backend]
+        at_once = 1 if options.backend in ALONE else options.at_once
+        return asyncio.run(_run_and_close([make() for _ in range(at_once)], chosen))
     except Unavailable as reason:
         print(f"--backend {options.backend} cannot be had here: {reason}", flush=True)
         return reason.code

@@ -118,12 +118,12 @@ def asked(log: Path) -> Iterator[tuple[Right, bool]]:
             yield right, decision == "allow"
 
 
-def judge(log: Path) -> list[str]:
+def judge(*logs: Path) -> list[str]:
     """One sentence for each right that nobody used, and for each kind of request refused."""
     unused = set(granted())
     refused: set[Right] = set()
     seen: set[tuple[Right, bool]] = set()
-    for request in asked(log):
+    for request in (each for log in logs for each in asked(log)):
         if request in seen:
             continue
         seen.add(request)
@@ -140,16 +140,17 @@ def judge(log: Path) -> list[str]:
     ]
 
 
-async def play(numbers: list[str]) -> int:
+async def play(numbers: list[str], at_once: int) -> int:
     """Play them, or all; the exit code is 1 when one did not hold or a right is wrong."""
     # Playing needs the modules of all back ends, judging a log does not.
     from e2e.__main__ import run
 
-    backend = KubernetesBackend()
+    rooms = [KubernetesBackend() for _ in range(at_once)]
     chosen = [one for one in all_scenarios() if not numbers or one.number in numbers]
-    code = await run(backend, chosen)
-    wrong = judge(backend.audit_log)
-    await backend.close()
+    code = await run(rooms, chosen)
+    wrong = judge(*(room.audit_log for room in rooms if room.audit_log.exists()))
+    for room in rooms:
+        await room.close()
     for sentence in wrong:
         print(sentence)
     print(f"{len(granted())} rights, {len(wrong)} wrong")
@@ -159,8 +160,12 @@ async def play(numbers: list[str]) -> int:
 def main() -> int:
     """Read the command line and play."""
     parser = argparse.ArgumentParser(prog="python -m e2e.rbac", description=__doc__)
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="N", help="play so many at a time (default: 1)"
+    )
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="scenarios to play; all")
-    return asyncio.run(play(parser.parse_args().numbers))
+    options = parser.parse_args()
+    return asyncio.run(play(options.numbers, options.at_once))
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ async def test_a_skip_that_is_not_listed_fails_the_run(
 ):
     monkeypatch.setattr(__main__, "all_scenarios", lambda: BOTH)
     use(monkeypatch, Skips())
-    assert await __main__.run(Barren(), [PICKY]) == 1  # type: ignore[arg-type]
+    assert await __main__.run([Barren()], [PICKY]) == 1  # type: ignore[arg-type]
     assert "FAIL  Q2 would be skipped" in capsys.readouterr().out
     use(monkeypatch, Skips(lacking={"Q2": "it is small"}))
-    assert await __main__.run(Barren(), [PICKY]) == 0  # type: ignore[arg-type]
+    assert await __main__.run([Barren()], [PICKY]) == 0  # type: ignore[arg-type]
     assert "SKIP  Q2    needs more" in capsys.readouterr().out

@@ -108,7 +108,7 @@ async def test_a_scenario_that_raises_fails_alone_and_its_cluster_stops(
     play, sentence = PLAYS[case]
     within = 0.01 if case == "slow" else 90.0
     chosen = [Scenario("Q1", "it holds", play, within=within), Scenario("Q2", "so it does", _fine)]
-    assert await __main__.run(backend, chosen) == 1  # type: ignore[arg-type]
+    assert await __main__.run([backend], chosen) == 1  # type: ignore[arg-type]
     said = capsys.readouterr().out
     assert "FAIL  Q1 " in said and "ok    Q2 " in said
     assert sentence in said
@@ -122,11 +122,11 @@ async def test_a_cluster_that_does_not_start_or_stop_is_a_verdict_too(
 ) -> None:
     chosen = [Scenario("Q1", "it holds", raising(Unmet("nobody came")))]
     backend.refuses_to_stop = error
-    assert await __main__.run(backend, chosen) == 1  # type: ignore[arg-type]
+    assert await __main__.run([backend], chosen) == 1  # type: ignore[arg-type]
     said = capsys.readouterr().out
     assert "nobody came" in said and "it burns" in said
     backend.refuses_to_start = error
-    assert await __main__.run(backend, chosen) == 1  # type: ignore[arg-type]
+    assert await __main__.run([backend], chosen) == 1  # type: ignore[arg-type]
     assert "it burns" in capsys.readouterr().out
 
 
