@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
+import os
 import random
 import re
 import sys
@@ -27,13 +27,18 @@ from typing import Any
 import yaml
 
 from e2e.fuzz.broken import Broken, Lingerers, broken
+from e2e.fuzz.connection import Connection, talk
+from e2e.fuzz.idle import IdleWatches
 from e2e.fuzz.neighbour import Neighbour
 from e2e.fuzz.requests import Kinds, Request, an_object, request
 from e2e.fuzz.server import TOKEN, Server, Unwell
 from e2e.fuzz.values import encoded
+from e2e.fuzz.watchdog import Watchdog
 
 MEMORY_MB = 1024
 PATIENCE = 10.0
+WAITS = 6
+"""How many times the patience anything may take before the run is ended as hung."""
 CALLERS = 12
 TRIES = 25
 DEFINITIONS = Path(__file__).parents[2] / "crds"
@@ -51,6 +56,7 @@ class Options:
     patience: float
     memory: int
     go_on: bool = False
+    watches: int = 0
 
 
 @dataclass(slots=True)
@@ -60,6 +66,7 @@ class Fuzz:
     server: Server
     kinds: Kinds
     asked: Options
+    dog: Watchdog
     statuses: Counter[int] = field(default_factory=Counter)
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=3 * CALLERS))
     slowest: tuple[float, str] = (0.0, "")
@@ -68,7 +75,10 @@ class Fuzz:
     async def run(self) -> None:
         """Everything is sent. Raises Unwell."""
         self.numbers = itertools.count(self.asked.start)
-        await self._furnish()
+        with self.dog.over("an object or two of every kind"):
+            await self._furnish()
+        idle = IdleWatches(self.server.port, self.asked.patience)
+        await idle.begin(self.asked.watches)
         lingerers = Lingerers(self.server.port, TOKEN)
         neighbour = Neighbour(self.server.port, TOKEN, self.asked.patience)
         tasks = [asyncio.create_task(self._caller(lingerers)) for _ in range(CALLERS)]
@@ -83,16 +93,20 @@ class Fuzz:
             if self.broken:
                 print(f"{self.broken} broken; its log:\n{self.server.said()}")
                 raise Unwell(f"{self.broken} promises were broken, see above")
+            self.watches = await idle.end()
             self.server.check(self.asked.memory)
         finally:
             for task in (*tasks, *beside):
                 task.cancel()
             await asyncio.gather(done, *beside, return_exceptions=True)
             lingerers.close()
+            idle.close()
         self.neighbour = neighbour.shown()
 
     neighbour: str = ""
     broken: int = 0
+    watches: int = 0
+    """Idle watches that lived to the end."""
 
     def _complain(self, why: str) -> None:
         if not self.asked.go_on:
@@ -102,7 +116,7 @@ class Fuzz:
 
     async def _furnish(self) -> None:
         """There is an object or two of every kind, for what follows to meet."""
-        connection = _Connection(self.server.port)
+        connection = Connection(self.server.port)
         for served in self.kinds.served:
             rng = random.Random(f"{self.asked.seed}/{served.plural}")
             place = f"{served.root}/namespaces/default" if served.namespaced else served.root
@@ -122,22 +136,34 @@ class Fuzz:
                     raise Unwell(f"{why}\nafter one of:\n" + "\n".join(self.recent)) from None
 
     async def _caller(self, lingerers: Lingerers) -> None:
-        connection = _Connection(self.server.port)
+        connection = Connection(self.server.port)
         end = self.asked.start + self.asked.requests
         try:
             while (number := next(self.numbers)) < end:
-                rng = random.Random(f"{self.asked.seed}/{number}")
-                how = rng.random()
-                if how < 0.01:
-                    await lingerers.add(rng)
-                elif how < 0.1:
-                    await self._send_broken(number, broken(rng, TOKEN))
-                else:
-                    await self._send(number, request(rng, self.kinds), connection)
+                with self.dog.over(f"request {number}"):
+                    await self._one(number, lingerers, connection)
         finally:
             connection.close()
 
-    async def _send(self, number: int, one: Request, connection: _Connection) -> None:
+    async def _one(self, number: int, lingerers: Lingerers, connection: Connection) -> None:
+        rng = random.Random(f"{self.asked.seed}/{number}")
+        how = rng.random()
+        if how < 0.01:
+            await self._add(number, lingerers, rng)
+        elif how < 0.1:
+            await self._send_broken(number, broken(rng, TOKEN))
+        else:
+            await self._send(number, request(rng, self.kinds), connection)
+
+    async def _add(self, number: int, lingerers: Lingerers, rng: random.Random) -> None:
+        self.recent.append(f"request {number}: one that lingers")
+        try:
+            async with asyncio.timeout(self.asked.patience):
+                await lingerers.add(rng)
+        except (TimeoutError, OSError) as why:
+            self._complain(f"request {number}, one that lingers, was not let in: {why!r}")
+
+    async def _send(self, number: int, one: Request, connection: Connection) -> None:
         shown = f"request {number}: {one.shown()}"
         self.recent.append(shown)
         began, cpu = time.perf_counter(), self.server.cpu()
@@ -170,7 +196,7 @@ class Fuzz:
         self.recent.append(f"request {number}: {one.shown()}")
         try:
             async with asyncio.timeout(self.asked.patience):
-                answer = await _talk(self.server.port, one)
+                answer = await talk(self.server.port, one)
         except TimeoutError:
             # It may wait for the rest; whether it waits too long is not seen here.
             answer = b""
@@ -198,91 +224,9 @@ def _status_lines(answer: bytes) -> list[int]:
     return [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)]
 
 
-async def _talk(port: int, one: Broken) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        for piece in one.pieces:
-            writer.write(piece)
-            await asyncio.sleep(0)
-        await writer.drain()
-        if one.half_close:
-            writer.write_eof()
-        heard = b""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if one.half_close else 0.05):
-                while len(heard) < 1 << 20 and (more := await reader.read(1 << 16)):
-                    heard += more
-        return heard
-    finally:
-        writer.transport.abort()
-
-
-class _Connection:
-    """A keep-alive connection that reads whole answers."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def ask(self, raw: bytes, method: str) -> tuple[int, bytes]:
-        """Status and body. ValueError when the answer is no HTTP.
-
-        A kept connection that the server had closed meanwhile is replaced, as every client does.
-        """
-        kept = self._writer is not None
-        try:
-            status, body, stays = await self._ask(raw, method)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.close()
-            if not kept:
-                raise
-            return await self.ask(raw, method)
-        except BaseException:
-            self.close()
-            raise
-        if not stays:
-            self.close()
-        return status, body
-
-    async def _ask(self, raw: bytes, method: str) -> tuple[int, bytes, bool]:
-        if self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(
-                "127.0.0.1", self._port, limit=1 << 20
-            )
-        self._writer.write(raw)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        status, lower = int(head[9:12]), head.lower()
-        if status == 100:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            status, lower = int(head[9:12]), head.lower()
-        stays = b"connection: close" not in lower
-        if method == "HEAD" or status in (204, 304):
-            return status, b"", stays
-        if b"transfer-encoding: chunked" in lower:
-            return status, await self._chunked(), stays
-        if b"content-length: " not in lower:
-            return status, await self._reader.read(-1), False
-        length = int(lower.split(b"content-length: ")[1].split(b"\r\n")[0])
-        return status, await self._reader.readexactly(length), stays
-
-    async def _chunked(self) -> bytes:
-        whole = b""
-        while size := int(await self._reader.readuntil(b"\r\n"), 16):
-            whole += await self._reader.readexactly(size)
-            await self._reader.readexactly(2)
-        await self._reader.readexactly(2)
-        return whole
-
-    def close(self) -> None:
-        """The next request opens a new one."""
-        if self._writer is not None:
-            self._writer.transport.abort()
-            self._writer = None
-
-
 async def define(server: Server) -> None:
     """The custom kinds of this project are served as well."""
-    connection = _Connection(server.port)
+    connection = Connection(server.port)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for file in sorted(DEFINITIONS.glob("*.yaml")):
         for one in yaml.safe_load_all(file.read_text()):
@@ -298,14 +242,17 @@ async def fuzz(asked: Options) -> int:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kube-queue-fuzz-") as folder:
         server = await Server.start(Path(folder))
+        dog = Watchdog(WAITS * asked.patience, lambda told: _end(server, told))
         try:
-            await define(server)
-            run = Fuzz(server, Kinds.read(server.get), asked)
+            with dog.over("the custom kinds"):
+                await define(server)
+            run = Fuzz(server, Kinds.read(server.get), asked, dog)
             await run.run()
         except Unwell as why:
             print(f"seed {asked.seed}: {why}", flush=True)
             return 1
         finally:
+            dog.call_off()
             await server.stop()
     took = time.perf_counter() - began
     answers = ", ".join(
@@ -313,10 +260,17 @@ async def fuzz(asked: Options) -> int:
     )
     print(
         f"seed {asked.seed}: {asked.requests} requests in {took:.0f} s, at most {server.peak} MB: "
-        f"all held\nanswers: {answers}\nthe neighbour: {run.neighbour}\n"
+        "all held\n"
+        f"answers: {answers}\nidle watches to the end: {run.watches}\n"
+        f"the neighbour: {run.neighbour}\n"
         f"the slowest took {run.slowest[0]:.2f} s: {run.slowest[1][:300]}"
     )
     return 0
+
+
+def _end(server: Server, told: str) -> None:
+    print(f"{told}\nthe server: {server.ended()}", flush=True)
+    os._exit(1)  # The event loop may be what stands still.
 
 
 def main() -> int:
@@ -327,10 +281,17 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="number of the first request")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for any answer")
     parser.add_argument("--memory", type=int, default=MEMORY_MB, help="bound of its memory, in MB")
+    parser.add_argument("--watches", type=int, default=0, help="idle watches beside the requests")
     parser.add_argument("--go-on", action="store_true", help="print every breach, do not stop")
     given = parser.parse_args()
     asked = Options(
-        given.requests, given.seed, given.start, given.patience, given.memory, given.go_on
+        given.requests,
+        given.seed,
+        given.start,
+        given.patience,
+        given.memory,
+        given.go_on,
+        given.watches,
     )
     return asyncio.run(fuzz(asked))
 

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 TOKEN = "secret"
 PAGE = os.sysconf("SC_PAGE_SIZE")
+ABORT_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -80,6 +82,24 @@ class Server:
         self.process.send_signal(signal.SIGABRT)
         await self.process.wait()
         return self.said()
+
+    def ended(self) -> str:
+        """Its state, and what it was doing when it was ended for this; without the event loop."""
+        was = f"state {self._state()}, {self.cpu():.1f} CPU s, {self.memory()} MB"
+        os.kill(self.process.pid, signal.SIGABRT)
+        until = time.monotonic() + ABORT_SECONDS
+        while self._state() not in "ZX" and time.monotonic() < until:
+            time.sleep(0.05)
+        if self._state() not in "ZX":
+            os.kill(self.process.pid, signal.SIGKILL)
+        return f"{was}; {self.said()}"
+
+    def _state(self) -> str:
+        try:
+            text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return "X"
+        return text.rpartition(")")[2].split()[0]
 
     def check(self, limit: int) -> None:
         """It lives, has said nothing, and uses less than `limit` MB. Raises Unwell."""
