@@ -6,17 +6,15 @@ moment, not with the status, which is written soon after.
 """
 
 from collections import Counter
-from functools import partial
 from math import ceil
 from typing import Any
 
+from kube_queue.apiserver.counting import Counting
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.selectors import selects
 from kube_queue.apiserver.status import StatusError
 from kube_queue.apiserver.store import DELETED, Collection, Event, Object, Record
-from kube_queue.apiserver.world import World
 
-RESOURCE = ("policy", "poddisruptionbudgets")
 _PODS = ("", "pods")
 _REPLICA_SETS = ("apps", "replicasets")
 _UNPROTECTED = ("Failed", "Pending", "Succeeded")
@@ -43,21 +41,17 @@ class _Budget:
         return self.selector is not None and selects(self.selector, labels)
 
 
-class Budgets:
+class Budgets(Counting[_Budget]):
     """Every budget of every namespace."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._budgets: dict[str, dict[str, _Budget]] = {}
-        """Namespace -> name -> budget."""
-        self._marked: set[tuple[str, str]] = set()
+    resource = ("policy", "poddisruptionbudgets")
 
     def seen(self, collection: Collection, event: Event) -> None:
         """A budget, a pod or what keeps a number of pods has changed."""
         record, resource = event.record, (collection.group, collection.plural)
-        if resource == RESOURCE:
-            self._budget_seen(event)
-        for budget in self._budgets.get(record.namespace, {}).values():
+        if resource == self.resource:
+            self._note(event)
+        for budget in self.of(record.namespace).values():
             if resource == _PODS:
                 self._pod_seen(budget, record, gone=event.type == DELETED)
             elif record.uid in budget.owners:
@@ -79,48 +73,21 @@ class Budgets:
                     del budget.owners[state[1]]
         self._mark(record.namespace, budget.name)
 
-    def _budget_seen(self, event: Event) -> None:
-        record, within = event.record, self._budgets.setdefault(event.record.namespace, {})
-        if event.type == DELETED:
-            within.pop(record.name, None)
-            return
-        known, budget = within.get(record.name), _Budget(record)
-        if known is not None and known.selector == budget.selector:
-            known.obj = budget.obj
-        else:
-            within[record.name] = budget
-            for pod in tuple(self._world.store.collection(*_PODS).within(record.namespace)):
-                self._pod_seen(budget, pod, gone=False)
-        self._mark(record.namespace, record.name)
+    def _begin(self, record: Record) -> _Budget:
+        return _Budget(record)
 
-    def resume(self) -> None:
-        """All is counted anew, as the store says now."""
-        self._budgets.clear()
-        self._marked.clear()
-        for record in tuple(self._world.store.collection(*RESOURCE).records.values()):
-            self._budget_seen(Event("ADDED", record, None))
+    def _counts_alike(self, one: _Budget, other: _Budget) -> bool:
+        return one.selector == other.selector
 
-    def _mark(self, namespace: str, name: str) -> None:
-        if (namespace, name) not in self._marked:
-            self._marked.add((namespace, name))
-            self._world.later(partial(self._write, namespace, name))
+    def _count_all(self, counted: _Budget, namespace: str) -> None:
+        for pod in tuple(self._world.store.collection(*_PODS).within(namespace)):
+            self._pod_seen(counted, pod, gone=False)
 
-    def _write(self, namespace: str, name: str) -> None:
-        """The budget's status says how many pods may go."""
-        self._marked.discard((namespace, name))
-        budget = self._budgets.get(namespace, {}).get(name)
-        if budget is None:
-            return
-        status = self._status(budget)
-        if budget.obj.get("status") != status:
-            obj = {**budget.obj, "metadata": dict(budget.obj["metadata"]), "status": status}
-            self._world.store.put(self._world.store.collection(*RESOURCE), obj)
-
-    def _status(self, budget: _Budget) -> Object:
-        healthy = sum(ready for ready, _ in budget.pods.values())
-        expected, desired, problem = self._expected(budget)
+    def _status(self, counted: _Budget) -> Object:
+        healthy = sum(ready for ready, _ in counted.pods.values())
+        expected, desired, problem = self._expected(counted)
         allowed = healthy - desired if expected > 0 and not problem else 0
-        generation = budget.obj["metadata"].get("generation", 0)
+        generation = counted.obj["metadata"].get("generation", 0)
         reason = "SufficientPods" if allowed > 0 else "InsufficientPods"
         condition = {
             "type": "DisruptionAllowed",
@@ -130,7 +97,7 @@ class Budgets:
             "reason": "SyncFailed" if problem else reason,
             "message": problem,
         }
-        for before in budget.obj.get("status", {}).get("conditions", ()):
+        for before in counted.obj.get("status", {}).get("conditions", ()):
             if (before.get("type"), before.get("status")) == (
                 condition["type"],
                 condition["status"],
@@ -185,8 +152,8 @@ class Budgets:
         metadata, phase = pod["metadata"], pod.get("status", {}).get("phase")
         if phase in _UNPROTECTED or "deletionTimestamp" in metadata:
             return
-        within = self._budgets.get(metadata["namespace"], {})
-        covering = [b for b in within.values() if b.covers(metadata.get("labels", {}))]
+        within = self.of(metadata["namespace"]).values()
+        covering = [b for b in within if b.covers(metadata.get("labels", {}))]
         if len(covering) > 1:
             raise StatusError(
                 500,

@@ -4,8 +4,7 @@ Holds: Quotas, which follows every change. What is used is known at once, when a
 that no two requests can share the same rest; it is written to status soon after.
 """
 
-from functools import partial
-
+from kube_queue.apiserver.counting import Counting
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.rules.usage import (
     ZERO,
@@ -19,9 +18,6 @@ from kube_queue.apiserver.rules.usage import (
 )
 from kube_queue.apiserver.status import forbidden
 from kube_queue.apiserver.store import DELETED, Collection, Event, Object, Record
-from kube_queue.apiserver.world import World
-
-RESOURCE = ("", "resourcequotas")
 
 
 class _Quota:
@@ -58,21 +54,17 @@ class _Quota:
         return True
 
 
-class Quotas:
+class Quotas(Counting[_Quota]):
     """Every quota of every namespace."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._quotas: dict[str, dict[str, _Quota]] = {}
-        """Namespace -> name -> quota."""
-        self._marked: set[tuple[str, str]] = set()
+    resource = ("", "resourcequotas")
 
     def seen(self, collection: Collection, event: Event) -> None:
         """What an object uses is counted, or no longer."""
         record = event.record
-        if (collection.group, collection.plural) == RESOURCE:
-            self._quota_seen(event)
-        for quota in self._quotas.get(record.namespace, {}).values():
+        if (collection.group, collection.plural) == self.resource:
+            self._note(event)
+        for quota in self.of(record.namespace).values():
             share: Amounts = {}
             if event.type != DELETED and countable(collection.group, collection.plural, quota.hard):
                 share = self._share(quota, collection, record)
@@ -83,51 +75,27 @@ class Quotas:
         now = self._world.clock()
         return quota.share(collection.group, collection.plural, record.decode(), now)
 
-    def _quota_seen(self, event: Event) -> None:
-        record, within = event.record, self._quotas.setdefault(event.record.namespace, {})
-        if event.type == DELETED:
-            within.pop(record.name, None)
-            return
-        known, quota = within.get(record.name), _Quota(record)
-        if known is not None and known.spec == quota.spec:
-            known.obj = quota.obj
-        else:
-            within[record.name] = quota
-            for collection in self._world.store.collections.values():
-                if countable(collection.group, collection.plural, quota.hard):
-                    for counted in tuple(collection.within(record.namespace)):
-                        quota.count(counted.uid, self._share(quota, collection, counted))
-        self._mark(record.namespace, record.name)
+    def _begin(self, record: Record) -> _Quota:
+        return _Quota(record)
 
-    def resume(self) -> None:
-        """All is counted anew, as the store says now."""
-        self._quotas.clear()
-        self._marked.clear()
-        for record in tuple(self._world.store.collection(*RESOURCE).records.values()):
-            self._quota_seen(Event("ADDED", record, None))
+    def _counts_alike(self, one: _Quota, other: _Quota) -> bool:
+        return bool(one.spec == other.spec)
 
-    def _mark(self, namespace: str, name: str) -> None:
-        if (namespace, name) not in self._marked:
-            self._marked.add((namespace, name))
-            self._world.later(partial(self._write, namespace, name))
+    def _count_all(self, counted: _Quota, namespace: str) -> None:
+        for collection in self._world.store.collections.values():
+            if countable(collection.group, collection.plural, counted.hard):
+                for record in tuple(collection.within(namespace)):
+                    counted.count(record.uid, self._share(counted, collection, record))
 
-    def _write(self, namespace: str, name: str) -> None:
-        """The quota's status says what is used."""
-        self._marked.discard((namespace, name))
-        quota = self._quotas.get(namespace, {}).get(name)
-        if quota is None:
-            return
-        used = {resource: str(value) for resource, value in quota.used.items()}
-        status = {"hard": quota.spec.get("hard", {}), "used": used}
-        if quota.obj.get("status") != status:
-            obj = {**quota.obj, "metadata": dict(quota.obj["metadata"]), "status": status}
-            self._world.store.put(self._world.store.collection(*RESOURCE), obj)
+    def _status(self, counted: _Quota) -> Object:
+        used = {resource: str(value) for resource, value in counted.used.items()}
+        return {"hard": counted.spec.get("hard", {}), "used": used}
 
     def admit(self, kind: Kind, obj: Object, old: Object | None) -> None:
         """Raises a 403 when the namespace may not have the object, or so much of it."""
         if old is not None and kind.plural == "pods":
             return  # What a pod asks for does not change.
-        quotas = self._quotas.get(obj["metadata"].get("namespace", ""), {})
+        quotas = self.of(obj["metadata"].get("namespace", ""))
         for _, quota in sorted(quotas.items()):
             self._admit(quota, kind, obj, old)
 
