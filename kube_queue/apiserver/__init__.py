@@ -8,8 +8,8 @@ Never: another room of ours; a bug in our client must not hide behind the same b
     wall clock or global chance: both come in through the door of ApiServer.
 
 A request's way: http.py or an in-process caller -> core.ApiServer.handle -> routes.parse ->
-reading, applying (which sends plain patches on to writing), writing, deleting or subresources ->
-(writes) schema.settle, judging.check_types, the kind's rules, judging.judge -> store.Store -> watch
-streams, and soon after garbage, lifecycle and crds, which follow every change. With a journal,
-commits keeps answers and watch events back until what they tell of is on disk.
+reading, creating, changing, applying (which sends plain patches on to changing), deleting or
+subresources -> (writes) schema.settle, judging.check_types, the kind's rules, judging.judge ->
+store.Store -> watch streams, and soon after garbage, lifecycle and crds, which follow every change.
+With a journal, commits keeps answers and watch events back until what they tell of is on disk.
 """

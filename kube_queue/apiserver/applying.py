@@ -1,6 +1,6 @@
 """Server-side apply: the PATCH that states what its sender wants to be true.
 
-Holds: patch, which sends every other patch on to writing.py.
+Holds: patch, which sends every other patch on to changing.py.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import yaml
 
-from kube_queue.apiserver import body, managers, meta, options, typed, writing
+from kube_queue.apiserver import body, changing, creating, managers, meta, options, typed, writing
 from kube_queue.apiserver.conversion import to_served
 from kube_queue.apiserver.managers import Applying, Manager
 from kube_queue.apiserver.messages import Response
@@ -47,7 +47,7 @@ def patch(world: World, call: Call) -> Response:
         if "force" in call.query:
             problem = field_forbidden("force", "may not be specified for non-apply patch")
             raise invalid("meta.k8s.io", "PatchOptions", "", [problem])
-        return writing.patch(world, call)
+        return changing.patch(world, call)
     name = call.query.get("fieldManager", "")
     if not name:
         problem = field_required("fieldManager", "is required for apply patch")
@@ -73,7 +73,7 @@ def patch(world: World, call: Call) -> Response:
         if call.subresource:
             raise not_found(call.kind, call.name)
         if call.namespace:
-            writing.check_namespace(world, call, config)
+            creating.check_namespace(world, call, config)
         if config["metadata"].get("uid"):
             raise conflict(
                 call.kind,
@@ -81,10 +81,10 @@ def patch(world: World, call: Call) -> Response:
                 f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and "
                 "no existing object was found",
             )
-        return writing.insert(world, call, chosen, managers.apply(None, config, place, how))
+        return creating.insert(world, call, chosen, managers.apply(None, config, place, how))
     live = record.decode()
     to_served(call.kind, live)
-    return writing.become(world, call, chosen, managers.apply(live, config, place, how))
+    return changing.become(world, call, chosen, managers.apply(live, config, place, how))
 
 
 def _ignored(call: Call) -> Object | None:

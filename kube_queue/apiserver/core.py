@@ -12,6 +12,8 @@ import orjson
 
 from kube_queue.apiserver import (
     applying,
+    changing,
+    creating,
     deleting,
     discovery,
     openapi,
@@ -19,7 +21,6 @@ from kube_queue.apiserver import (
     reading,
     routes,
     subresources,
-    writing,
 )
 from kube_queue.apiserver.budgets import Budgets
 from kube_queue.apiserver.builtin import load_kinds
@@ -44,7 +45,7 @@ _READING = ("GET", "HEAD")
 _HEALTH = ("/healthz", "/readyz", "/livez")
 _VERBS = {
     "GET": ("get", reading.get),
-    "PUT": ("update", writing.update),
+    "PUT": ("update", changing.update),
     "PATCH": ("patch", applying.patch),
     "DELETE": ("delete", deleting.delete),
 }
@@ -215,7 +216,7 @@ class ApiServer:
         if method in _READING:
             return reading.list_or_watch(self._world, call)
         if method == "POST" and not everywhere and "create" in kind.verbs:
-            return writing.create(self._world, call)
+            return creating.create(self._world, call)
         if method == "DELETE" and not everywhere and "deletecollection" in kind.verbs:
             return deleting.delete_collection(self._world, call)
         raise method_not_allowed()

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, writing
+from kube_queue.apiserver import body, changing
 from kube_queue.apiserver.messages import Response
 from kube_queue.apiserver.printers.rows import labels_text, selector_text
 from kube_queue.apiserver.reading import JSON_HEADERS, find
@@ -30,11 +30,11 @@ def handle(world: World, call: Call) -> Response:
     if method == "PUT":
         wanted: Any = body.decode_object(call.request)
     elif method == "PATCH":
-        document = writing.patch_document(call)
-        wanted = writing.patched(current, body.media_type(call.request), document, _PLAIN)
+        document = changing.patch_document(call)
+        wanted = changing.patched(current, body.media_type(call.request), document, _PLAIN)
     else:
         raise method_not_allowed()
-    answer = writing.patch(
+    answer = changing.patch(
         world, _as_patch(call, _replicas(wanted, call.name), wanted.get("metadata"))
     )
     assert isinstance(answer.body, bytes)

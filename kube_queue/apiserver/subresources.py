@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kube_queue.apiserver import body, deleting, logs, meta, options, scale, writing
+from kube_queue.apiserver import body, changing, deleting, logs, meta, options, scale
 from kube_queue.apiserver.messages import Request, Response
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.routes import Route
@@ -117,7 +117,7 @@ def _bind(world: World, call: Call, content: Object) -> Response:
     if metadata.get("name", call.name) != call.name:
         raise bad_request("name in URL does not match name in Binding object")
     record = find(call)
-    writing.check_preconditions(
+    changing.check_preconditions(
         call.kind, record, metadata.get("uid", ""), metadata.get("resourceVersion", "")
     )
     pod = _bound(world, call, record, str(node), metadata)
