@@ -30,6 +30,7 @@ from e2e.fuzz.broken import Broken, Lingerers, broken
 from e2e.fuzz.connection import Connection, talk
 from e2e.fuzz.idle import IdleWatches
 from e2e.fuzz.neighbour import Neighbour
+from e2e.fuzz.patience import Patience, starved
 from e2e.fuzz.requests import Kinds, Request, an_object, request
 from e2e.fuzz.server import TOKEN, Server, Unwell
 from e2e.fuzz.values import encoded
@@ -37,8 +38,8 @@ from e2e.fuzz.watchdog import Watchdog
 
 MEMORY_MB = 1024
 PATIENCE = 10.0
-WAITS = 6
-"""How many times the patience anything may take before the run is ended as hung."""
+WAITS = 60
+"""How many times the patience anything may take, by the clock, before the run has hung."""
 CALLERS = 12
 TRIES = 25
 DEFINITIONS = Path(__file__).parents[2] / "crds"
@@ -74,13 +75,14 @@ class Fuzz:
 
     async def run(self) -> None:
         """Everything is sent. Raises Unwell."""
+        self.patience = Patience(self.asked.patience, self._starved)
         self.numbers = itertools.count(self.asked.start)
         with self.dog.over("an object or two of every kind"):
             await self._furnish()
-        idle = IdleWatches(self.server.port, self.asked.patience)
+        idle = IdleWatches(self.server.port, self.patience)
         await idle.begin(self.asked.watches)
         lingerers = Lingerers(self.server.port, TOKEN)
-        neighbour = Neighbour(self.server.port, TOKEN, self.asked.patience)
+        neighbour = Neighbour(self.server.port, TOKEN, self.patience)
         tasks = [asyncio.create_task(self._caller(lingerers)) for _ in range(CALLERS)]
         beside = [asyncio.create_task(self._watch_over()), asyncio.create_task(neighbour.run())]
         done = asyncio.gather(*tasks)
@@ -103,10 +105,15 @@ class Fuzz:
             idle.close()
         self.neighbour = neighbour.shown()
 
+    patience: Patience = field(default_factory=lambda: Patience(PATIENCE))
     neighbour: str = ""
     broken: int = 0
     watches: int = 0
     """Idle watches that lived to the end."""
+
+    def _starved(self) -> float:
+        """Seconds in which the server or we ourselves waited for a processor."""
+        return starved(self.server.process.pid) + starved(os.getpid())
 
     def _complain(self, why: str) -> None:
         if not self.asked.go_on:
@@ -158,7 +165,7 @@ class Fuzz:
     async def _add(self, number: int, lingerers: Lingerers, rng: random.Random) -> None:
         self.recent.append(f"request {number}: one that lingers")
         try:
-            async with asyncio.timeout(self.asked.patience):
+            async with self.patience.limit():
                 await lingerers.add(rng)
         except (TimeoutError, OSError) as why:
             self._complain(f"request {number}, one that lingers, was not let in: {why!r}")
@@ -168,7 +175,7 @@ class Fuzz:
         self.recent.append(shown)
         began, cpu = time.perf_counter(), self.server.cpu()
         try:
-            async with asyncio.timeout(self.asked.patience):
+            async with self.patience.limit():
                 status, body = await connection.ask(one.encode(TOKEN), one.method)
         except TimeoutError:
             used = self.server.cpu() - cpu
@@ -195,7 +202,7 @@ class Fuzz:
     async def _send_broken(self, number: int, one: Broken) -> None:
         self.recent.append(f"request {number}: {one.shown()}")
         try:
-            async with asyncio.timeout(self.asked.patience):
+            async with self.patience.limit():
                 answer = await talk(self.server.port, one)
         except TimeoutError:
             # It may wait for the rest; whether it waits too long is not seen here.
@@ -279,7 +286,9 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=int, default=0, help="number of the first request")
-    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for any answer")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="seconds it may take to answer"
+    )
     parser.add_argument("--memory", type=int, default=MEMORY_MB, help="bound of its memory, in MB")
     parser.add_argument("--watches", type=int, default=0, help="idle watches beside the requests")
     parser.add_argument("--go-on", action="store_true", help="print every breach, do not stop")

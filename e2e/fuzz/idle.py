@@ -12,6 +12,7 @@ import resource
 from dataclasses import dataclass, field
 
 from e2e.fuzz.connection import Connection
+from e2e.fuzz.patience import Patience
 from e2e.fuzz.requests import Request
 from e2e.fuzz.server import TOKEN, Unwell
 
@@ -35,7 +36,7 @@ class IdleWatches:
     """Open watches of a namespace in which nothing is written until `end`."""
 
     port: int
-    patience: float
+    patience: Patience
     _open: list[_Watch] = field(default_factory=list)
 
     async def begin(self, many: int) -> None:
@@ -50,7 +51,7 @@ class IdleWatches:
         plural = PLURALS[number % len(PLURALS)]
         target = f"{ROOT}/{NAMESPACE}/{plural}?watch=true&timeoutSeconds=86400"
         try:
-            async with asyncio.timeout(self.patience):
+            async with self.patience.limit():
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=4096)
                 writer.write(Request("GET", target).encode(TOKEN))
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -77,7 +78,7 @@ class IdleWatches:
 
     async def _hears(self, watch: _Watch) -> str:
         try:
-            async with asyncio.timeout(self.patience):
+            async with self.patience.limit():
                 heard = b""
                 while b'"name":"at-last"' not in heard:
                     size = int(await watch.reader.readuntil(b"\r\n"), 16)
@@ -89,7 +90,7 @@ class IdleWatches:
     async def _create(self, path: str, value: object) -> None:
         connection = Connection(self.port)
         one = Request("POST", path, _JSON, json.dumps(value).encode())
-        async with asyncio.timeout(self.patience):
+        async with self.patience.limit():
             status, body = await connection.ask(one.encode(TOKEN), one.method)
         connection.close()
         if status != 201:

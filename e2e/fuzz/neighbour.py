@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from e2e.fuzz.patience import Patience
 from e2e.fuzz.server import Unwell
 
 PATH = "/api/v1/namespaces/neighbour/configmaps"
@@ -19,7 +20,7 @@ WATCHED = 25
 class Neighbour:
     """Creates, reads, changes, watches and deletes one object, over and over."""
 
-    def __init__(self, port: int, token: str, patience: float) -> None:
+    def __init__(self, port: int, token: str, patience: Patience) -> None:
         self._url = f"http://127.0.0.1:{port}"
         self._headers = {"Authorization": f"Bearer {token}"}
         self._patience = patience
@@ -42,7 +43,7 @@ class Neighbour:
         query = f"?watch=true&resourceVersion={made['metadata']['resourceVersion']}"
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self._patience), session.get(PATH + query) as watch:
+            async with self._patience.limit(), session.get(PATH + query) as watch:
                 await self._ask(session, "PUT", f"{PATH}/{name}", {**value, "data": {"value": "2"}})
                 line = await watch.content.readline()
         except (TimeoutError, aiohttp.ClientError) as why:
@@ -65,7 +66,7 @@ class Neighbour:
         began = time.perf_counter()
         try:
             async with (
-                asyncio.timeout(self._patience),
+                self._patience.limit(),
                 session.request(method, path, json=body) as answer,
             ):
                 told: dict[str, Any] = await answer.json()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from e2e.fuzz.idle import IdleWatches
+from e2e.fuzz.patience import Patience
 from e2e.fuzz.server import Server, Unwell
 from e2e.fuzz.watchdog import Watchdog
 
@@ -41,6 +42,27 @@ async def test_what_comes_to_an_end_is_not_barked_at() -> None:
     assert not barked
 
 
+async def test_patience_ends_when_the_seconds_are_over() -> None:
+    with pytest.raises(TimeoutError):
+        async with Patience(0.01).limit():
+            await asyncio.Event().wait()
+
+
+async def test_patience_does_not_count_seconds_without_a_processor() -> None:
+    looks: list[float] = []
+    answered = asyncio.Event()
+
+    def idle() -> float:
+        looks.append(0.01 * len(looks))
+        if len(looks) == 5:
+            answered.set()
+        return looks[-1] * 1000
+
+    async with Patience(0.01, idle).limit():
+        await answered.wait()
+    assert len(looks) == 5
+
+
 async def test_a_server_that_is_ended_says_where_it_was(tmp_path: Path) -> None:
     server = await Server.start(tmp_path)
     told = server.ended()
@@ -51,7 +73,7 @@ async def test_a_server_that_is_ended_says_where_it_was(tmp_path: Path) -> None:
 
 async def test_idle_watches_live_until_something_happens(tmp_path: Path) -> None:
     server = await Server.start(tmp_path)
-    idle = IdleWatches(server.port, 10.0)
+    idle = IdleWatches(server.port, Patience(10.0))
     try:
         await idle.begin(50)
         assert await idle.end() == 50
@@ -62,7 +84,7 @@ async def test_idle_watches_live_until_something_happens(tmp_path: Path) -> None
 
 async def test_an_idle_watch_that_is_lost_is_told(tmp_path: Path) -> None:
     server = await Server.start(tmp_path)
-    idle = IdleWatches(server.port, 10.0)
+    idle = IdleWatches(server.port, Patience(10.0))
     try:
         await idle.begin(10)
         idle.drop(3)
