@@ -151,7 +151,7 @@ class ApiServer:
         if request.path.rstrip("/") in _HEALTH or request.path.startswith(
             tuple(f"{path}/" for path in _HEALTH)
         ):
-            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, b"ok")
+            return _health(request)
         return self._document(request)
 
     def _document(self, request: Request) -> Response:
@@ -162,7 +162,7 @@ class ApiServer:
         if found is None:
             document = openapi.respond(request.path, request.query, kinds, accept)
             if document is None:
-                raise no_such_path()
+                raise no_such_path(request.path)
             status, content_type, content, headers = document
         else:
             status, content_type, content = found
@@ -220,6 +220,13 @@ class ApiServer:
         if method == "DELETE" and not everywhere and "deletecollection" in kind.verbs:
             return deleting.delete_collection(self._world, call)
         raise method_not_allowed()
+
+
+def _health(request: Request) -> Response:
+    told = "ok"
+    if any(key == "verbose" for key, _ in request.query):
+        told = f"[+]ping ok\n{request.path.split('/')[1]} check passed\n"
+    return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, told.encode())
 
 
 def _refused(refusal: StatusError) -> Response:

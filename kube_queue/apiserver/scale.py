@@ -9,15 +9,33 @@ from typing import Any
 import orjson
 
 from kube_queue.apiserver import body, changing
+from kube_queue.apiserver.kinds import Column, Kind
 from kube_queue.apiserver.messages import Response
 from kube_queue.apiserver.printers.rows import labels_text, selector_text
 from kube_queue.apiserver.reading import JSON_HEADERS, find
 from kube_queue.apiserver.status import bad_request, field_invalid, invalid, method_not_allowed
 from kube_queue.apiserver.store import Object
 from kube_queue.apiserver.strategic import Merging
+from kube_queue.apiserver.view import View, negotiate
 from kube_queue.apiserver.world import Call, World
 
 _PLAIN = Merging({}, {})
+_SCALE = Kind(
+    "autoscaling",
+    "v1",
+    "Scale",
+    list_kind="",
+    plural="",
+    singular="",
+    namespaced=True,
+    builtin=True,
+    columns=(
+        Column("Name", "string", ""),
+        Column("Desired", "integer", ""),
+        Column("Available", "integer", ""),
+        Column("Age", "string", ""),
+    ),
+)
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -26,7 +44,7 @@ def handle(world: World, call: Call) -> Response:
     current = _scale_of(call, find(call).decode())
     method = call.request.method
     if method in ("GET", "HEAD"):
-        return Response(200, JSON_HEADERS, orjson.dumps(current))
+        return _answer(world, call, current)
     if method == "PUT":
         wanted: Any = body.decode_object(call.request)
     elif method == "PATCH":
@@ -38,8 +56,13 @@ def handle(world: World, call: Call) -> Response:
         world, _as_patch(call, _replicas(wanted, call.name), wanted.get("metadata"))
     )
     assert isinstance(answer.body, bytes)
-    changed = _scale_of(call, orjson.loads(answer.body))
-    return Response(200, JSON_HEADERS, orjson.dumps(changed), answer.warnings)
+    return _answer(world, call, _scale_of(call, orjson.loads(answer.body)), answer.warnings)
+
+
+def _answer(world: World, call: Call, scale: Object, warnings: tuple[str, ...] = ()) -> Response:
+    form = negotiate(call.request.headers.get("accept", ""))
+    view = View(world, _SCALE, form, call.query.get("includeObject", ""))
+    return Response(200, JSON_HEADERS, view.shaped(orjson.dumps(scale)), warnings)
 
 
 def _replicas(wanted: Any, name: str) -> int:

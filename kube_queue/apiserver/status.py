@@ -13,6 +13,8 @@ import orjson
 from kube_queue.apiserver.kinds import Kind
 
 Status = dict[str, Any]
+_SHOWN = 200
+"""Characters of a path that a refusal repeats."""
 MOST_CAUSES = 100
 """A list of hundred thousand wrong items must not become as many sentences."""
 
@@ -120,9 +122,11 @@ def not_found(kind: Kind, name: str) -> StatusError:
     return StatusError(404, "NotFound", f'{kind.resource} "{name}" not found', _details(kind, name))
 
 
-def no_such_path() -> StatusError:
+def no_such_path(path: str) -> StatusError:
     """404: nothing is served there."""
-    return StatusError(404, "NotFound", "the server could not find the requested resource", {})
+    shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+    why = f"the server could not find the requested resource: nothing is served at {shown}"
+    return StatusError(404, "NotFound", why, {})
 
 
 def method_not_allowed() -> StatusError:

@@ -28,10 +28,20 @@ from kube_queue.apiserver.world import Call, World
 
 USER = "kube-queue:local"
 """The name of whoever holds the token."""
-_REFUSED = frozenset(
-    f"pods/{name}"
-    for name in ("attach", "ephemeralcontainers", "exec", "portforward", "proxy", "resize")
-)
+_NO_PROGRAMS = "the pods of this server run no programs"
+_REFUSED = {
+    "nodes/proxy": "its nodes are no machines",
+    "services/proxy": "nothing listens behind a Service here",
+    "serviceaccounts/token": "this server issues no tokens",
+    **dict.fromkeys(
+        (
+            f"pods/{name}"
+            for name in ("attach", "ephemeralcontainers", "exec", "portforward", "proxy", "resize")
+        ),
+        _NO_PROGRAMS,
+    ),
+}
+"""Subresources of Kubernetes that are not served, and why."""
 _DONE = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -39,8 +49,7 @@ def handle(world: World, call: Call) -> Response:
     """The subresource's answer; 404 when the kind has none of that name."""
     named = f"{call.kind.plural}/{call.subresource}"
     if named in _REFUSED:
-        why = f"{named} is not served: the pods of this server run no programs"
-        raise StatusError(501, "NotImplemented", why)
+        raise StatusError(501, "NotImplemented", f"{named} is not served: {_REFUSED[named]}")
     if call.subresource not in call.kind.subresources or not call.name:
         raise not_served(call)
     if call.subresource == "log":
@@ -57,7 +66,7 @@ def handle(world: World, call: Call) -> Response:
 
 def not_served(call: Call) -> StatusError:
     """404: the kind has no such subresource."""
-    return no_such_path() if call.kind.builtin else not_found(call.kind, call.name)
+    return no_such_path(call.request.path) if call.kind.builtin else not_found(call.kind, call.name)
 
 
 def create_only(world: World, request: Request, route: Route) -> Response:

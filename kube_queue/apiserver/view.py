@@ -72,9 +72,10 @@ class View:
 
     def one(self, record: Record) -> bytes:
         """The body of an answer that is one object."""
-        return self._shaped(self.raw(record))
+        return self.shaped(self.raw(record))
 
-    def _shaped(self, raw: bytes) -> bytes:
+    def shaped(self, raw: bytes) -> bytes:
+        """One encoded object in the form asked for."""
         if self.form == PLAIN:
             return raw
         obj = orjson.loads(raw)
@@ -121,7 +122,7 @@ class View:
         assert event.previous is not None
         obj = self.object(event.previous)
         obj["metadata"]["resourceVersion"] = str(event.rv)
-        return watch_line("DELETED", self._shaped(orjson.dumps(obj)))
+        return watch_line("DELETED", self.shaped(orjson.dumps(obj)))
 
     def initial(self, record: Record) -> bytes:
         """The ADDED line for an object that is there when a watch begins."""

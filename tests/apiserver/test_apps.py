@@ -68,6 +68,15 @@ async def test_scale_reads_and_writes_the_replicas(api: Api, plural: str) -> Non
     assert (found["spec"]["replicas"], found["metadata"]["generation"]) == (5, 3)
 
 
+async def test_a_scale_is_shown_as_a_table(local: Api) -> None:
+    await local.made(f"{APPS}/deployments", a_workload("Deployment"))
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = (await local.get(f"{APPS}/deployments/web/scale", accept=accept)).body
+    names = [column["name"] for column in table["columnDefinitions"]]
+    assert names == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["web", 1, 0]
+
+
 async def test_a_selector_must_be_there_and_match_the_template(local: Api) -> None:
     without = a_workload("Deployment", selector=None)
     refused = await local.create(f"{APPS}/deployments", without)

@@ -320,6 +320,29 @@ async def test_what_is_not_served_is_refused_with_a_status(
     assert answer.body["code"] == status
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "named"),
+    [
+        ("GET", "/apis/rbac.authorization.k8s.io/v1/roles", "rbac.authorization.k8s.io/v1/roles"),
+        ("GET", f"{CONFIG_MAPS}/a/status", "configmaps/a/status"),
+        ("POST", "/api/v1/namespaces/default/serviceaccounts/a/token", "serviceaccounts/token"),
+        ("GET", "/api/v1/nodes/n/proxy", "nodes/proxy"),
+        ("GET", "/" + "long/" * 1000, "/long/long/long"),
+    ],
+)
+async def test_what_is_not_served_is_named(local: Api, method: str, path: str, named: str) -> None:
+    answer = await local.call(method, path)
+    assert answer.status in (404, 501)
+    assert named in answer.message
+    assert len(answer.message) < 400
+
+
+async def test_health_tells_its_checks_when_asked(local: Api) -> None:
+    assert (await local.get("/readyz")).body == b"ok"
+    told = await local.get("/readyz", verbose="")
+    assert told.body == b"[+]ping ok\nreadyz check passed\n"
+
+
 async def test_a_form_that_is_not_served_is_not_acceptable(local: Api) -> None:
     answer = await local.get(CONFIG_MAPS, accept="application/yaml")
     assert (answer.status, answer.reason) == (406, "NotAcceptable")

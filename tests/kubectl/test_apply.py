@@ -1,5 +1,7 @@
 """kubectl apply, create, diffless updates: what is written is what was meant."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from tests.kubectl.conftest import Kubectl
@@ -117,14 +119,21 @@ def test_create_namespace_and_other_generators_work(kubectl: Kubectl) -> None:
     shown = kubectl("get", "ns", name).table()[0]
     assert (shown["NAME"], shown["STATUS"]) == (name, "Active")
     assert kubectl("create", "ns", f"{name}-2").lines == [f"namespace/{name}-2 created"]
-    kubectl("create", "configmap", "c", "--from-literal=a=1")
+    made = kubectl("create", "configmap", "c", "--from-literal=a=1")
+    assert made.lines == ["configmap/c created"]
     assert kubectl.json("configmap", "c")["data"] == {"a": "1"}
-    kubectl("create", "secret", "generic", "s", "--from-literal=a=1")
+    made = kubectl("create", "secret", "generic", "s", "--from-literal=a=1")
+    assert made.lines == ["secret/s created"]
     assert kubectl.json("secret", "s")["data"] == {"a": "MQ=="}
-    kubectl("create", "serviceaccount", "sa")
-    kubectl("create", "quota", "q", "--hard=cpu=4,memory=4Gi")
+    registry = ("--docker-server=r", "--docker-username=u", "--docker-password=p")
+    kubectl("create", "secret", "docker-registry", "r", *registry)
+    assert kubectl("get", "secret", "r").table()[0]["TYPE"] == "kubernetes.io/dockerconfigjson"
+    assert kubectl("create", "serviceaccount", "sa").lines == ["serviceaccount/sa created"]
+    made = kubectl("create", "quota", "q", "--hard=cpu=4,memory=4Gi")
+    assert made.lines == ["resourcequota/q created"]
     assert kubectl.json("quota", "q")["spec"]["hard"] == {"cpu": "4", "memory": "4Gi"}
-    kubectl("create", "job", "j", "--image=busybox", "--", "sleep", "1")
+    made = kubectl("create", "job", "j", "--image=busybox", "--", "sleep", "1")
+    assert made.lines == ["job.batch/j created"]
     assert kubectl.json("job", "j")["spec"]["template"]["spec"]["containers"][0]["command"] == [
         "sleep",
         "1",
@@ -133,7 +142,8 @@ def test_create_namespace_and_other_generators_work(kubectl: Kubectl) -> None:
 
 def test_create_priorityclass_keeps_value_and_policy(kubectl: Kubectl) -> None:
     name = f"{kubectl.namespace}-low"
-    kubectl("create", "priorityclass", name, "--value=-5", "--preemption-policy=Never")
+    made = kubectl("create", "priorityclass", name, "--value=-5", "--preemption-policy=Never")
+    assert made.lines == [f"priorityclass.scheduling.k8s.io/{name} created"]
     shown = kubectl("get", "priorityclass", name).table()[0]
     assert shown["VALUE"] == "-5"
     assert shown["PREEMPTIONPOLICY"] == "Never"
@@ -150,3 +160,55 @@ def test_replace_swaps_the_whole_object(kubectl: Kubectl) -> None:
 def test_run_starts_a_pod(kubectl: Kubectl) -> None:
     assert kubectl("run", "nginx", "--image=nginx").lines == ["pod/nginx created"]
     assert kubectl.json("pod", "nginx")["spec"]["containers"][0]["image"] == "nginx"
+
+
+def test_a_kustomization_is_applied_compared_and_deleted(kubectl: Kubectl, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(json.dumps(a_config_map("one", a="1")))
+    (tmp_path / "kustomization.yaml").write_text(
+        "namePrefix: k-\nresources: [one.yaml]\n"
+        "configMapGenerator: [{name: made, literals: [a=b]}]\n"
+    )
+    here = str(tmp_path)
+    applied = kubectl("apply", "-k", here).lines
+    assert [line.rsplit("-", 1)[0] for line in applied] == ["configmap/k-made", "configmap/k"]
+    assert kubectl("diff", "-k", here).out == ""
+    assert len(kubectl("delete", "-k", here).lines) == 2
+    assert kubectl("get", "configmap").out == ""
+
+
+def test_an_apply_set_prunes_what_has_left_it(kubectl: Kubectl) -> None:
+    kubectl.environment["KUBECTL_APPLYSET"] = "true"
+    more = ("--prune", "--applyset=secret/set")
+    kubectl.apply(a_config_map("one"), a_config_map("two"), more=more)
+    kept, pruned = kubectl.apply(a_config_map("one"), more=more).lines
+    assert kept.startswith("configmap/one ")
+    assert pruned == "configmap/two pruned"
+    assert kubectl("get", "configmap", "-o", "name").lines == ["configmap/one"]
+    noted = kubectl.json("secret", "set")["metadata"]["annotations"]
+    assert noted["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap"
+
+
+def test_what_was_applied_last_is_shown_and_set(kubectl: Kubectl) -> None:
+    kubectl.apply(a_config_map(a="1"))
+    told = kubectl("apply", "view-last-applied", "configmap", "c", "-o", "json")
+    assert json.loads(told.out)["data"] == {"a": "1"}
+    text = json.dumps(a_config_map(a="2"))
+    assert kubectl("apply", "set-last-applied", "-f", "-", text=text).lines == [
+        "configmap/c configured"
+    ]
+    assert kubectl.json("configmap", "c")["data"] == {"a": "1"}
+
+
+def test_an_object_that_was_replaced_is_applied_with_a_warning(kubectl: Kubectl) -> None:
+    kubectl.create(a_config_map(a="1"))
+    told = kubectl.apply(a_config_map(a="2"))
+    assert told.lines == ["configmap/c configured"]
+    assert "missing the kubectl.kubernetes.io/last-applied-configuration annotation" in told.err
+
+
+def test_a_job_is_made_from_a_cron_job(kubectl: Kubectl) -> None:
+    kubectl("create", "cronjob", "nightly", "--image=busybox", "--schedule=0 0 * * *")
+    made = kubectl("create", "job", "now", "--from=cronjob/nightly")
+    assert made.lines == ["job.batch/now created"]
+    (owner,) = kubectl.json("job", "now")["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("CronJob", "nightly")

@@ -65,7 +65,13 @@ def test_labels_and_annotations_are_set_changed_and_removed(kubectl: Kubectl) ->
     assert "--overwrite is false" in refused.err
     kubectl("label", "wd", "w", "a=9", "--overwrite")
     kubectl("label", "wd", "w", "b-")
-    kubectl("annotate", "wd", "w", "note=hello world")
+    told = kubectl("annotate", "wd", "w", "note=hello world")
+    assert told.lines == ["widget.example.com/w annotated"]
+    assert kubectl("annotate", "wd", "--all", "kept=1").lines == ["widget.example.com/w annotated"]
+    assert {"kept=1", "note=hello world"} <= set(kubectl("annotate", "wd", "w", "--list").lines)
+    assert kubectl("label", "wd", "w", "--list").lines == ["a=9"]
+    assert kubectl("label", "wd", "w", "a-").lines == ["widget.example.com/w unlabeled"]
+    kubectl("label", "wd", "w", "a=9")
     metadata = kubectl.json("wd", "w")["metadata"]
     assert metadata["labels"] == {"a": "9"}
     assert metadata["annotations"]["note"] == "hello world"
@@ -109,6 +115,20 @@ def test_delete_takes_files_selectors_and_all(kubectl: Kubectl) -> None:
     kubectl("delete", "-f", "-", text="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\n")
     assert "NotFound" in kubectl("delete", "configmap", "two", fails=True).err
     assert kubectl("delete", "configmap", "two", "--ignore-not-found").out == ""
+
+
+def test_deleting_an_owner_in_the_background_deletes_what_it_owns(kubectl: Kubectl) -> None:
+    kubectl.apply(a_widget("owner"))
+    uid = kubectl.json("wd", "owner")["metadata"]["uid"]
+    owned = a_config_map("owned")
+    owned["metadata"]["ownerReferences"] = [
+        {"apiVersion": "example.com/v1", "kind": "Widget", "name": "owner", "uid": uid}
+    ]
+    kubectl.apply(owned)
+    deleted = kubectl("delete", "wd", "owner", "--cascade=background")
+    assert deleted.out.startswith('widget.example.com "owner" deleted')
+    kubectl("wait", "--for=delete", "configmap/owned")
+    assert "NotFound" in kubectl("get", "configmap", "owned", fails=True).err
 
 
 def test_deleting_an_owner_deletes_what_it_owns(kubectl: Kubectl) -> None:

@@ -116,6 +116,7 @@ def test_wait_sees_conditions_fields_and_ends(kubectl: Kubectl) -> None:
         job["status"]["conditions"] = [{"type": "Suspended", "status": "True"}]
         kubectl.server.ask("PUT", path, job)
         assert line() == "job.batch/pi condition met"
+    assert kubectl("wait", "--for=create", "job/pi").lines == ["job.batch/pi condition met"]
     told = kubectl("wait", "--for=jsonpath={.spec.suspend}=true", "job/pi")
     assert told.lines == ["job.batch/pi condition met"]
     refused = kubectl("wait", "--for=delete", "job/pi", "--timeout=1s", fails=True)

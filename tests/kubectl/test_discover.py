@@ -1,6 +1,7 @@
 """What kubectl learns about the server."""
 
 import json
+import re
 
 from tests.kubectl.conftest import Kubectl
 
@@ -63,6 +64,18 @@ def test_auth_can_i_answers(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "pods").lines == ["yes"]
 
 
-def test_cluster_info_and_raw_paths_answer(kubectl: Kubectl) -> None:
+def test_cluster_info_tells_where_the_server_is(kubectl: Kubectl) -> None:
+    kubectl.environment["TERM"] = "dumb"
+    told = re.sub("\x1b\\[[0-9;]*m", "", kubectl("cluster-info").out)
+    assert told.splitlines() == [
+        f"Kubernetes control plane is running at {kubectl.server.tls_url}",
+        "",
+        "To further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.",
+    ]
+
+
+def test_raw_paths_answer(kubectl: Kubectl) -> None:
     assert kubectl("get", "--raw", "/readyz").out == "ok"
+    told = kubectl("get", "--raw", "/livez?verbose")
+    assert told.lines == ["[+]ping ok", "livez check passed"]
     assert json.loads(kubectl("get", "--raw", "/api").out)["versions"] == ["v1"]

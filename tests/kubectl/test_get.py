@@ -1,5 +1,8 @@
 """kubectl get, in every form."""
 
+import json
+from pathlib import Path
+
 import yaml
 
 from tests.kubectl.conftest import Kubectl
@@ -74,6 +77,53 @@ def test_jsonpath_and_custom_columns_pick_fields(kubectl: Kubectl) -> None:
     assert picked.out == "3 5"
     columns = kubectl("get", "wd", "-o", "custom-columns=N:.metadata.name,S:.spec.size")
     assert columns.table() == [{"N": "one", "S": "3"}, {"N": "two", "S": "5"}]
+
+
+def test_every_other_form_of_output_says_the_same(kubectl: Kubectl, tmp_path: Path) -> None:
+    kubectl.apply(a_widget("one"), a_widget("two", 5))
+
+    def printed(form: str) -> str:
+        return kubectl("get", "wd", "-o", form).out
+
+    def file(text: str) -> Path:
+        path = tmp_path / "form"
+        path.write_text(text)
+        return path
+
+    template = "{{range .items}}{{.metadata.name}} {{end}}"
+    assert printed(f"go-template={template}") == "one two "
+    assert printed(f"go-template-file={file(template)}") == "one two "
+    assert printed(f"jsonpath-file={file('{.items[*].spec.size}')}") == "3 5"
+    assert json.loads(printed("jsonpath-as-json={.items[*].spec.size}")) == [3, 5]
+    columns = file("N    S\n.metadata.name .spec.size")
+    assert kubectl("get", "wd", "-o", f"custom-columns-file={columns}").table() == [
+        {"N": "one", "S": "3"},
+        {"N": "two", "S": "5"},
+    ]
+    assert printed("name") == "widget.example.com/one\nwidget.example.com/two\n"
+    assert kubectl("get", "wd", "one", "--no-headers").out.split()[:2] == ["one", "3"]
+    assert kubectl("get", "wd", "one", "--show-labels").table()[0]["LABELS"] == "<none>"
+    assert kubectl("get", "wd", "--show-kind").table()[0]["NAME"] == "widget.example.com/one"
+
+
+def test_kyaml_is_printed_by_a_kubectl_that_knows_it(kubectl: Kubectl) -> None:
+    kubectl.apply(a_widget())
+    version = json.loads(kubectl("version", "--client", "-o", "json").out)["clientVersion"]
+    if int(version["minor"].rstrip("+")) >= 35:
+        assert 'kind: "Widget",' in kubectl("get", "wd", "w", "-o", "kyaml").squeezed
+    else:
+        told = kubectl("get", "wd", "w", "-o", "kyaml", fails=True)
+        assert 'unable to match a printer suitable for the output format "kyaml"' in told.err
+
+
+def test_a_scale_is_shown_as_a_row_of_its_own(kubectl: Kubectl) -> None:
+    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2")
+    (row,) = kubectl("get", "deploy", "web", "--subresource=scale").table()
+    assert (row["NAME"], row["DESIRED"], row["AVAILABLE"]) == ("web", "2", "0")
+    patch = '{"spec":{"replicas":4}}'
+    told = kubectl("patch", "deploy", "web", "--subresource=scale", "--type=merge", "-p", patch)
+    assert told.lines == ["scale.autoscaling/web patched"]
+    assert kubectl.json("deploy", "web")["spec"]["replicas"] == 4
 
 
 def test_labels_choose_and_are_shown(kubectl: Kubectl) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.kubectl.conftest import Kubectl
 from tests.kubectl.objects import a_config_map, a_pod, a_widget
 
@@ -74,6 +76,43 @@ def test_an_object_that_is_not_there_is_named(kubectl: Kubectl) -> None:
 def test_exec_is_not_served_and_refused(kubectl: Kubectl) -> None:
     kubectl.apply(a_pod())
     assert kubectl("exec", "p", "--", "true", fails=True).err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("create", "role", "r", "--verb=get", "--resource=pods"), "rbac.authorization.k8s.io/v1"),
+        (("create", "rolebinding", "r", "--role=r", "--user=u"), "rbac.authorization.k8s.io/v1"),
+        (("create", "token", "default"), "serviceaccounts/token is not served"),
+        (("get", "--raw", "/metrics"), "nothing is served at /metrics"),
+        (("get", "hpa"), 'the server doesn\'t have a resource type "hpa"'),
+        (("top", "pods"), "Metrics API not available"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_what_is_not_served_is_named(kubectl: Kubectl, command: tuple[str, ...], told: str) -> None:
+    assert told in kubectl(*command, fails=True).err
+
+
+@pytest.mark.parametrize(
+    ("command", "subresource"),
+    [
+        (("port-forward", "p", ":80"), "pods/portforward"),
+        (("cp", "/etc/hostname", "p:/tmp/x"), "pods/exec"),
+        (("debug", "p", "--image=busybox", "--target=main"), "pods/ephemeralcontainers"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_needs_a_running_program_is_named(
+    kubectl: Kubectl, command: tuple[str, ...], subresource: str
+) -> None:
+    kubectl.apply(a_pod())
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/p"
+    pod = kubectl.server.ask("GET", path)
+    pod["status"]["phase"] = "Running"
+    kubectl.server.ask("PUT", f"{path}/status", pod)
+    refused = kubectl(*command, fails=True)
+    assert f"{subresource} is not served: the pods of this server run no programs" in refused.err
 
 
 def test_a_wrong_token_is_refused(kubectl: Kubectl) -> None:

@@ -31,6 +31,7 @@ PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("apps", "Deployment"): apps.deployment,
     ("apps", "ReplicaSet"): apps.replica_set,
     ("apps", "StatefulSet"): apps.stateful_set,
+    ("autoscaling", "Scale"): apps.scale,
     ("batch", "CronJob"): workloads.cron_job,
     ("batch", "Job"): workloads.job,
     ("coordination.k8s.io", "Lease"): cluster.lease,

@@ -1,7 +1,7 @@
 """The rows of the kinds that keep pods running, and of the budgets that protect them.
 
 Holds: controller_revision, daemon_set, deployment, pod_disruption_budget, replica_set,
-replication_controller, stateful_set.
+replication_controller, scale, stateful_set.
 """
 
 from typing import Any
@@ -31,6 +31,12 @@ def _ready(obj: Object) -> str:
 
 def _selector(obj: Object) -> str:
     return selector_text(part(obj, "spec", "selector"))
+
+
+def scale(obj: Object, now: float) -> Row:
+    """NAME DESIRED AVAILABLE AGE."""
+    desired, available = (part(obj, key).get("replicas", 0) for key in ("spec", "status"))
+    return Row([name_of(obj), desired, available, _created(obj, now)])
 
 
 def deployment(obj: Object, now: float) -> Row:
