@@ -31,6 +31,10 @@ OversellRate = Annotated[
     Text, typer.Option("--oversellrate", help="Multiplies max, min and max-jobs of the tree.")
 ]
 TreeValidation = Annotated[Text, typer.Option("--tree-validation", help="warn or strict")]
+QuotaStatusOwner = Annotated[
+    Text,
+    typer.Option("--quota-status-owner", help="auto, queue or scheduler [env QuotaStatusOwner]"),
+]
 ReclaimPolicy = Annotated[
     Text, typer.Option("--reclaim-policy", help="Any, LowerPriority or Never")
 ]
@@ -117,6 +121,7 @@ def controller(
     strict_consistency: StrictConsistency = None,
     oversellrate: OversellRate = None,
     tree_validation: TreeValidation = None,
+    quota_status_owner: QuotaStatusOwner = None,
     reclaim_policy: ReclaimPolicy = None,
     preemption_policy: PreemptionPolicy = None,
     count_unmanaged_pods: CountUnmanagedPods = None,
@@ -201,6 +206,7 @@ def scheduler(
     pod_group_status: PodGroupStatus = None,
     oversellrate: OversellRate = None,
     tree_validation: TreeValidation = None,
+    quota_status_owner: QuotaStatusOwner = None,
     leader_elect: LeaderElect = None,
     leader_elect_resource_namespace: LeaseNamespace = None,
     leader_elect_identity: LeaseIdentity = None,

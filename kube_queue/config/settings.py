@@ -54,6 +54,14 @@ class PodGroupStatusOwner(StrEnum):
     ALL = "all"
 
 
+class QuotaStatusOwner(StrEnum):
+    """Who writes the status of the ElasticQuotaTree."""
+
+    AUTO = "auto"
+    QUEUE = "queue"
+    SCHEDULER = "scheduler"
+
+
 class LogFormat(StrEnum):
     """How a log line is printed."""
 
@@ -107,6 +115,14 @@ class ControllerSettings(SettingsGroup):
     )
     """`warn`: a tree that breaks a rule is used and its violations are shown on it;
     `strict`: the last valid tree stays in use."""
+
+    quota_status_owner: Annotated[
+        QuotaStatusOwner, Switchable(flag="--quota-status-owner", env="QuotaStatusOwner")
+    ] = QuotaStatusOwner.AUTO
+    """Who writes the status of the quota tree; give the queue controller and the co-scheduler the
+    same. `auto`: the queue controller, and the co-scheduler only once the Lease of the former has
+    been absent, or has run out, for 30 seconds; `queue`: never the co-scheduler; `scheduler`: never
+    the queue controller."""
 
     reclaim_policy: Annotated[ReclaimPolicy, Switchable(flag="--reclaim-policy")] = (
         ReclaimPolicy.ANY

@@ -94,6 +94,8 @@ class Capacity:
         """Whether a queue controller is there: what units hold counts, and it evicts them whole."""
         self.moved = 0
         """Grows whenever pods that are there are charged elsewhere."""
+        self.version = 0
+        """Grows whenever what ``usage`` answers may be another."""
         self._rate = 1.0
         self._departures = cluster.shared(Departures)
         self._pods: dict[str, Pod] = {}
@@ -123,6 +125,7 @@ class Capacity:
         but for this reason it cannot be used, and no pod is placed until it can.
         """
         self.homes.tree, self.homes.problem, self._rate = tree, problem, oversell_rate
+        self.version += 1
         charged = list(self._pods.values())
         promised = [pod for pod, _ in self._promises.values()]
         waiting = [pod for pod, _ in self._waiting.values()]
@@ -185,6 +188,7 @@ class Capacity:
 
     def _ask(self, home: Home, pod: Pod, sign: int) -> None:
         if home.leaf:
+            self.version += 1
             asked = self._asked.setdefault(home.leaf, {})
             for name, amount in pod.spec.request.items:
                 asked[name] = asked.get(name, 0) + sign * amount
@@ -232,6 +236,7 @@ class Capacity:
         home, amounts = charge.home, charge.amounts
         if not home.leaf:
             return
+        self.version += 1
         firm = not home.preemptible
         self.sums.add(home.leaf, Sum.PLACED, amounts.items, sign, firm=firm)
         if charge.going:
@@ -266,6 +271,7 @@ class Capacity:
         """What the unit holds and its pods do not take is in the sum KEPT."""
         former = self._kept.pop(uid, None)
         if former is not None:
+            self.version += 1
             self.sums.add(former[0], Sum.KEPT, former[1].items, -1, firm=former[2])
         unit = self.homes.units.get(uid)
         if unit is None:
@@ -280,6 +286,7 @@ class Capacity:
             {name: amount for name, amount in left.items() if amount > 0 and name != MAX_JOBS}
         )
         if leaf and kept is not EMPTY:
+            self.version += 1
             self._kept[uid] = leaf, kept, not unit.preemptible
             self.sums.add(leaf, Sum.KEPT, kept.items, 1, firm=not unit.preemptible)
 
@@ -440,25 +447,33 @@ class Capacity:
                 return Shortage(leaf, "min", name, amount, used, least)
         return None
 
-    def usage(self, path: str) -> QuotaUsage:
-        """The numbers of one node for the tree's status. KeyError: no such node."""
-        node = self.sums.nodes[path]
-        placed, kept = node.all[Sum.PLACED], node.all[Sum.KEPT]
-        used = {name: placed.get(name, 0) + kept.get(name, 0) for name in {**placed, **kept}}
-        request = dict(used)
-        below = [node]
-        while below:
-            each = below.pop()
-            below += each.children
-            for name, amount in self._asked.get(each.path, {}).items():
-                request[name] = request.get(name, 0) + amount
-        limits = node.limits
-        request = {name: amount for name, amount in request.items() if amount}
-        return QuotaUsage(path, used, request, limits.min, limits.max)
+    def usage(self) -> dict[str, QuotaUsage]:
+        """The numbers of every node for the tree's status, by path, parents before children."""
+        waiting: dict[str, dict[str, int]] = {path: {} for path in self.sums.nodes}
+        for leaf, asked in self._asked.items():
+            for node in self.sums.nodes[leaf].chain():
+                of_node = waiting[node.path]
+                for name, amount in asked.items():
+                    of_node[name] = of_node.get(name, 0) + amount
+        found: dict[str, QuotaUsage] = {}
+        for path, node in self.sums.nodes.items():
+            used = _sum(node.all[Sum.PLACED], node.all[Sum.KEPT])
+            request = _sum(used, waiting[path])
+            found[path] = QuotaUsage(path, used, request, node.limits.min, node.limits.max)
+        return found
 
     def paths(self) -> tuple[str, ...]:
         """Every node's path, parents before children."""
         return tuple(self.sums.nodes)
+
+
+def _sum(*amounts: Mapping[str, int]) -> dict[str, int]:
+    """What they are together, without what is 0."""
+    total: dict[str, int] = {}
+    for each in amounts:
+        for name, amount in each.items():
+            total[name] = total.get(name, 0) + amount
+    return {name: amount for name, amount in total.items() if amount}
 
 
 def _charged_alike(old: QueueUnit, new: QueueUnit) -> bool:

@@ -169,7 +169,7 @@ class QuotaWorld:
 
     def used(self, path: str, resource: str = "cpu") -> int:
         """Whole cpus, or units, of the node in its status."""
-        amount = self.brain.capacity.usage(path).used.get(resource, 0)
+        amount = self.brain.capacity.usage()[path].used.get(resource, 0)
         return amount // 1000 if resource == "cpu" else amount
 
 

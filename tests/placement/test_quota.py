@@ -140,7 +140,7 @@ def test_a_tree_that_cannot_be_used_lets_no_pod_in() -> None:
 
 def test_the_oversell_rate_multiplies_max_and_min_rounded_down() -> None:
     world = QuotaWorld(tree(quota("alpha", 3, 3), cpu=100), rate=1.5)
-    usage = world.brain.capacity.usage("root/alpha")
+    usage = world.brain.capacity.usage()["root/alpha"]
     assert (usage.max["cpu"], usage.min["cpu"]) == (4500, 4500)
     assert len(world.sees(*(pod_in("alpha", f"a{n}") for n in range(6))).places()) == 4
 
@@ -278,10 +278,10 @@ def test_without_a_live_queue_controller_nothing_is_kept_for_units() -> None:
 def test_request_is_what_is_used_and_what_waits() -> None:
     world = QuotaWorld(tree(quota("alpha", 0, 3), cpu=8))
     world.sees(*(pod_in("alpha", f"a{n}") for n in range(5))).decides()
-    usage = world.brain.capacity.usage("root")
+    usage = world.brain.capacity.usage()["root"]
     assert (usage.used["cpu"], usage.request["cpu"]) == (3000, 5000)
     world.goes("a0", "a4")
-    usage = world.brain.capacity.usage("root/alpha")
+    usage = world.brain.capacity.usage()["root/alpha"]
     assert (usage.used["cpu"], usage.request["cpu"]) == (2000, 3000)
 
 

@@ -246,7 +246,7 @@ class Capacity(RuleBasedStateMachine):
         capacity = self.world.brain.capacity
         waiting = [pod.pod for pod in self.world.pods.values() if not pod.pod.node]
         for path in self.tree.nodes:
-            usage = capacity.usage(path)
+            usage = capacity.usage()[path]
             used = self.use(path, self.bound())
             assert usage.used.get("cpu", 0) == used
             assert usage.request.get("cpu", 0) == used + self.use(path, waiting)

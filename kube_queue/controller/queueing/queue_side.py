@@ -30,6 +30,7 @@ from kube_queue.api.types import ELASTIC_QUOTA_TREES, QUEUE_UNITS, QUEUES
 from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
 from kube_queue.config import ControllerSettings, Settings
+from kube_queue.config.settings import QuotaStatusOwner
 from kube_queue.controller.effects import Effects, Means
 from kube_queue.controller.feeder import Feeder
 from kube_queue.controller.queueing.backoff import Backoff
@@ -38,7 +39,6 @@ from kube_queue.controller.queueing.moves import Limits, Moves
 from kube_queue.controller.queueing.queues import AutomaticQueues, QueueFiller
 from kube_queue.controller.queueing.quota_side import QuotaSide, unit_projection
 from kube_queue.controller.queueing.reasons import ReasonWriter
-from kube_queue.controller.queueing.status import StatusWriter
 from kube_queue.controller.queueing.statuses import Statuses
 from kube_queue.controller.records import (
     QueueRecord,
@@ -46,6 +46,7 @@ from kube_queue.controller.records import (
     UnitRecord,
     queue_record,
 )
+from kube_queue.controller.status import StatusWriter
 from kube_queue.kube.client import Client
 from kube_queue.kube.events import EventRecorder, ObjectRef
 from kube_queue.kube.informer import Informer
@@ -127,8 +128,16 @@ class QueueSide:
         self._moves = Moves(
             self.units, self.queues, self._clock, self.meters, _limits(settings.controller)
         )
+        owner = settings.controller.quota_status_owner
         self._status = StatusWriter(
-            Statuses(self.cache, self.queues, self.trees, self.keeper, self._clock),
+            Statuses(
+                self.cache,
+                self.queues,
+                self.trees,
+                self.keeper,
+                self._clock,
+                owns_trees=owner is not QuotaStatusOwner.SCHEDULER,
+            ),
             rate=settings.writes.status_rate,
         )
 
@@ -261,6 +270,9 @@ class QueueSide:
         if old is None or old.spec != new.spec:
             self._touch_trees()
             self._say_verdict(new)
+        elif old.written != new.written:
+            # The co-scheduler may have been at it until it saw our Lease.
+            self._status.seen((ELASTIC_QUOTA_TREES.plural, new.namespace, new.name), new.written)
 
     def _say_verdict(self, record: TreeRecord) -> None:
         verdict = self.keeper.verdict(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kube_queue.controller.scheduling.binder import Binder
 from kube_queue.controller.scheduling.evictor import Evictor
 from kube_queue.controller.scheduling.means import Means
+from kube_queue.controller.scheduling.quota_status import QuotaStatus
 from kube_queue.controller.scheduling.telling import Teller
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
 
@@ -13,12 +14,20 @@ class Effects:
     """Applies decisions while one process leads. `most_open` bindings are under way at a time."""
 
     def __init__(
-        self, means: Means, binder: Binder, evictor: Evictor, teller: Teller, *, most_open: int
+        self,
+        means: Means,
+        binder: Binder,
+        evictor: Evictor,
+        teller: Teller,
+        quota_status: QuotaStatus,
+        *,
+        most_open: int,
     ) -> None:
         self._means = means
         self._binder = binder
         self._evictor = evictor
         self._teller = teller
+        self._quota_status = quota_status
         self._most_open = most_open
 
     @property
@@ -45,9 +54,10 @@ class Effects:
                 self._teller.waits(decision.unit, decision.why)
 
     def settle(self) -> None:
-        """What went with the decisions just applied is told as well."""
+        """What went with the decisions just applied, and with news, is told as well."""
         for pod in self._means.cache.unnominated():
             self._teller.unnominated(pod)
+        self._quota_status.look()
 
     def stop(self) -> None:
         """Nothing more is begun from here."""

@@ -45,21 +45,24 @@ def lease_record(obj: Mapping[str, Any]) -> LeaseRecord:
 
 
 class QueueLease:
-    """Follows the queue controller's Lease; `tell` is told whether it lives whenever that changes.
+    """Follows the queue controller's Lease; `tell` is called whenever `lives` or `gone` changes.
 
     Time is measured on this process's clock from when it saw the last change, so the machines'
-    clocks may differ. Nobody lives until the Lease was seen.
+    clocks may differ. Nobody lives until the Lease was seen, and nobody is gone either.
     """
 
     def __init__(
         self,
         client: Client,
         leader: LeaderSettings,
-        tell: Callable[[bool], None],
+        tell: Callable[[], None],
         *,
         rng: random.Random,
     ) -> None:
         self.lives = False
+        """Somebody holds the Lease, or did so not long ago."""
+        self.gone = False
+        """For GRACE seconds of this process the Lease has been absent, let go, or run out."""
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
         self.informer: Informer[LeaseRecord] = Informer(
@@ -75,25 +78,30 @@ class QueueLease:
     async def run(self) -> None:
         """Follow until cancelled."""
         try:
-            await self.informer.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.informer.run())
+                await self.informer.synced.wait()
+                if self._timer is None:
+                    self._gone_in(GRACE)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
     def _seen(self, old: LeaseRecord | None, new: LeaseRecord | None) -> None:
         if new is not None and new.holder:
-            self._lives_for(new.seconds + GRACE)
-            self._set(True)
+            self._gone_in(new.seconds + GRACE)
+            self._set(lives=True, gone=False)
         elif self.lives:
             # Released or deleted: a successor may be on its way.
-            self._lives_for(GRACE)
+            self._gone_in(GRACE)
 
-    def _lives_for(self, seconds: float) -> None:
+    def _gone_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._set, False)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, lambda: self._set(lives=False, gone=True))
 
-    def _set(self, lives: bool) -> None:
-        if lives != self.lives:
-            self.lives = lives
-            self._tell(lives)
+    def _set(self, *, lives: bool, gone: bool) -> None:
+        if (lives, gone) != (self.lives, self.gone):
+            self.lives, self.gone = lives, gone
+            self._tell()

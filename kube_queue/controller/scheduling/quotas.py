@@ -124,8 +124,8 @@ class QuotaFeed:
         self._cache.budget_seen(old, new, self._clock())
         self._wake()
 
-    def _queue_lives(self, lives: bool) -> None:
-        self._cache.queue_lives(lives, self._clock())
+    def _queue_lives(self) -> None:
+        self._cache.queue_lives(self.lease.lives, self._clock())
         self._wake()
 
 

@@ -27,6 +27,7 @@ from kube_queue.controller.scheduling.foreign import ForeignChanges
 from kube_queue.controller.scheduling.groups import GroupKeeper, PodGroups
 from kube_queue.controller.scheduling.loop import SchedulingLoop
 from kube_queue.controller.scheduling.means import Means
+from kube_queue.controller.scheduling.quota_status import QuotaStatus
 from kube_queue.controller.scheduling.quotas import QuotaFeed
 from kube_queue.controller.scheduling.surroundings import Surroundings
 from kube_queue.controller.scheduling.telling import Teller
@@ -144,12 +145,20 @@ class SchedulingSide:
         for kind in self.groups.kinds.values():
             kind.follow(keeper.group_changed)
         evictor = Evictor(means, self.quotas.units)
-        effects = Effects(means, binder, evictor, teller, most_open=most_open)
+        quota_status = QuotaStatus(
+            self.quotas,
+            self.cache.capacity,
+            self._settings.controller.quota_status_owner,
+            self._clock,
+            rate=self._settings.writes.status_rate,
+        )
+        effects = Effects(means, binder, evictor, teller, quota_status, most_open=most_open)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.loop.run(effects))
                 group.create_task(teller.run())
                 group.create_task(keeper.run())
+                group.create_task(quota_status.run(writes))
         finally:
             effects.stop()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kube_queue.api.types import CRDS, QUEUES
 from kube_queue.app.virtual_time import run_virtual
-from kube_queue.controller.queueing.status import Key, StatusWriter, Wanted
+from kube_queue.controller.status import Key, StatusWriter, Wanted
 from kube_queue.kube.client import Client
 from kube_queue.kube.writes import WriteScheduler
 from tests.controller.queueing.world import Object, World, a_leaf, a_root, in_world

@@ -1,4 +1,4 @@
-"""Status of Queues and of the quota tree: few writes a second, the most-changed object first."""
+"""Status of Queues and of quota trees: few writes a second, the most-changed object first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from kube_queue.api.errors import KubeQueueError
+from kube_queue.api.errors import Conflict, KubeQueueError
 from kube_queue.api.types import ResourceType
 from kube_queue.controller.records import digest
 from kube_queue.kube.client import Client
@@ -39,6 +39,8 @@ class Wanted:
     status: Mapping[str, Any]
     written: bytes
     """Digest of the status it has, as far as the informer knows."""
+    version: str = ""
+    """The resourceVersion that it has to have still when it is written; empty: any."""
 
 
 class Source(Protocol):
@@ -65,6 +67,8 @@ class StatusWriter:
         self._changes: Counter[Key] = Counter()
         self._since: dict[Key, float] = {}
         self._written: dict[Key, tuple[str, bytes]] = {}
+        self._open: Counter[Key] = Counter()
+        """Writes under way."""
         self._news = asyncio.Event()
 
     def touched(self, key: Key) -> None:
@@ -74,8 +78,17 @@ class StatusWriter:
         self._changes[key] += 1
         self._news.set()
 
+    def seen(self, key: Key, written: bytes) -> None:
+        """The object's status was seen to be another, of this digest: if it is none of ours, ours
+        is written again.
+        """
+        known = self._written.get(key)
+        if known is not None and known[1] != written and key not in self._open:
+            del self._written[key]
+            self.touched(key)
+
     def gone(self, key: Key) -> None:
-        """The object is no more."""
+        """The object is no more, or its status none of ours."""
         self._changes.pop(key, None)
         self._since.pop(key, None)
         self._written.pop(key, None)
@@ -114,8 +127,8 @@ class StatusWriter:
         return True
 
     def _submit(self, writes: WriteScheduler, key: Key, wanted: Wanted) -> None:
-        # The status is ours alone, so no version is asked for: only that it is the same object.
-        patch = merge_patch(wanted.uid, "", {"status": wanted.status})
+        # Where the status is ours alone no version is asked for: only that it is the same object.
+        patch = merge_patch(wanted.uid, wanted.version, {"status": wanted.status})
 
         async def send(client: Client) -> None:
             await client.patch(
@@ -123,12 +136,19 @@ class StatusWriter:
             )
 
         def done(outcome: Outcome) -> None:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
             if isinstance(outcome, Failed):
                 self._failed(key, outcome.error)
 
+        self._open[key] += 1
         writes.submit(Lane.STATUS, key, send, done)
 
     def _failed(self, key: Key, error: KubeQueueError) -> None:
         _log.info("a status was not written", object="/".join(key), problem=str(error))
         # What stands is not known: the next change writes whatever it finds.
         self._written.pop(key, None)
+        if isinstance(error, Conflict):
+            # There was a change, and it will be seen.
+            self.touched(key)
