@@ -174,7 +174,7 @@ class _Cycle:
 
     def _take_out(self, uid: str, charge: Charge) -> None:
         """The unit has its quota, whose turn ever it is."""
-        self._admit(uid, charge)
+        self._admit(uid, charge, others_left=True)
         self._core.pending.remove(uid)
         self._core.pending.reshared(charge.leaf or "")
 
@@ -183,7 +183,7 @@ class _Cycle:
         demand = ledger.demand(charge.request, charge.preemptible)
         return ledger.blocker(ledger.chain(charge.leaf or ""), demand) is None
 
-    def _admit(self, uid: str, charge: Charge) -> None:
+    def _admit(self, uid: str, charge: Charge, *, others_left: bool = False) -> None:
         waiter = self._core.pending.waiter(uid)
         if waiter is None or charge.leaf is None:
             raise ValueError(f"unit {uid} does not wait")
@@ -200,6 +200,7 @@ class _Cycle:
                 leaf=charge.leaf,
                 queue=waiter.place.queue,
                 request=charge.request,
+                others_left=others_left,
             )
         )
 

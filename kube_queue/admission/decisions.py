@@ -129,6 +129,8 @@ class Admit:
     leaf: str
     queue: str
     request: ResourceVector
+    others_left: bool = False
+    """Whether others were evicted for it."""
 
 
 @dataclass(frozen=True, slots=True)

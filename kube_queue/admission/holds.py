@@ -51,3 +51,8 @@ def queue_stopped(name: str, stop: StopPolicy) -> Hold:
         f"Queue {name} is stopped (spec.stopPolicy: {stop})",
         f"waits until Queue {name} is started",
     )
+
+
+def nodes_full(problem: str) -> Hold:
+    """The nodes have no room for its pods; ``problem`` is what they said."""
+    return Hold(Reason.NODES_HAVE_NO_ROOM, problem, "waits until nodes have room for all its pods")

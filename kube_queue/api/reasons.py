@@ -53,8 +53,8 @@ class Reason(StrEnum):
     )
     NODES_HAVE_NO_ROOM = (
         "NodesHaveNoRoom",
-        "The quota has enough left, the nodes do not: the job is released when they have, and its "
-        "quota is kept for it.",
+        "The quota has enough left, the nodes do not: the job is tried again when nodes change or "
+        "pods leave.",
     )
     BACKOFF = "Backoff", "The unit failed before and waits for its next turn."
     NO_QUOTA = "NoQuota", "Neither a label nor the namespace leads to an elastic quota."

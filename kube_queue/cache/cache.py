@@ -7,8 +7,10 @@ The life of one uid here::
        ▲  ▲                            │ │ │                                    │
        │  └── forget: the write failed ┘ │ └── seen finished ──▶ done ◀─────────┤ seen finished
        │       (waits out a backoff)     │                                      │
-       ├── confirm: the write was older ─┘                                      │
-       │   than a state already seen                                            │
+       ├── confirm: the write was older ─┤                                      │
+       │   than a state already seen     │                                      │
+       ├── hold_back: the nodes are full ┘                                      │
+       │       (no turn until let_try)                                          │
        └──────────────────────────────── seen Enqueued again ───────────────────┘
 
     gone, from anywhere: nothing of it is left, what it held is free.
@@ -31,6 +33,7 @@ from typing import Final
 from kube_queue.admission.cycle import cycle
 from kube_queue.admission.decisions import Admit, Decision
 from kube_queue.admission.explain import Explanation
+from kube_queue.admission.holds import nodes_full
 from kube_queue.admission.ledger import Charge
 from kube_queue.admission.place import Places, TreePlaces
 from kube_queue.admission.policies import backoff
@@ -215,6 +218,25 @@ class Cache(Answers):
         self._set(known)
         if self.pending.waiter(uid) is not None:
             self.pending.cool(uid, now + backoff(known.failures))
+
+    def hold_back(self, uid: str, problem: str) -> None:
+        """The nodes have no room for the pods of an assumed unit, for this reason: its quota is
+        free, and it has no turn until ``let_try``. Under Block it stays the head meanwhile.
+        Without an assumption about the uid nothing happens.
+        """
+        known = self._known.get(uid)
+        if known is None or known.assumed is None:
+            return
+        known.assumed = None
+        known.failures = 0
+        self._set(known)
+        if self.pending.waiter(uid) is not None:
+            self.pending.hold(uid, nodes_full(problem))
+
+    def let_try(self, uid: str) -> None:
+        """A unit that was held back has its turns again; it may be gone, or held by now."""
+        if uid not in self.core.promises:
+            self.pending.unhold(uid)
 
     def eviction_failed(self, uid: str) -> None:
         """The unit could not be told to go: it is not going, and whoever it was to go for waits

@@ -140,8 +140,8 @@ class ControllerSettings(SettingsGroup):
 
     placement_check: Annotated[bool, Switchable(flag="--placement-check")] = False
     """A job is not released while the nodes have no room for all its pods at once, as the
-    co-scheduler would place them. The answer is advice: it knows no volumes. The quota is kept for
-    the job meanwhile."""
+    co-scheduler would place them. The answer is advice: it knows no volumes. Its quota is free for
+    others meanwhile."""
 
     running_timeout_seconds: Annotated[float, Switchable(flag="--running-timeout")] = Field(
         default=0.0, ge=0

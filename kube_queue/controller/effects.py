@@ -20,8 +20,13 @@
 Where the Queue has admission checks that apply to the unit, Admit writes phase Reserved and asks
 them; what they answer is followed up in queueing.checks.
 
-Where the placement check is on, a unit whose pods the nodes have no room for is held back: its
-quota stays assumed, it says why, and it is asked about again when nodes or pods change.
+Where the placement check is on, a unit whose pods the nodes have no room for is held back: it gives
+its quota back, says why, and has no turn until nodes or pods change. Only where others were evicted
+for it does its quota stay assumed, or they would come back and be evicted again at its next turn.
+
+    Admit ──▶ no room ──▶ held back ──nodes change──▶ has its turns again ──▶ Admit ...
+                 │ others were evicted for it
+                 └──────▶ quota kept ──nodes change──▶ asked about again
 
 The quota of an assumed unit is returned only when it is certain that the unit does not hold it: as
 long as the outcome is unknown (no answer, or a server's fault) the write is repeated, and its
@@ -34,6 +39,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -72,7 +78,9 @@ from kube_queue.observability.meters import Meters
 UNKNOWN_PAUSE: Final = 2.0
 """Seconds until a write of unknown outcome is repeated, after the write scheduler gave up."""
 HELD_PAUSE: Final = 1.0
-"""Seconds in which changes of nodes become one look at all who wait for room."""
+"""Seconds in which changes of nodes become one look at those who wait for room."""
+TRIED_AT_ONCE: Final = 64
+"""So many that were held back have a turn at one look; the others at the next ones."""
 REFUSED_PAUSE: Final = 5.0
 """Seconds until the cache is told that a unit cannot be evicted."""
 
@@ -131,8 +139,15 @@ class Effects:
         self._settled = settled
         self._open: dict[str, Unit] = {}
         self._answered: dict[str, float] = {}
-        self._held: dict[str, tuple[Admit, Unit]] = {}
+        self._kept: dict[str, tuple[Admit, Unit]] = {}
         """Admissions that wait for room on the nodes, by uid; their quota stays assumed."""
+        self._held_back: dict[str, None] = {}
+        """uids of units that have no turn until nodes change, who had the last one longest ago
+        first."""
+        self._to_try: dict[str, None] = {}
+        """Those of them that have a turn soon, because nodes changed."""
+        self._let_through: set[str] = set()
+        """uids of units that the nodes have room for, while their admission is being written."""
         self._look_due = False
         self._stopped = False
 
@@ -170,23 +185,50 @@ class Effects:
         """An informer handler: the lag of the watch behind our own writes is measured."""
         seen = new or old
         if new is None and old is not None:
-            self._held.pop(old.uid, None)
+            self._kept.pop(old.uid, None)
+            self._held_back.pop(old.uid, None)
+        elif old is not None and new is not None and new.uid in self._held_back:
+            self._held_back_changed(old.unit, new.unit)
         if seen is not None and (answered := self._answered.pop(seen.uid, None)) is not None:
             self._means.meters.lagged(asyncio.get_running_loop().time() - answered)
 
+    def _held_back_changed(self, old: Unit, new: Unit) -> None:
+        """Other pods may fit; a change of its words, which are written here, is none."""
+        if not _same_question(new, old) or (old.reason, old.message) == (new.reason, new.message):
+            self._let_try(new.uid)
+            self._settled()
+
     def nodes_changed(self) -> None:
-        """Nodes may have room for who was held back: soon they are all asked about again."""
-        if self._held and not self._look_due and not self._stopped:
+        """Nodes may have room for who was held back: soon they all have a turn."""
+        self._to_try = dict(self._held_back)
+        if self._to_try or self._kept:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._look_due and not self._stopped:
             self._look_due = True
             asyncio.get_running_loop().call_later(HELD_PAUSE, self._look_again)
 
     def _look_again(self) -> None:
         self._look_due = False
-        held, self._held = self._held, {}
-        for uid, (decision, unit) in held.items():
-            if not self._stopped and self._means.cache.unit(uid) is not None:
+        if self._stopped:
+            return
+        kept, self._kept = self._kept, {}
+        for uid, (decision, unit) in kept.items():
+            if self._means.cache.unit(uid) is not None:
                 self._open[uid] = unit
                 self._write(decision, unit)
+        for uid in list(islice(self._to_try, TRIED_AT_ONCE)):
+            del self._to_try[uid]
+            self._let_try(uid)
+        if self._to_try:
+            self._look_soon()
+        self._settled()
+
+    def _let_try(self, uid: str) -> None:
+        if uid in self._held_back:
+            del self._held_back[uid]
+            self._means.cache.let_try(uid)
 
     def _admit(self, decision: Admit) -> None:
         unit = self._means.cache.unit(decision.uid)
@@ -194,6 +236,7 @@ class Effects:
         if unit is None or record is None or record.uid != decision.uid:
             self._means.cache.forget(decision.uid, self._means.clock())
             return
+        self._held_back.pop(decision.uid, None)
         self._open[decision.uid] = unit
         self._write(decision, unit)
 
@@ -215,11 +258,7 @@ class Effects:
         record = self._means.record(unit.namespace, unit.name)
         if record is None or selective(checks) or not _same_question(record.unit, unit):
             record, names = await self._read(client, unit, checks)
-        if self._means.no_room is not None and record.unit.phase not in HOLDS_QUOTA:
-            obj = await client.get(QUEUE_UNITS, unit.namespace, unit.name)
-            problem = self._means.no_room(obj)
-            if problem:
-                raise NoRoom(problem)
+        await self._ask_nodes(client, record, unit)
         for _ in range(CONFLICTS):
             if record.uid == unit.uid and record.unit.phase in HOLDS_QUOTA:
                 reserved = record.unit.phase is Phase.RESERVED
@@ -243,6 +282,20 @@ class Effects:
                 return _Written(str(written["metadata"]["resourceVersion"]), names)
         raise DecideAgain(f"{unit.key} keeps changing while it is being admitted")
 
+    async def _ask_nodes(self, client: Client, record: UnitRecord, unit: Unit) -> None:
+        """The nodes have room for the unit, or nobody asks. Raises NoRoom.
+
+        Whoever was let through is not asked again while its write is repeated: an earlier one may
+        have been carried out.
+        """
+        no_room = self._means.no_room
+        if no_room is None or unit.uid in self._let_through or record.unit.phase in HOLDS_QUOTA:
+            return
+        problem = no_room(await client.get(QUEUE_UNITS, unit.namespace, unit.name))
+        if problem:
+            raise NoRoom(problem)
+        self._let_through.add(unit.uid)
+
     async def _read(
         self, client: Client, unit: Unit, checks: tuple[Check, ...]
     ) -> tuple[UnitRecord, tuple[str, ...]]:
@@ -258,6 +311,7 @@ class Effects:
             loop.call_later(UNKNOWN_PAUSE, self._again, decision, unit, str(outcome.error))
             return
         self._open.pop(decision.uid, None)
+        self._let_through.discard(decision.uid)
         if isinstance(outcome, Done):
             self._admitted(decision, unit, outcome.result)
         elif isinstance(outcome, Failed) and isinstance(outcome.error, NoRoom):
@@ -268,7 +322,11 @@ class Effects:
 
     def _hold(self, decision: Admit, unit: Unit, problem: str) -> None:
         """The unit is released once the nodes have room; until then it says why it is not."""
-        self._held[decision.uid] = decision, unit
+        if decision.others_left:
+            self._kept[decision.uid] = decision, unit
+        else:
+            self._held_back[decision.uid] = None
+            self._means.cache.hold_back(decision.uid, problem)
         record = self._means.record(unit.namespace, unit.name)
         if record is None or record.uid != unit.uid:
             return
@@ -302,6 +360,7 @@ class Effects:
         if self._means.cache.unit(decision.uid) is None:
             # Deleted meanwhile: its quota went back with it.
             self._open.pop(decision.uid, None)
+            self._let_through.discard(decision.uid)
             self._settled()
         else:
             self._write(decision, unit)

@@ -214,8 +214,9 @@ class Visibility:
         phase, (reason, message) = told.phase, _why(unit, told)
         if not self._decides and self._cache.assumed(unit.uid):
             phase, reason, message = unit.phase, Reason.ENQUEUED, FITS_NOW
-        if unit.phase is Phase.ENQUEUED and unit.reason == Reason.NODES_HAVE_NO_ROOM:
-            # Its quota is kept for it, and the nodes are waited for.
+        held = unit.phase is Phase.ENQUEUED and unit.reason == Reason.NODES_HAVE_NO_ROOM
+        if held and self._cache.assumed(unit.uid):
+            # Others were evicted for it: its quota is kept, and the nodes are waited for.
             phase, reason, message = unit.phase, unit.reason, unit.message
         waits = told.position > 0 or unit.phase is Phase.ENQUEUED
         return {

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
 
-from kube_queue.api.types import NODES, PODS
+from kube_queue.api.types import NODES, PODS, QUEUE_UNITS
 from kube_queue.config import Settings
 from kube_queue.serving.visibility import Visibility
-from tests.controller.queueing.world import World, a_leaf, a_root, in_world, phase_of
+from tests.controller.queueing.test_evictions import evicts
+from tests.controller.queueing.world import (
+    Object,
+    World,
+    a_leaf,
+    a_root,
+    in_world,
+    phase_of,
+)
 from tests.placement.builders import NodeBuilder, a_node, a_pod
 
 CHECKED = Settings().replaced(controller={"placement_check": True})
@@ -129,3 +138,119 @@ def test_without_the_flag_nobody_looks_at_nodes() -> None:
         assert not any(path.endswith("/nodes") for path in world.recorder.patience)
 
     in_world(story)
+
+
+def test_quota_of_a_job_that_is_held_back_is_free_for_others() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="4"))
+        await world.create_tree(a_root(a_leaf("default", cpu=7)))
+        await create_unit(world, "large", 2, "3")
+        await world.settle(5)
+        assert phase_of(await world.unit("large")) == "Enqueued"
+        (leaf,) = (await world.tree())["status"]["root"]["children"]
+        assert (leaf["used"]["cpu"], leaf["request"]["cpu"]) == ("0", "6")
+        await create_unit(world, "small", 1, "2")
+        await world.settle(5)
+        assert await world.admitted() == {"small"}
+        # Nodes alone are not enough by now, and it says so.
+        for name in ("n2", "n3"):
+            await create_node(world, a_node(name).having(cpu="4"))
+        await world.settle(10)
+        assert await world.admitted() == {"small"}
+        assert (await world.unit("large"))["status"]["reason"] == "InsufficientQuota"
+        await world.user.delete(QUEUE_UNITS, "default", "small")
+        await world.settle(5)
+        assert await world.admitted() == {"large"}
+
+    in_world(story, CHECKED)
+
+
+def test_in_a_blocking_queue_nobody_passes_the_job_that_waits_for_nodes() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="4"))
+        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await create_unit(world, "large", 2, "3")
+        await world.settle(5)
+        await create_unit(world, "small", 1, "2")
+        await world.settle(5)
+        assert await world.admitted() == set()
+        await create_node(world, a_node("n2").having(cpu="8"))
+        await world.settle(5)
+        assert await world.admitted() == {"large", "small"}
+
+    blocking = {"placement_check": True, "strict_priority": True}
+    in_world(story, Settings().replaced(controller=blocking))
+
+
+def test_a_job_that_asks_for_less_has_its_turn_though_no_node_changed() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="4"))
+        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await create_unit(world, "large", 2, "3")
+        await world.settle(10)
+        assert await world.admitted() == set()
+        less = {"spec": {"podSet": [pod_set(2, "2")]}}
+        await world.user.patch(QUEUE_UNITS, "default", "large", less)
+        await world.settle(2)
+        assert await world.admitted() == {"large"}
+
+    in_world(story, CHECKED)
+
+
+def test_many_that_are_held_back_have_their_turns_a_few_at_a_time() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="1"))
+        await world.create_tree(a_root(a_leaf("default", cpu=10_000)))
+        for number in range(150):
+            await create_unit(world, f"u{number:03}", 1, "2")
+        await world.settle(30)
+        asked: Counter[str] = Counter()
+
+        async def count(method: str, path: str, body: Object) -> str:
+            if method == "GET" and "/queueunits/" in path:
+                asked[path] += 1
+            return ""
+
+        world.recorder.fault = count
+        await create_node(world, a_node("n2").having(cpu="1"))
+        await world.settle(1.9)
+        assert (len(asked), max(asked.values())) == (64, 1)
+        await world.settle(10)
+        assert (len(asked), max(asked.values())) == (150, 1)
+        # The room for one of them: the first that is looked at has it.
+        await create_node(world, a_node("n3").having(cpu="2"))
+        await world.settle(10)
+        assert len(await world.admitted()) == 1
+
+    in_world(story, CHECKED)
+
+
+def test_quota_that_others_were_evicted_for_is_kept_and_nobody_is_evicted_twice() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="4"))
+        leaves = (a_leaf(team, cpu=4, min={"cpu": 2}) for team in ("team-a", "team-b"))
+        await world.create_tree(a_root(*leaves, cpu=4, min={"cpu": 4}))
+        borrower = {"namespace": "team-a", "queue": "", "job": "pi"}
+        await world.create_unit("borrower", cpu=4, podSet=[pod_set(1, "4")], **borrower)
+        await world.settle(5)
+        assert await world.admitted() == {"borrower"}
+        nowhere = pod_set(1, "2", nodeSelector={"example.com/not": "here"})
+        owner = {"namespace": "team-b", "queue": "", "podSet": [nowhere]}
+        await world.create_unit("owner", cpu=2, **owner)
+        await world.settle(5)
+        assert world.count(evicts) == 1
+        # The job side has stopped the job: its quota goes back, and it waits again.
+        found = (await world.unit("borrower", "team-a"))["status"]["conditions"]
+        over = [{**one, "status": "False"} for one in found]
+        back = {"phase": "Enqueued", "conditions": over, "admissions": None}
+        await world.set_status("borrower", back, "team-a")
+        await world.settle(60)
+        unit = await world.unit("owner", "team-b")
+        assert (phase_of(unit), unit["status"]["reason"]) == ("Enqueued", "NodesHaveNoRoom")
+        for number in range(5):
+            await create_node(world, a_node(f"m{number}").having(cpu="4"))
+            await world.settle(5)
+        assert world.count(evicts) == 1
+        assert phase_of(await world.unit("borrower", "team-a")) == "Enqueued"
+
+    in_world(story, CHECKED)
