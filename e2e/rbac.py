@@ -20,14 +20,9 @@ from e2e.scenario import all_scenarios
 from kube_queue import manifests
 
 _ACCOUNT = "system:serviceaccount:kube-queue:"
-_SWITCHED_OFF = (
-    "for --placement-check, which no scenario switches on (tests/serving/test_placement)"
-)
 _NOT_SERVED = "for a kind of PodGroup that this cluster does not serve"
 _VOLUMES = "for volumes, which no scenario has (tests/controller/scheduling/test_volumes)"
 NOT_PLAYED = {
-    "kube-queue-controller: list nodes": _SWITCHED_OFF,
-    "kube-queue-controller: watch nodes": _SWITCHED_OFF,
     "kube-queue-scheduler: delete pods": (
         "for preemption by priority (tests/controller/scheduling/test_quotas)"
     ),

@@ -44,6 +44,7 @@ _SCHEDULER: Final = (
     "S13",
     "S14",
     "S15",
+    "S16",
 )
 ALLOWED: Final[Mapping[str, Skips]] = {
     "embedded": Skips(
@@ -60,7 +61,7 @@ ALLOWED: Final[Mapping[str, Skips]] = {
             **dict.fromkeys(("Q16b", "Q16c", "Q18p"), _CROWD),
             **dict.fromkeys(("Q5", "Q6", "Q7", "Q7d", "Q16k", "Q17k", "Q25k"), _IMAGES),
             **dict.fromkeys(("Q15", "Q15e", "Q16", "Q17", "Q17j"), _KEPT),
-            **dict.fromkeys(_SCHEDULER, _ADDED),
+            **dict.fromkeys((*_SCHEDULER, "Q28"), _ADDED),
         }
     ),
 }

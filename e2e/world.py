@@ -203,6 +203,14 @@ class World:
             == (resource.kind, name)
         ]
 
+    async def jsonpath(
+        self, resource: ResourceType, name: str, path: str, *, namespace: str = "default"
+    ) -> str | None:
+        """What `kubectl get -o jsonpath` prints of the object; None where there is no kubectl."""
+        of = (resource.kind.lower(), name, "--namespace", namespace)
+        lines = await self._kubectl("get", *of, "--output", f"jsonpath={path}")
+        return None if lines is None else "\n".join(lines)
+
     async def _kubectl(self, *words: str) -> list[str] | None:
         """The lines kubectl prints in namespace default; None where there is no kubectl."""
         kubectl = os.environ.get("KUBECTL") or shutil.which("kubectl")

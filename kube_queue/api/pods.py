@@ -145,6 +145,8 @@ class Pod:
     """The message of its condition PodScheduled=False; empty without one."""
     commit: str = ""
     """The gang commit its binding was part of."""
+    bound: int = 0
+    """When it was given its node, as far as its status tells."""
 
     @property
     def key(self) -> str:
@@ -197,6 +199,7 @@ def pod_of(obj: Mapping[str, Any]) -> Pod:
             text_of(scheduled.get("message")) if scheduled.get("status") == "False" else ""
         ),
         commit=text_of(annotations.get(GANG_COMMIT_ANNOTATION)),
+        bound=_bound(scheduled, status),
     )
 
 
@@ -406,6 +409,13 @@ def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
         if each.get("type") == type_:
             return each
     return {}
+
+
+def _bound(scheduled: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+    """The API server writes it down with the binding; a kubelet when it sees the pod first."""
+    if scheduled.get("status") == "True":
+        return _moment(scheduled.get("lastTransitionTime")) or _moment(status.get("startTime"))
+    return _moment(status.get("startTime"))
 
 
 def _number(value: object) -> int:

@@ -3,6 +3,10 @@
 A gang is named by namespace and name. A job that is created again under its name makes a new gang:
 members of other controllers than those whose pods are alive count for nothing. What alive members
 of several controllers share (a launcher's Job beside the workers' MPIJob) is one gang.
+
+Pods without a controller are of one gang as long as the PodGroup that they name is the same object.
+Where labels or annotations alone make them a gang, one that has ended counts with those that were
+there when it was given its node: pods created after that are another attempt.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from kube_queue.placement.verdict import Refusal
 
 PLUGIN: Final = "Gang"
 _RANK: Final = {source: rank for rank, source in enumerate(GangSource)}
+_BY_PODS: Final = frozenset({GangSource.LABELS, GangSource.ANNOTATIONS})
+"""Sources in which the pods themselves say what their gang needs."""
 
 
 class Members(NamedTuple):
@@ -44,7 +50,8 @@ class Gang:
     key: UnitKey
     pods: dict[str, Pod] = field(default_factory=dict)
     satisfied: frozenset[str] = frozenset()
-    """uids of the controllers whose pods once reached the minimum; empty: never."""
+    """uids of the controllers whose pods once reached the minimum, or of what stands for pods
+    without one; empty: never."""
     marks: dict[GangMark, int] = field(default_factory=dict)
     """What its pods say of it, and how many say it."""
 
@@ -145,8 +152,8 @@ class Gangs:
         gang = self._gangs.get(key)
         if gang is None:
             return False
-        controllers = _controllers(_alive(gang))
-        if not controllers or self.is_satisfied(gang):
+        identities = self._identities(gang, _alive(gang))
+        if not identities or self.is_satisfied(gang):
             return False
         members = self.members(gang)
         bound = sum(bool(pod.node) for pod in members.placed)
@@ -154,7 +161,7 @@ class Gangs:
         # While nobody says what the minimum is, nobody knows that it is reached.
         if not least or bound + members.succeeded + members.failed < least:
             return False
-        gang.satisfied = controllers
+        gang.satisfied = identities
         return True
 
     # --- questions ------------------------------------------------------------------------------
@@ -187,13 +194,8 @@ class Gangs:
     def members(self, gang: Gang) -> Members:
         """The gang's pods by what they do; those of former jobs of its name are left out."""
         alive = _alive(gang)
-        controllers = _controllers(alive)
         waiting = [pod for pod in alive if not pod.node and pod.uid not in self._placed]
-        over = [
-            pod
-            for pod in gang.pods.values()
-            if pod.finished and (not controllers or _controller(pod) in controllers)
-        ]
+        over = self._over(gang, alive)
         succeeded = sum(pod.succeeded for pod in over)
         return Members(
             waiting=tuple(sorted((pod for pod in waiting if not pod.gated), key=trial_order)),
@@ -205,10 +207,10 @@ class Gangs:
 
     def is_satisfied(self, gang: Gang) -> bool:
         """Whether the present members are of a gang that had its minimum once."""
-        controllers = _controllers(_alive(gang))
-        if gang.satisfied & controllers:
+        identities = self._identities(gang, _alive(gang))
+        if gang.satisfied & identities:
             return True
-        return any(uids & controllers for uids in self._once.get(gang.key, {}).values())
+        return any(uids & identities for uids in self._once.get(gang.key, {}).values())
 
     def least(self, gang: Gang) -> int:
         """The gang's minimum; 0 while nobody says it."""
@@ -217,11 +219,38 @@ class Gangs:
     def disagreement(self, gang: Gang) -> str:
         """What is to be said of members that name different minimums; empty where they agree."""
         named = sorted({pod.gang.min for pod in _alive(gang) if pod.gang is not None})
-        if len(named) < 2 or gang.mark.source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+        if len(named) < 2 or gang.mark.source not in _BY_PODS:
             return ""
         return f"members name different minimums ({', '.join(map(str, named))}): {named[-1]} counts"
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _over(self, gang: Gang, alive: list[Pod]) -> list[Pod]:
+        """Members that have ended and count with those that are alive; without any, all."""
+        over = [pod for pod in gang.pods.values() if pod.finished]
+        if not over or not alive:
+            return over
+        bare = self._bare_identity(gang)
+        identities = {_identity(pod, bare) for pod in alive}
+        since = min((pod.created for pod in alive if pod.controller is None), default=None)
+
+        def was_there(pod: Pod) -> bool:
+            if pod.controller is not None or since is None or not pod.bound:
+                return False
+            return since <= pod.bound
+
+        return [pod for pod in over if _identity(pod, bare) in identities or was_there(pod)]
+
+    def _identities(self, gang: Gang, pods: Iterable[Pod]) -> frozenset[str]:
+        bare = self._bare_identity(gang)
+        return frozenset(_identity(pod, bare) for pod in pods)
+
+    def _bare_identity(self, gang: Gang) -> str:
+        """The uid that stands for members without a controller; empty: each for itself."""
+        if not gang.pods or gang.mark.source in _BY_PODS:
+            return ""
+        group = self.group_of(gang)
+        return group.uid if group is not None else ""
 
     def _forget_once(self, group: PodGroup) -> None:
         key = UnitKey(group.namespace, group.name)
@@ -267,7 +296,7 @@ class Gangs:
             namespace, _, name = key.partition("/")
             if UnitKey(namespace, name) not in self._gangs:
                 return Refusal(PLUGIN, f"gang {key}, which has to start together, has no pods yet")
-        if mark.source in (GangSource.LABELS, GangSource.ANNOTATIONS):
+        if mark.source in _BY_PODS:
             return None
         group = self.group_of(gang)
         if group is None:
@@ -279,7 +308,7 @@ class Gangs:
 
     def _least(self, gang: Gang) -> int:
         group = self.group_of(gang)
-        if gang.mark.source not in (GangSource.LABELS, GangSource.ANNOTATIONS):
+        if gang.mark.source not in _BY_PODS:
             return group.min_member if group is not None else 0
         return max((pod.gang.min for pod in _alive(gang) if pod.gang is not None), default=0)
 
@@ -336,12 +365,9 @@ def _alive(gang: Gang) -> list[Pod]:
     return [pod for pod in gang.pods.values() if not pod.finished and not pod.deletion]
 
 
-def _controller(pod: Pod) -> str:
-    return pod.controller.uid if pod.controller is not None else pod.uid
-
-
-def _controllers(pods: Iterable[Pod]) -> frozenset[str]:
-    return frozenset(map(_controller, pods))
+def _identity(pod: Pod, bare: str) -> str:
+    """What tells the pod's gang from others of its name; ``bare``: of pods without a controller."""
+    return pod.controller.uid if pod.controller is not None else bare or pod.uid
 
 
 def _of_broken_commit(placed: Iterable[Pod]) -> int:

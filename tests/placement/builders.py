@@ -111,6 +111,10 @@ class PodBuilder(Builder):
     def on(self, node: str) -> PodBuilder:
         return self._set("spec", nodeName=node)._set("status", phase="Running")
 
+    def bound_at(self, second: float) -> PodBuilder:
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": moment(second)}
+        return self._extend("status", "conditions", scheduled)
+
     def nominated_to(self, node: str) -> PodBuilder:
         return self._set("status", nominatedNodeName=node)
 

@@ -42,11 +42,16 @@ class Scheduler:
             del self.pods[name]
 
     def sees_group(
-        self, name: str, least: int, source: GangSource = GangSource.SIGS_POD_GROUP
+        self,
+        name: str,
+        least: int,
+        source: GangSource = GangSource.SIGS_POD_GROUP,
+        *,
+        uid: str = "",
     ) -> None:
         """There is a PodGroup of this minimum."""
         group = PodGroup(
-            "default", name, f"uid-{name}", "1", source, least, 0, "", False, "", "", ""
+            "default", name, uid or f"uid-{name}", "1", source, least, 0, "", False, "", "", ""
         )
         self.cache.group_seen(None, group, self.now)
 

@@ -6,7 +6,7 @@ import pytest
 
 from kube_queue.api.gangs import GangSource
 from kube_queue.placement.decisions import Bind
-from tests.placement.builders import a_node, a_pod
+from tests.placement.builders import PodBuilder, a_node, a_pod
 from tests.placement.playing import Scheduler, gang
 
 GROUP = "pod-group.scheduling.sigs.k8s.io"
@@ -195,6 +195,76 @@ def test_a_gang_half_bound_goes_on_under_every_match_policy() -> None:
     bound = members[0].on("n1").annotated(**{"kube-queue/gang-commit": "abc/3"})
     scheduler = Scheduler(a_node("n1").having(cpu="3"), bound, *members[1:])
     assert set(scheduler.binds()) == {"g-1", "g-2"}
+
+
+def bare(count: int, least: int, *, created: float = 10) -> list[PodBuilder]:
+    """Members of gang g that no controller made."""
+    return [
+        a_pod(f"g-{index}").of_gang("g", least).asking(cpu="1").created_at(created)
+        for index in range(count)
+    ]
+
+
+def ended(pod: PodBuilder, *, bound: float, phase: str = "Succeeded") -> PodBuilder:
+    """The member was bound in a commit of which others were not, and has ended."""
+    commit = {"kube-queue/gang-commit": "abc/4"}
+    return pod.on("n1").bound_at(bound).annotated(**commit).finished(phase)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_bare_pods_whose_fellows_ended_before_a_broken_commit_went_on_are_placed(
+    phase: str,
+) -> None:
+    members = bare(4, 4)
+    over = [ended(pod, bound=12, phase=phase) for pod in members[:2]]
+    scheduler = Scheduler(a_node("n1"), *over, *members[2:])
+    assert set(scheduler.binds()) == {"g-2", "g-3"}
+
+
+def test_bare_pods_that_were_created_after_others_ended_are_another_gang() -> None:
+    former = [ended(pod, bound=12) for pod in bare(2, 4)]
+    members = bare(6, 4, created=60)[2:]
+    scheduler = Scheduler(a_node("n1"), *former, *members[:3])
+    assert scheduler.binds() == {}
+    assert scheduler.why("g-2") == "rejected by podgroup g: 3 of at least 4 pods are there"
+    scheduler.sees(members[3])
+    assert len(scheduler.binds()) == 4
+
+
+def test_a_bare_pod_that_ended_is_no_member_of_a_jobs_gang() -> None:
+    scheduler = Scheduler(a_node("n1"), ended(a_pod("old").of_gang("g", 2), bound=12))
+    scheduler.sees(*gang("g", 1, 2, cpu="1"))
+    assert scheduler.binds() == {}
+
+
+def of_group(name: str, group: str) -> PodBuilder:
+    return a_pod(name).asking(cpu="1").labelled(**{GROUP: group})
+
+
+def test_bare_pods_of_a_pod_group_are_one_gang_as_long_as_it_is_the_same_object() -> None:
+    over = [of_group(name, "g").on("n1").finished() for name in ("a", "b")]
+    scheduler = Scheduler(a_node("n1"), *over)
+    scheduler.sees_group("g", 3)
+    # One that has its minimum with them, and one that is created again later.
+    scheduler.sees(of_group("c", "g"))
+    assert scheduler.binds() == {"c": "n1"}
+    scheduler.sees(of_group("c", "g").on("n1"))
+    scheduler.decides()
+    scheduler.sees(of_group("c", "g").on("n1").finished(), of_group("d", "g"))
+    assert scheduler.binds() == {"d": "n1"}
+
+
+def test_a_pod_group_that_is_created_again_under_its_name_is_not_satisfied() -> None:
+    scheduler = Scheduler(a_node("n1"), *[of_group(name, "g") for name in ("a", "b")])
+    scheduler.sees_group("g", 2)
+    assert len(scheduler.binds()) == 2
+    scheduler.decides()
+    scheduler.loses("a", "b")
+    scheduler.sees(of_group("c", "g"))
+    scheduler.sees_group("g", 2, uid="another")
+    assert scheduler.binds() == {}
+    scheduler.sees(of_group("d", "g"))
+    assert len(scheduler.binds()) == 2
 
 
 def test_a_binding_that_is_refused_leaves_the_others_and_is_tried_again() -> None:
