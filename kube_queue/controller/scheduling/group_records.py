@@ -169,17 +169,23 @@ def _satisfied(standing: Standing, now: float) -> dict[str, Any]:
     }
 
 
-def scheduled_condition(standing: Standing, least: int, now: float) -> dict[str, Any]:
-    """The condition of Kubernetes' own PodGroup."""
+def scheduled_condition(standing: Standing, least: int, before: str, now: float) -> dict[str, Any]:
+    """The condition of Kubernetes' own PodGroup; `before` is what the record says of it.
+
+    One whose status stays keeps its time, so that is left out.
+    """
     yes = standing.satisfied or standing.scheduled >= least
-    return {
+    status = "True" if yes else "False"
+    condition = {
         "type": SCHEDULED,
-        "status": "True" if yes else "False",
+        "status": status,
         "reason": "Scheduled" if yes else "Unschedulable",
         "message": (
             "its minimum stands on nodes"
             if yes
             else f"{standing.scheduled} of at least {least} pods stand on nodes"
         ),
-        "lastTransitionTime": rfc3339(now),
     }
+    if before.partition(" ")[0] != status:
+        condition["lastTransitionTime"] = rfc3339(now)
+    return condition

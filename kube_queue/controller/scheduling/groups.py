@@ -171,7 +171,8 @@ class GroupKeeper:
         standing = standing_of(self._gangs, gang, record.standing.satisfied_by)
         patch: dict[str, Any]
         if record.group.source is GangSource.SCHEDULING_GROUP:
-            condition = scheduled_condition(standing, self._gangs.least(gang), self._means.clock())
+            least = self._gangs.least(gang)
+            condition = scheduled_condition(standing, least, record.scheduled, self._means.clock())
             wanted: object = f"{condition['status']} {condition['message']}"
             stands: object = record.scheduled
             patch = {"metadata": {"uid": record.uid}, "status": {"conditions": [condition]}}
@@ -183,7 +184,8 @@ class GroupKeeper:
             return
         self._written[gang.key] = record.uid, wanted
         resource = self._groups.kinds[record.group.source].resource
-        kind = "strategic" if record.group.source is GangSource.SCHEDULING_GROUP else "merge"
+        # Others may write conditions of Kubernetes' own kind: the server merges them by type.
+        own_kind = record.group.source is GangSource.SCHEDULING_GROUP
 
         async def send(client: Client) -> None:
             await client.patch(
@@ -191,7 +193,7 @@ class GroupKeeper:
                 record.namespace,
                 record.name,
                 patch,
-                kind="strategic" if kind == "strategic" else "merge",
+                kind="strategic" if own_kind else "merge",
                 subresource="status",
             )
 
