@@ -51,7 +51,9 @@ class Shape:
     Kubeflow's training operator serves, of operator.SCHEMES; each costs a second at the start and
     memory. `audit` is an audit policy: what it asks for goes to the log named audit. `controllers`
     names those that run of kube-controller-manager's; without any nobody taints nodes that have no
-    kubelet, and namespaces get no service account.
+    kubelet, and namespaces get no service account. `gates` are feature gates that Kubernetes' own
+    programs have on besides those that are on by default, `apis` versions of API groups served
+    besides those, such as `scheduling.k8s.io/v1alpha2`.
     """
 
     port: int = 0
@@ -60,6 +62,8 @@ class Shape:
     nodes: Sequence[Mapping[str, Any]] = ()
     operator: tuple[str, ...] = ()
     audit: Mapping[str, Any] | None = None
+    gates: tuple[str, ...] = ()
+    apis: tuple[str, ...] = ()
 
     def programs(self) -> list[str]:
         """The names of the programs it needs."""
@@ -228,10 +232,20 @@ class ControlPlane:
                 f"--token-auth-file={self.directory / 'tokens.csv'}",
                 "--authorization-mode=RBAC",
                 "--profiling=false",
+                *self._gates(),
+                *self._apis(),
                 *self._audit(),
             ),
             vital=True,
         )
+
+    def _gates(self) -> tuple[str, ...]:
+        gates = ",".join(f"{gate}=true" for gate in self.shape.gates)
+        return (f"--feature-gates={gates}",) if gates else ()
+
+    def _apis(self) -> tuple[str, ...]:
+        apis = ",".join(f"{api}=true" for api in self.shape.apis)
+        return (f"--runtime-config={apis}",) if apis else ()
 
     def _audit(self) -> tuple[str, ...]:
         if self.shape.audit is None:
@@ -253,6 +267,7 @@ class ControlPlane:
                 "--secure-port=0",
                 "--profiling=false",
                 f"--controllers={','.join(self.shape.controllers)}",
+                *self._gates(),
             ),
         )
 
@@ -265,6 +280,7 @@ class ControlPlane:
                 f"--kubeconfig={self.kubeconfig(name)}",
                 "--leader-elect=false",
                 "--secure-port=0",
+                *self._gates(),
             ),
         )
 

@@ -32,9 +32,11 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def a_cluster(directory: Path, tmp_path: Path) -> AsyncIterator[ControlPlane]:
+async def a_cluster(
+    directory: Path, tmp_path: Path, shape: Shape = PLAIN
+) -> AsyncIterator[ControlPlane]:
     binaries = Binaries(fake_binaries(tmp_path / "bin"))
-    plane = ControlPlane(directory, PLAIN, binaries, lambda _: None)
+    plane = ControlPlane(directory, shape, binaries, lambda _: None)
     try:
         yield plane
     finally:
@@ -63,6 +65,24 @@ async def test_its_kubeconfig_reaches_it_over_tls_with_a_token(directory: Path, 
             "kube-controller-manager",
             "kube-scheduler",
         }
+
+
+async def test_its_programs_are_told_of_gates_and_the_api_server_of_versions(
+    directory: Path, tmp_path: Path
+):
+    shape = Shape(gates=("A", "B"), apis=("example.com/v1alpha1",))
+    async with a_cluster(directory, tmp_path, shape) as plane:
+        await up(plane)
+        words = {
+            name: Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+            for name, pid in plane.pids().items()
+        }
+        gated = {name for name, told in words.items() if "--feature-gates=A=true,B=true" in told}
+        assert gated == {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+        served = {
+            n for n, told in words.items() if "--runtime-config=example.com/v1alpha1=true" in told
+        }
+        assert served == {"kube-apiserver"}
 
 
 async def test_what_is_secret_can_be_read_by_its_owner_only(directory: Path, tmp_path: Path):
