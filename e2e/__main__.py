@@ -49,7 +49,9 @@ async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) ->
     said: list[str] = []
 
     async def whole() -> None:
-        cluster = await backend.start(environment=scenario.environment, flags=flags)
+        cluster = await backend.start(
+            environment=scenario.environment, flags=flags, needs=scenario.needs
+        )
         try:
             said.append(await _why_not(_until_over(scenario, cluster)))
         finally:

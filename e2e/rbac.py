@@ -20,24 +20,8 @@ from e2e.scenario import all_scenarios
 from kube_queue import manifests
 
 _ACCOUNT = "system:serviceaccount:kube-queue:"
-_NOT_SERVED = "for a kind of PodGroup that this cluster does not serve"
-_VOLUMES = "for volumes, which no scenario has (tests/controller/scheduling/test_volumes)"
 NOT_PLAYED = {
-    "kube-queue-scheduler: delete pods": (
-        "for preemption by priority (tests/controller/scheduling/test_quotas)"
-    ),
-    "kube-queue-scheduler: list podgroups.scheduling.k8s.io": _NOT_SERVED,
-    "kube-queue-scheduler: watch podgroups.scheduling.k8s.io": _NOT_SERVED,
-    "kube-queue-scheduler: patch podgroups/status.scheduling.k8s.io": _NOT_SERVED,
-    "kube-queue-scheduler: list podgroups.scheduling.x-k8s.io": _NOT_SERVED,
-    "kube-queue-scheduler: watch podgroups.scheduling.x-k8s.io": _NOT_SERVED,
-    "kube-queue-scheduler: patch podgroups/status.scheduling.x-k8s.io": _NOT_SERVED,
     "kube-queue-scheduler: patch events": "for what is told again, which hangs on time",
-    "kube-queue-scheduler: patch persistentvolumeclaims": _VOLUMES,
-    "kube-queue-scheduler: patch persistentvolumes": _VOLUMES,
-    "kube-queue-scheduler: patch queueunits.scheduling.x-k8s.io": (
-        "for units that are asked to leave whole (tests/controller/scheduling/test_quotas)"
-    ),
 }
 """Rights that no scenario needs to use, each with its reason and the tests that use it."""
 

@@ -30,10 +30,13 @@ _NO_CONTROLLERS: Final = "the simulator has no StatefulSets"
 _IMAGES: Final = "runs images that are not packed here"
 _KEPT: Final = "keeps pods by a finalizer, and a real kubelet ends their containers all the same"
 _ADDED: Final = "adds nodes, and here only the kubelets of this machine play any"
+_NO_GATES: Final = "its API server is not told to serve Kubernetes' own PodGroup"
 _SCHEDULER: Final = (
     "S1",
     "S2",
     "S3",
+    "S3b",
+    "S3c",
     "S4",
     "S5",
     "S6",
@@ -42,8 +45,12 @@ _SCHEDULER: Final = (
     "S12",
     "S12b",
     "S13",
+    "S13b",
+    "S13c",
     "S14",
     "S15",
+    "S15b",
+    "S15c",
     "S16",
 )
 ALLOWED: Final[Mapping[str, Skips]] = {
@@ -51,10 +58,11 @@ ALLOWED: Final[Mapping[str, Skips]] = {
         lacking={
             **dict.fromkeys(("Q1p", "Q1r", "Q1s", "Q1t", "Q26p"), _NO_POLICIES),
             **dict.fromkeys(("Q25k", "Q26s"), _NO_CONTROLLERS),
+            "S3c": "the embedded server does not serve Kubernetes' own PodGroup",
         }
     ),
     "kubernetes": Skips(),
-    "kind": Skips(),
+    "kind": Skips(lacking={"S3c": _NO_GATES}),
     "node": Skips(
         beyond={
             **dict.fromkeys(("Q9", "Q15b", "Q15d"), _LARGE),

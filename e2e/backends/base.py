@@ -31,10 +31,15 @@ class Backend(Protocol):
     has: frozenset[str]
 
     async def start(
-        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+        self,
+        *,
+        environment: Mapping[str, str],
+        flags: tuple[str, ...],
+        needs: frozenset[str] = frozenset(),
     ) -> RunningCluster:
         """A fresh cluster serves; `flags` are flags of `local up` with their values.
 
+        `needs` are abilities it has to have, which other clusters of the back end may lack.
         Raises BackendFailed.
         """
 

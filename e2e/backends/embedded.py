@@ -60,7 +60,11 @@ class EmbeddedBackend:
     has: frozenset[str] = frozenset()
 
     async def start(
-        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+        self,
+        *,
+        environment: Mapping[str, str],
+        flags: tuple[str, ...],
+        needs: frozenset[str] = frozenset(),
     ) -> EmbeddedCluster:
         """A fresh cluster serves. Raises BackendFailed with what it said."""
         directory = tempfile.TemporaryDirectory(prefix="kube-queue-e2e-")

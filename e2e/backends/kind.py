@@ -190,7 +190,11 @@ class KindBackend:
         self._plane: KindPlane | None = None
 
     async def start(
-        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+        self,
+        *,
+        environment: Mapping[str, str],
+        flags: tuple[str, ...],
+        needs: frozenset[str] = frozenset(),
     ) -> KindClusterOfScenario:
         """The run's cluster, as empty as at first, with our processes. Raises BackendFailed."""
         said: list[str] = []

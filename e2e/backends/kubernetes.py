@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ AUDIT_POLICY = {
         {"level": "None"},
     ],
 }
+OWN_POD_GROUPS = "own-pod-groups"
+"""An ability: it serves Kubernetes' own PodGroup, which no cluster does unless it is told to."""
+_GATES = {OWN_POD_GROUPS: ("GenericWorkload", "TopologyAwareWorkloadScheduling")}
+_APIS = {OWN_POD_GROUPS: ("scheduling.k8s.io/v1alpha2",)}
 _EXTENSIONS_FLAG = "--enabled-extensions"
 
 
@@ -64,7 +69,7 @@ class KubernetesBackend:
     """`--backend kubernetes`: built from Go modules, without Docker."""
 
     name = "kubernetes"
-    has = frozenset({"rbac", "real-operator", "mutating-admission"})
+    has = frozenset({"rbac", "real-operator", "mutating-admission", OWN_POD_GROUPS})
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kube-queue-e2e-")
@@ -81,7 +86,11 @@ class KubernetesBackend:
         return self.directory / "logs" / "audit.log"
 
     async def start(
-        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+        self,
+        *,
+        environment: Mapping[str, str],
+        flags: tuple[str, ...],
+        needs: frozenset[str] = frozenset(),
     ) -> KubernetesCluster:
         """A fresh cluster serves. Raises BackendFailed with what was said."""
         said: list[str] = []
@@ -89,6 +98,7 @@ class KubernetesBackend:
             if self._cluster is None:
                 self._cluster = await self._set_up(said)
             cluster = self._cluster
+            cluster.plane.shape = _with_more(cluster.plane.shape, needs)
             options = local_options(self.directory / "kubeconfig", environment, flags)
             shutil.rmtree(self.directory / "etcd", ignore_errors=True)
             shutil.copytree(self.directory / "snapshot", self.directory / "etcd")
@@ -119,6 +129,13 @@ class KubernetesBackend:
         cluster = await prepared(plane, said)
         (self.directory / "etcd").rename(self.directory / "snapshot")
         return cluster
+
+
+def _with_more(shape: Shape, needs: frozenset[str]) -> Shape:
+    """The shape whose programs are told of what only these abilities ask for."""
+    gates = tuple(gate for need in sorted(needs) for gate in _GATES.get(need, ()))
+    apis = tuple(api for need in sorted(needs) for api in _APIS.get(need, ()))
+    return replace(shape, gates=gates, apis=apis)
 
 
 async def prepared(

@@ -86,10 +86,14 @@ class NodeBackend(KubernetesBackend):
         super().__init__()
 
     async def start(
-        self, *, environment: Mapping[str, str], flags: tuple[str, ...]
+        self,
+        *,
+        environment: Mapping[str, str],
+        flags: tuple[str, ...],
+        needs: frozenset[str] = frozenset(),
     ) -> KubernetesCluster:
         """A fresh cluster serves, and its nodes run what is here. Raises BackendFailed."""
-        cluster = await super().start(environment=environment, flags=flags)
+        cluster = await super().start(environment=environment, flags=flags, needs=needs)
         try:
             client = await connect(str(cluster.kubeconfig))
             try:
