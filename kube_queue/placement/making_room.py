@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,32 +27,17 @@ from kube_queue.placement.framework import Preemption
 from kube_queue.placement.gangs import Gangs
 from kube_queue.placement.placing import Placer, unplaceable
 from kube_queue.placement.quota import Capacity, Demand, Shortage
+from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan
 from kube_queue.placement.topology import constraint_of, domains, pinned
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Refusal
 from kube_queue.placement.victims import Pick, Victims
-
-CANDIDATES: Final = 100
-"""Nodes, or domains, that are looked at closely."""
-
-Harm = tuple[int | str, ...]
-"""Compares rows by what leaves there; the smallest is chosen."""
-
-
-class RowPlan(NamedTuple):
-    """What has to leave a row so that one pod fits."""
-
-    row: int
-    picks: tuple[Pick, ...]
-    harm: Harm
 
 
 class Rule(Protocol):
     """Who may be made to leave for whom."""
 
     reclaims: bool
-    candidates: int
-    """Rows that are looked at closely."""
     minimal: bool
     """Whether nobody of a row's plan could stay."""
 
@@ -67,6 +52,9 @@ class Rule(Protocol):
 
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
         """What has to leave the row so that the pod fits; the cluster is the same afterwards."""
+
+    def best_plan(self, search: Search, pod: Pod, rows: Mask) -> RowPlan | None:
+        """The plan that does least harm, of as many of these rows as are looked at closely."""
 
 
 class Room:
@@ -288,16 +276,7 @@ class Search:
             plan = self.rule.row_plan(self, pod, kept)
             if plan is not None:
                 return plan
-        best: RowPlan | None = None
-        tried = 0
-        for row in _in_turn(rows, self.room.turn):
-            plan = self.rule.row_plan(self, pod, row)
-            if plan is not None:
-                if best is None or plan.harm < best.harm:
-                    best = plan
-                tried += 1
-                if not plan.picks or tried == self.rule.candidates:
-                    break
+        best = self.rule.best_plan(self, pod, rows)
         if best is not None:
             self.room.turn = best.row + 1
         return best
@@ -366,9 +345,3 @@ class Search:
             units=tuple(dict.fromkeys(pick.unit for pick in self.picks if pick.unit)),
             pods_of_units=tuple(pod for pick in self.picks if pick.unit for pod in pick.pods),
         )
-
-
-def _in_turn(rows: Mask, turn: int) -> list[int]:
-    found = np.flatnonzero(rows)
-    after = int(np.searchsorted(found, turn))
-    return [int(row) for row in np.concatenate((found[after:], found[:after]))[: 4 * CANDIDATES]]

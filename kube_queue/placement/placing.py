@@ -94,6 +94,12 @@ class Placer:
             return insufficient(lacking[0], self.cluster, pod, (row,))
         return _first_refusal(self._after_fit, pod, row)
 
+    def state_refusal(self, pod: Pod, row: int) -> Refusal | None:
+        """Why this row does not take the pod beside the pods that are there, whatever amounts they
+        take of it.
+        """
+        return _first_refusal(self.profile.state_filters, pod, row)
+
     def verdict(self, pod: Pod, within: Mask | None = None) -> Verdict:
         """Why no row takes the pod: how many nodes refuse it for each reason.
 

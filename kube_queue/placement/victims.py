@@ -44,6 +44,8 @@ class _Record(NamedTuple):
     amounts: ResourceVector
     going: bool
     evictable: bool
+    grouped: bool
+    """Others may have to leave with it."""
 
 
 def rank(pod: Pod) -> Rank:
@@ -67,6 +69,11 @@ class Victims:
         """Evictable pods of the leaves that were asked about, in order."""
         self._free: dict[tuple[str, int], Columns] = {}
         self._going = Columns()
+        self._largest: dict[tuple[int, str], list[int]] = {}
+        """By row and resource, for those that were asked about: what pods that are charged to a
+        quota and could be made to leave take, the largest first."""
+        self._asked: dict[int, list[str]] = {}
+        """The resources of these, by row."""
         self._seen = self._capacity.moved
         cluster.follow(self)
 
@@ -77,10 +84,11 @@ class Victims:
         going = self._departures.is_going(pod)
         evictable = not going and (home.preemptible or not home.leaf)
         amounts = pod.charged or pod.spec.request
-        record = _Record(row, home.leaf, pod.priority, amounts, going, evictable)
+        grouped = pod.gang is not None or bool(home.unit)
+        record = _Record(row, home.leaf, pod.priority, amounts, going, evictable, grouped)
         self._records[pod.uid] = record
         self._count(pod, record, 1)
-        self.groups += pod.gang is not None or bool(home.unit)
+        self.groups += grouped
         if pod.gang is not None:
             self._gangs.setdefault(key_of(pod), {})[pod.uid] = pod
         if home.unit:
@@ -110,6 +118,8 @@ class Victims:
             _grow(columns, row + 1)
 
     def _count(self, pod: Pod, record: _Record, sign: int) -> None:
+        for name in self._asked.pop(record.row, ()):
+            del self._largest[record.row, name]
         if record.going:
             self._going.add(record.row, record.amounts, sign)
         if record.evictable:
@@ -124,6 +134,8 @@ class Victims:
         self._seen = self._capacity.moved
         for index in (self._records, self._gangs, self._units, self._ranked, self._free):
             index.clear()
+        self._largest.clear()
+        self._asked.clear()
         self._going = Columns()
         _grow(self._going, self._cluster.columns.rows)
         for row, pods in enumerate(self._cluster.pods):
@@ -182,6 +194,43 @@ class Victims:
             elif record.evictable:
                 evictable.append(pod)
         return evictable, going
+
+    def lower(self, row: int, leaf: str, below: int) -> list[Pod]:
+        """The row's pods of the leaf (empty: of no quota) below the priority that could be made to
+        leave, first the one that goes first.
+        """
+        self._refresh()
+        records = self._records
+        found = []
+        for uid, pod in self._cluster.pods[row].items():
+            record = records[uid]
+            if record.evictable and record.leaf == leaf and record.priority < below:
+                found.append(pod)
+        found.sort(key=rank)
+        return found
+
+    def fewest(self, row: int, name: str, amount: int) -> int | None:
+        """How many of the row's pods that are charged to a quota have to leave at least for so much
+        of the resource, one or more, to become free; None: all of them are not enough.
+        """
+        self._refresh()
+        found = self._largest.get((row, name))
+        if found is None:
+            records = (self._records[uid] for uid in self._cluster.pods[row])
+            amounts = (each.amounts[name] for each in records if each.evictable and each.leaf)
+            found = self._largest[row, name] = sorted(amounts, reverse=True)
+            self._asked.setdefault(row, []).append(name)
+        for count, each in enumerate(found, start=1):
+            amount -= each
+            if amount <= 0:
+                return count
+        return None
+
+    def any_grouped(self, row: int) -> bool:
+        """Whether with a pod of the row that could be made to leave others may have to."""
+        self._refresh()
+        found = (self._records[uid] for uid in self._cluster.pods[row])
+        return any(record.grouped and record.evictable for record in found)
 
     def leaf(self, pod: Pod) -> str:
         """The leaf the pod is charged to; empty: no quota."""

@@ -1,0 +1,121 @@
+"""Plans of rows that are kept from one pod to the next of its kind.
+
+A row's plan holds until something of the row changes, so the next pod costs the plans of the rows
+that changed for the one before it, and of a few that nobody looked at yet: the best of all that
+are known is chosen, and what is known grows by rows that are looked at in turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+from kube_queue.placement.columns import Mask
+from kube_queue.placement.making_room import Room
+from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, in_turn
+
+_MORE: Final = 8
+"""Rows that are looked at for a pod besides those that are known."""
+_KEPT: Final = 5 * CANDIDATES
+"""Plans that are kept when there are more than twice as many: the better ones."""
+
+
+class Board:
+    """The plans of rows for pods of one spec, quota and priority, as long as the rows stay."""
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+        """The row after the one looked at last."""
+        self._plans: dict[int, RowPlan] = {}
+        self._without: set[int] = set()
+        """Rows that have no plan."""
+        self._by_harm: list[tuple[Harm, int]] = []
+        """A heap of all plans, and of some that do not hold any more."""
+        self._grouped: set[int] = set()
+        """Rows where somebody leaves with others, of other rows perhaps."""
+        self._seen = -1
+        self._budgets = -1
+        self._groups = -1
+
+    def refresh(self, room: Room) -> None:
+        """Only plans that still hold are left."""
+        changes, budgets, groups = room.cluster.changes, room.budgets.version, room.victims.groups
+        rows = changes.since(self._seen) if self._seen >= 0 else None
+        if rows is None or budgets != self._budgets:
+            self._plans.clear()
+            self._without.clear()
+            self._by_harm.clear()
+            self._grouped.clear()
+        for row in set(rows or ()):
+            self._forget(row)
+        if groups != self._groups:
+            for row in self._grouped:
+                self._forget(row)
+            self._grouped.clear()
+        self._seen, self._budgets, self._groups = changes.version, budgets, groups
+
+    def knows(self, row: int) -> bool:
+        """Whether the row was looked at and has not changed since."""
+        return row in self._plans or row in self._without
+
+    def plan(self, row: int) -> RowPlan | None:
+        """The plan of a row that is known."""
+        return self._plans.get(row)
+
+    def keep(self, row: int, plan: RowPlan | None, *, grouped: bool) -> None:
+        """The plan holds until something changes."""
+        if plan is None:
+            self._without.add(row)
+        else:
+            self._plans[row] = plan
+            heapq.heappush(self._by_harm, (plan.harm, row))
+        if grouped:
+            self._grouped.add(row)
+
+    def best(self, rows: Mask, plan_of: Callable[[int], RowPlan | None]) -> RowPlan | None:
+        """The plan of least harm of those of these rows that are known; so many more are looked at
+        that there are CANDIDATES, and some that were not known in any case.
+        """
+        fresh = rows.copy()
+        fresh[list(self._plans)] = False
+        known = int(rows.sum() - fresh.sum())
+        fresh[list(self._without)] = False
+        more = max(CANDIDATES - known, _MORE)
+        for row in in_turn(fresh, self._turn):
+            self._turn = row + 1
+            plan = plan_of(row)
+            more -= plan is not None
+            if not more or (plan is not None and not plan.picks):
+                break
+        if len(self._by_harm) > 2 * _KEPT:
+            self._thin()
+        return self._least(rows)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _forget(self, row: int) -> None:
+        self._plans.pop(row, None)
+        self._without.discard(row)
+
+    def _least(self, rows: Mask) -> RowPlan | None:
+        heap, elsewhere = self._by_harm, []
+        found: RowPlan | None = None
+        while heap and found is None:
+            harm, row = heap[0]
+            plan = self._plans.get(row)
+            if plan is not None and plan.harm == harm and rows[row]:
+                found = plan
+            else:
+                heapq.heappop(heap)
+                if plan is not None and plan.harm == harm:
+                    elsewhere.append((harm, row))
+        for entry in elsewhere:
+            heapq.heappush(heap, entry)
+        return found
+
+    def _thin(self) -> None:
+        """The better half is left; who is forgotten is looked at again in its turn."""
+        best = heapq.nsmallest(_KEPT, self._plans.values(), key=lambda plan: plan.harm)
+        self._plans = {plan.row: plan for plan in best}
+        self._by_harm = [(plan.harm, plan.row) for plan in best]
