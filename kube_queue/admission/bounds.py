@@ -17,6 +17,7 @@ from kube_queue.admission.quota_node import (
     PREEMPTIBLE_JOBS,
     Demand,
     LedgerNode,
+    fits,
     rooms,
 )
 from kube_queue.api.names import MAX_JOBS
@@ -155,11 +156,11 @@ class QuotaBounds:
         """The bound (node, bound, resource, amount) with the least room for the demand, or None."""
         if self._lent:
             return self._blocker_where_lent(chain, demand)
+        if fits(chain, demand):
+            return None
         found = None
         least = 0.0
         for node in chain:
-            if node.fits(demand):
-                continue
             for bound, amounts in demand:
                 free = node.free[bound]
                 for resource, amount in amounts:

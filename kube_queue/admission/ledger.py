@@ -25,8 +25,10 @@ from kube_queue.admission.quota_node import (
     Demand,
     LedgerNode,
     Room,
+    add,
     dimensions,
     flat,
+    note,
 )
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.resources import EMPTY, ResourceVector
@@ -75,7 +77,7 @@ class _Promise:
         """Its nodes keep back, or do no longer, what its victims hold no more."""
         below: LedgerNode | None = None
         for node in self.chain:
-            node.note(node.promised, self.amounts, sign)
+            note(node.promised, self.amounts, sign)
             leaving = self.leaving[node]
             for room, amount in self.amounts:
                 left = amount - leaving.get(room, 0)
@@ -90,13 +92,16 @@ class _Promise:
             if node not in chain:
                 continue
             leaving = self.leaving[node]
-            for room, change in held:
+            for room, moved in held:
                 amount = wanted.get(room)
                 if amount is None:
                     continue
                 before = leaving.get(room, 0)
-                after = leaving[room] = before + sign * change
-                node.reserve(room, max(0, amount - after) - max(0, amount - before), below)
+                after = leaving[room] = before + sign * moved
+                kept, keeps = amount - before, amount - after
+                change = (keeps if keeps > 0 else 0) - (kept if kept > 0 else 0)
+                if change:
+                    node.reserve(room, change, below)
 
 
 class QuotaLedger(QuotaBounds):
@@ -178,9 +183,9 @@ class QuotaLedger(QuotaBounds):
         if charge.leaf is None:
             return
         demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
-        for node in chain:
-            node.add(demand, sign)
-        self._keep_after(chain, demand)
+        add(chain, demand, sign)
+        if self._lent:
+            self._keep_after(chain, demand)
 
     def try_out(self, charge: Charge, sign: int, seen: tuple[LedgerNode, ...]) -> None:
         """The same for somebody who looks at these nodes only, and puts everything back before
@@ -190,9 +195,7 @@ class QuotaLedger(QuotaBounds):
             self.count(charge, sign)
             return
         demand = self.demand(charge.request, charge.preemptible)
-        for node in self._chains[charge.leaf]:
-            if node in seen:
-                node.add(demand, sign)
+        add([node for node in self._chains[charge.leaf] if node in seen], demand, sign)
 
     def _keep_after(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
         # Most trees declare no lend limit, and pay nothing for it.
@@ -212,8 +215,7 @@ class QuotaLedger(QuotaBounds):
         if held:
             self._unmanaged[leaf] = held
         for demand, sign in (((MAX, former.items),), -1), (((MAX, held.items),), 1):
-            for node in self._chains[leaf]:
-                node.add(demand, sign)
+            add(self._chains[leaf], demand, sign)
             self._keep_after(self._chains[leaf], demand)
 
     def unmanaged(self, leaf: str) -> ResourceVector:
@@ -236,7 +238,7 @@ class QuotaLedger(QuotaBounds):
                 amounts = flat(self.demand(held.request, held.preemptible))
                 for node in self._chains[held.leaf]:
                     if node in made.leaving:
-                        node.note(made.leaving[node], amounts, 1)
+                        note(made.leaving[node], amounts, 1)
         self._promises[uid] = made
         made.keep(1)
         self._keep_after(made.chain, demand)
@@ -291,7 +293,7 @@ class QuotaLedger(QuotaBounds):
         chain, made = self._chains[charge.leaf], self._promises.get(preemptor)
         amounts = flat(self.demand(charge.request, charge.preemptible))
         for node in chain:
-            node.note(node.leaving, amounts, sign)
+            note(node.leaving, amounts, sign)
         if made is not None:
             made.follow(chain, amounts, sign)
             self._keep_after(made.chain, made.demand)

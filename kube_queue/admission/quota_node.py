@@ -13,9 +13,9 @@ Per bound and resource::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import repeat
-from operator import le, truediv
+from operator import truediv
 from typing import Final
 
 from kube_queue.admission.decisions import Bound, Shortage
@@ -37,11 +37,11 @@ class LedgerNode:
     """The mutable sums of one quota node."""
 
     __slots__ = (
-        "_share",
         "_share_of",
         "floor",
         "free",
         "keeps",
+        "known_share",
         "leaving",
         "limits",
         "over",
@@ -90,25 +90,13 @@ class LedgerNode:
         whole = {name: quota.min.get(name) or quota.max.get(name, 0) for name in quota.max}
         whole.update((name, amount) for name, amount in quota.min.items() if amount)
         self._share_of = {name: amount for name, amount in whole.items() if amount > 0}
-        self._share: float | None = 0.0
+        self.known_share: float | None = 0.0
+        """The answer of ``share``, None where something changed since."""
 
     # --- sums ---------------------------------------------------------------------------------
 
-    def add(self, demand: Demand, sign: int) -> None:
-        """The demand counts here once more (sign 1) or once less (-1)."""
-        self._share = None
-        over = self.over
-        for bound, amounts in demand:
-            used, free = self.used[bound], self.free[bound]
-            for resource, amount in amounts:
-                change = amount * sign
-                used[resource] = used.get(resource, 0) + change
-                if resource in free:
-                    left = free[resource] = free[resource] - change
-                    if left < 0 or over:
-                        self._mark(bound, resource)
-
-    def _mark(self, bound: int, resource: str) -> None:
+    def mark(self, bound: int, resource: str) -> None:
+        """Whether more is used of the bound than it allows is written down."""
         used, limit = self.used[bound][resource], self.limits[bound][resource]
         if used > limit and not self.quota.each_bound_alone:
             self.over[bound, resource] = None
@@ -119,24 +107,17 @@ class LedgerNode:
         """So much more is kept back for promises to units in the subtree of the child ``below``;
         None where this is their leaf.
         """
-        if not change:
-            return
         bound, resource = room
         if below is not None and bound == MAX:
             below.owed[resource] = below.owed.get(resource, 0) + change
-        _count(self.reserved, room, change)
+        total = self.reserved.get(room, 0) + change
+        if total:
+            self.reserved[room] = total
+        else:
+            del self.reserved[room]
         free = self.free[bound]
         if resource in free:
             free[resource] -= change
-
-    def note(self, sums: dict[Room, int], amounts: Amounts, sign: int) -> None:
-        """The amounts are among ``sums`` (promised or leaving) once more or once less."""
-        for room, amount in amounts:
-            total = sums.get(room, 0) + sign * amount
-            if total:
-                sums[room] = total
-            else:
-                sums.pop(room, None)
 
     def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
         """What the node keeps from others follows what is used now, here and in its parent."""
@@ -159,23 +140,12 @@ class LedgerNode:
 
     def share(self) -> float:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
-        if self._share is None:
+        share = self.known_share
+        if share is None:
             whole = self._share_of
             parts = map(self.used[MAX].get, whole, repeat(0))
-            self._share = max(map(truediv, parts, whole.values()), default=0.0)
-        return self._share
-
-    def fits(self, demand: Demand) -> bool:
-        """Whether every bound here has room for the demand and none is exceeded."""
-        if self.over:
-            return False
-        for bound, amounts in demand:
-            # What nothing bounds is there as it is asked for.
-            free: Callable[[str, int], int] = self.free[bound].get
-            names, asked = zip(*amounts, strict=True)
-            if not all(map(le, asked, map(free, names, asked))):
-                return False
-        return True
+            share = self.known_share = max(map(truediv, parts, whole.values()), default=0.0)
+        return share
 
     def soon(self, bound: int, resource: str) -> int:
         """What is free once everybody who was told to go has gone and every promise is kept; less
@@ -214,6 +184,49 @@ class LedgerNode:
         return Shortage(self.path, Bound(bound), resource, amount, 0, limit, unlent, never=True)
 
 
+def add(nodes: Iterable[LedgerNode], demand: Demand, sign: int) -> None:
+    """The demand counts on each of these nodes once more (sign 1) or once less (-1)."""
+    # The innermost loops of every decision are this one and ``fits``: nothing is called in them.
+    for node in nodes:
+        node.known_share = None
+        over = node.over
+        for bound, amounts in demand:
+            used, free = node.used[bound], node.free[bound]
+            for resource, amount in amounts:
+                change = amount * sign
+                try:
+                    used[resource] += change
+                except KeyError:
+                    used[resource] = change
+                if resource in free:
+                    left = free[resource] = free[resource] - change
+                    if left < 0 or over:
+                        node.mark(bound, resource)
+
+
+def fits(chain: Iterable[LedgerNode], demand: Demand) -> bool:
+    """Whether every bound of these nodes has room for the demand and none is exceeded."""
+    for node in chain:
+        if node.over:
+            return False
+        for bound, amounts in demand:
+            free = node.free[bound]
+            for resource, amount in amounts:
+                if resource in free and free[resource] < amount:
+                    return False
+    return True
+
+
+def note(sums: dict[Room, int], amounts: Amounts, sign: int) -> None:
+    """The amounts are among these sums (promised or leaving) once more or once less."""
+    for room, amount in amounts:
+        total = sums.get(room, 0) + sign * amount
+        if total:
+            sums[room] = total
+        else:
+            sums.pop(room, None)
+
+
 def rooms(
     chain: tuple[LedgerNode, ...], demand: Demand
 ) -> list[tuple[LedgerNode, int, str, int, int]]:
@@ -235,14 +248,6 @@ def rooms(
                 for name in (*credit, *node.slack)
             }
     return found
-
-
-def _count(sums: dict[Room, int], room: Room, change: int) -> None:
-    total = sums.get(room, 0) + change
-    if total:
-        sums[room] = total
-    else:
-        sums.pop(room, None)
 
 
 def flat(demand: Demand) -> Amounts:
