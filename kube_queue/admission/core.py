@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kube_queue.admission.again import Again
+from kube_queue.admission.early import Early
 from kube_queue.admission.ledger import QuotaLedger
 from kube_queue.admission.pending import PendingQueues
 from kube_queue.admission.promises import Promises
@@ -22,14 +23,15 @@ class Core:
         self.running = running
         self.reclaim = reclaim
         self.again = Again(ledger, reclaim)
-        self.promises = Promises(ledger, pending, running, self.moved)
+        self._early = Early(ledger)
+        self.promises = Promises(ledger, pending, running, self._early, self.moved)
         running.moved = self.moved
 
     def moved(self, leaf: str, request: ResourceVector) -> None:
         """What a leaf uses, was promised, or could give up of these resources may have changed."""
         self.reclaim.borrowers.moved(leaf, request)
         self.again.moved(leaf, request)
-        self.promises.stir()
+        self._early.stirred = True
 
     def rebuild(self) -> None:
         """The tree is another one, and everybody is where he belongs in it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from kube_queue.api.names import MAX_JOBS
 from kube_queue.api.reasons import Reason
@@ -22,8 +22,7 @@ class Bound(IntEnum):
     """The tree's label ``kube-queue/max-preemptible-jobs``: preemptible units at the root."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortage(NamedTuple):
     """One bound that has no room: millicores for cpu, whole units for everything else.
 
     ``requested`` is 0 where the node is above its bound in something the unit does not ask for:
@@ -118,8 +117,7 @@ class Shortage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(NamedTuple):
     """The unit's quota is taken; write it with ``resource_version`` as the precondition."""
 
     uid: str
@@ -133,8 +131,7 @@ class Admit:
     """Whether others were evicted for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(NamedTuple):
     """The unit was tried and does not fit; units alike share this answer and are not listed."""
 
     uid: str
@@ -151,8 +148,7 @@ class Requeue:
         return self.shortage.message
 
 
-@dataclass(frozen=True, slots=True)
-class Evict:
+class Evict(NamedTuple):
     """The unit has to give its quota back for ``preemptor``, to whom it is promised meanwhile.
 
     ``reason`` is RECLAIMED (another quota takes back what is its own) or PREEMPTED (same quota,

@@ -25,7 +25,7 @@ class Early:
         self._waits: dict[str, tuple[_Bar, int]] = {}
         self._open: dict[str, None] = {}
         self.stirred = False
-        """Whether there may be room for one of them since somebody looked."""
+        """Whether what somebody holds changed since somebody looked."""
 
     def look_at(self, uid: str) -> None:
         """What the unit waits for may be something else, or nothing."""
@@ -49,9 +49,10 @@ class Early:
         self._waits.clear()
         self._open.clear()
 
-    def stir(self) -> None:
-        """What somebody holds has changed."""
-        self.stirred = bool(self._waits) or bool(self._open)
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be room for one of them since somebody looked."""
+        return self.stirred and (bool(self._waits) or bool(self._open))
 
     def with_room(self) -> Iterator[str]:
         """Those that nothing speaks against now, each for itself; the others wait on."""

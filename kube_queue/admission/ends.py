@@ -83,9 +83,10 @@ class Ends:
 
     def decided(self, held: Held) -> None:
         """The unit was admitted in the cycle under way and is not among the running ones yet."""
-        self._remove(held.unit.uid)
         self._decided[held.unit.uid] = held
-        self._put(held)
+        if self._below:
+            self._remove(held.unit.uid)
+            self._put(held)
 
     def tell(self, now: float) -> None:
         """It is ``now``, and whoever was admitted before is among the running units."""

@@ -84,7 +84,8 @@ class PendingQueues:
             self._forget_unserved(waiter)
         if _counts(waiter) and waiter.place.leaf is not None:
             self._ledger.ask(waiter.place.leaf, waiter.place.request, -1)
-        self._lanes.leave(waiter)
+        if waiter.group is not None:
+            self._lanes.leave(waiter)
         return True
 
     def cool(self, uid: str, until: float) -> None:

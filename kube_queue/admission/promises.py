@@ -67,6 +67,7 @@ class Promises:
         ledger: QuotaLedger,
         pending: PendingQueues,
         running: Running,
+        early: Early,
         moved: Callable[[str, ResourceVector], None],
     ) -> None:
         self._ledger = ledger
@@ -80,7 +81,7 @@ class Promises:
         self._evicted_for: dict[str, set[str]] = {}
         """Who was ever evicted for a unit, while it is known."""
         self._due: dict[str, None] = {}
-        self._early = Early(ledger)
+        self._early = early
         self._owed: dict[str, None] = {}
         self._serial = 0
 
@@ -131,6 +132,8 @@ class Promises:
         """Units that have room already though not all their victims are gone, in the order in which
         they were promised it. Each may take the room of those behind it.
         """
+        if not self._early.waiting:
+            return []
         waiting = [uid for uid in self._early.with_room() if uid not in self._due]
         found = [uid for uid in waiting if self.has_room(uid)]
         return sorted(found, key=lambda uid: self._promises[uid].serial)
@@ -166,14 +169,10 @@ class Promises:
                 return uid, charge
         return None
 
-    def stir(self) -> None:
-        """What somebody holds has changed: there may be room before the victims are gone."""
-        self._early.stir()
-
     @property
     def waiting(self) -> bool:
         """Whether somebody's victims are all gone, or others may have made room."""
-        return bool(self._due) or self._early.stirred or bool(self._owed)
+        return bool(self._due) or self._early.waiting or bool(self._owed)
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._promises

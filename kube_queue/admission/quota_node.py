@@ -31,6 +31,7 @@ Amounts = list[tuple[Room, int]]
 MAX: Final = int(Bound.MAX)
 MIN: Final = int(Bound.MIN)
 PREEMPTIBLE_JOBS: Final = int(Bound.PREEMPTIBLE_JOBS)
+_BOUNDS: Final = tuple(Bound)
 
 
 class LedgerNode:
@@ -170,7 +171,7 @@ class LedgerNode:
         unlent = self.unlent.get(resource, 0) - credit if bound == MAX else 0
         return Shortage(
             path=self.path,
-            bound=Bound(bound),
+            bound=_BOUNDS[bound],
             resource=resource,
             requested=amount,
             used=self.used[bound].get(resource, 0),
@@ -181,7 +182,7 @@ class LedgerNode:
     def shortage_if_idle(self, bound: int, resource: str, amount: int, unlent: int) -> Shortage:
         """The same if nobody used anything; ``unlent``: what others keep even then."""
         limit = self.limits[bound][resource]
-        return Shortage(self.path, Bound(bound), resource, amount, 0, limit, unlent, never=True)
+        return Shortage(self.path, _BOUNDS[bound], resource, amount, 0, limit, unlent, never=True)
 
 
 def add(nodes: Iterable[LedgerNode], demand: Demand, sign: int) -> None:

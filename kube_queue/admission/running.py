@@ -69,19 +69,20 @@ class Running:
 
     def put(self, held: Held) -> None:
         """The unit holds exactly this."""
-        self._out(held.unit.uid)
-        self._held[held.unit.uid] = held
+        uid = held.unit.uid
+        if uid in self._held:
+            self._out(uid)
+        self._held[uid] = held
         leaf = self._leaves.get(held.leaf)
         if leaf is None:
             leaf = self._leaves[held.leaf] = _Leaf()
-        leaf.uids[held.unit.uid] = None
-        if self._is_victim(held):
-            leaf.victims.add(_key(held))
-            leaf.count(held, 1)
+        leaf.uids[uid] = None
+        if leaf.stock is not None and self._is_victim(held):
+            leaf.stock.add(held)
         if held.leaf is not None:
             self.moved(held.leaf, held.request)
         for listener in self._listeners:
-            listener(held.unit.uid, held)
+            listener(uid, held)
 
     def remove(self, uid: str) -> None:
         """The unit holds nothing."""
@@ -123,14 +124,24 @@ class Running:
     def victims(self, leaf: str) -> Iterator[Held]:
         """Who of this leaf could be evicted now: lowest priority first, then newest."""
         known = self._leaves.get(leaf)
-        return (self._held[key[3]] for key in known.victims) if known is not None else iter(())
+        return (self._held[uid] for uid in self._stock(known).uids()) if known else iter(())
 
     def evictable(self, leaf: str, resource: str) -> Mapping[int, int]:
         """By priority how much of a resource those hold who could be evicted; max-jobs: how many
         they are.
         """
         known = self._leaves.get(leaf)
-        return known.sums.get(resource, {}) if known is not None else {}
+        return self._stock(known).sums.get(resource, {}) if known is not None else {}
+
+    def _stock(self, leaf: _Leaf) -> _Stock:
+        # Most leaves are never asked who could leave, and pay nothing for it.
+        stock = leaf.stock
+        if stock is None:
+            stock = leaf.stock = _Stock()
+            for held in map(self._held.__getitem__, leaf.uids):
+                if self._is_victim(held):
+                    stock.add(held)
+        return stock
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self._held.values())
@@ -142,14 +153,11 @@ class Running:
         return may_leave(held.unit) and held.unit.uid not in self._leaving
 
     def _out(self, uid: str) -> None:
-        held = self._held.pop(uid, None)
-        if held is None:
-            return
+        held = self._held.pop(uid)
         leaf = self._leaves[held.leaf]
         del leaf.uids[uid]
-        if self._is_victim(held):
-            leaf.victims.remove(_key(held))
-            leaf.count(held, -1)
+        if leaf.stock is not None:
+            leaf.stock.discard(held)
         if not leaf.uids:
             del self._leaves[held.leaf]
         if held.leaf is not None:
@@ -159,18 +167,48 @@ class Running:
 class _Leaf:
     """The holders of one leaf."""
 
-    __slots__ = ("sums", "uids", "victims")
+    __slots__ = ("stock", "uids")
 
     def __init__(self) -> None:
         self.uids: dict[str, None] = {}
-        self.victims = SortedKeys()
-        self.sums: dict[str, dict[int, int]] = {}
-        """What the victims hold together, by resource and priority."""
+        self.stock: _Stock | None = None
+        """Those that could be evicted; None until somebody asks."""
 
-    def count(self, held: Held, sign: int) -> None:
+
+class _Stock:
+    """Who of one leaf could be evicted, in order, and what they hold together."""
+
+    __slots__ = ("_keys", "_order", "sums")
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Key] = {}
+        self._order = SortedKeys()
+        self.sums: dict[str, dict[int, int]] = {}
+        """By resource and priority."""
+
+    def add(self, held: Held) -> None:
+        """The unit could be evicted."""
+        key = self._keys[held.unit.uid] = _key(held)
+        self._order.add(key)
+        self._count(held, 1)
+
+    def discard(self, held: Held) -> None:
+        """The unit cannot be evicted, if it could."""
+        key = self._keys.pop(held.unit.uid, None)
+        if key is not None:
+            self._order.remove(key)
+            self._count(held, -1)
+
+    def uids(self) -> Iterator[str]:
+        """Lowest priority first, then newest."""
+        return (key[3] for key in self._order)
+
+    def _count(self, held: Held, sign: int) -> None:
         priority = held.unit.priority
         for resource, amount in asked(held.request):
-            sums = self.sums.setdefault(resource, {})
+            sums = self.sums.get(resource)
+            if sums is None:
+                sums = self.sums[resource] = {}
             total = sums.get(priority, 0) + sign * amount
             if total:
                 sums[priority] = total

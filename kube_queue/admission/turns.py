@@ -73,15 +73,8 @@ class Turns:
 
     def next(self) -> tuple[Line, Choice] | None:
         """The line whose turn it is and the unit it tries; None when nothing that waits can fit."""
-        while True:
-            top = self._top()
-            sleep = self._index.best()
-            if sleep is not None and (top is None or sleep.lane.rank < top[0]):
-                self._look_at(sleep.lane)
-                continue
-            if top is None:
-                return None
-            called_at, _, line = top
+        while (first := self._first()) is not None:
+            called_at, line = first
             self._rouse(line)
             choice = line.scan.choose(line)
             if choice is None:
@@ -93,6 +86,22 @@ class Turns:
                 self.call(line, rank)
                 continue
             return line, choice
+        return None
+
+    def _first(self) -> tuple[Rank, Line] | None:
+        """The line that is looked at next, and the rank it is looked at for."""
+        while True:
+            top = self._top()
+            sleep = self._index.best()
+            if sleep is None or (top is not None and top[0] <= sleep.lane.rank):
+                return (top[0], top[2]) if top is not None else None
+            # The watch that woke the lane has room; the rest of its chain may have none.
+            lane = sleep.lane
+            if lane.has_room:
+                self._wake(lane)
+                self.call(lane.line, lane.rank)
+                return lane.rank, lane.line
+            self._index.put_to_sleep(lane)
 
     def _top(self) -> tuple[Rank, int, Line] | None:
         while self._ready:
@@ -101,14 +110,6 @@ class Turns:
                 return entry
             heappop(self._ready)
         return None
-
-    def _look_at(self, lane: Lane) -> None:
-        # The watch that woke the lane has room; the rest of its chain may have none.
-        if lane.has_room:
-            self._wake(lane)
-            self.call(lane.line, lane.rank)
-        else:
-            self._index.put_to_sleep(lane)
 
     def _wake(self, lane: Lane) -> None:
         self._index.wake(lane)

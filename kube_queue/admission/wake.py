@@ -48,12 +48,12 @@ class _Bucket:
 class Watch:
     """The lanes that sleep at one bound of one node."""
 
-    __slots__ = ("_buckets", "_free", "_pushed", "_thresholds", "dimension", "node")
+    __slots__ = ("_buckets", "_free", "_pushed", "_resource", "_thresholds", "dimension", "node")
 
     def __init__(self, node: LedgerNode, dimension: Dimension) -> None:
         self.node = node
         self.dimension = dimension
-        self._free = node.free[dimension[0]]
+        self._free, self._resource = node.free[dimension[0]], dimension[1]
         self._thresholds: list[int] = []
         self._buckets: dict[int, _Bucket] = {}
         self._pushed = 0
@@ -61,12 +61,13 @@ class Watch:
     @property
     def free(self) -> int:
         """What the node has left."""
-        return self._free[self.dimension[1]]
+        return self._free[self._resource]
 
     @property
     def has_room(self) -> bool:
         """Whether somebody who sleeps here could be helped."""
-        return bool(self._thresholds) and self._thresholds[0] <= self.free
+        thresholds = self._thresholds
+        return bool(thresholds) and thresholds[0] <= self._free[self._resource]
 
     def add(self, lane: Lane, threshold: int) -> Sleep:
         """The lane sleeps here until ``threshold`` is free."""
@@ -98,11 +99,14 @@ class Watch:
     def best(self) -> Sleep | None:
         """The sleeper of the best rank whose threshold is within what is free."""
         found: Sleep | None = None
-        free = self.free
+        free = self._free[self._resource]
         for threshold in self._thresholds:
             if threshold > free:
                 break
-            sleep = self._top(self._buckets[threshold])
+            bucket = self._buckets[threshold]
+            rank, _, sleep = bucket.heap[0]
+            if not sleep.live or rank is not sleep.rank or rank is not sleep.lane.rank:
+                sleep = self._top(bucket)
             if found is None or sleep.rank < found.rank:
                 found = sleep
         return found
@@ -157,13 +161,15 @@ class WakeIndex:
                     watch = watches.get((bound, resource))
                     if watch is not None and watch.has_room:
                         self.touched[watch] = None
-        for node in chain:
+        for node in chain if self._below else ():
             # What such a node has for its own and others have not is part of their thresholds.
             for lane in tuple(self._below.get(node, ())):
                 self.put_to_sleep(lane)
 
     def best(self) -> Sleep | None:
         """The sleeper of the best rank among all touched watches."""
+        if not self.touched:
+            return None
         found: Sleep | None = None
         for watch in tuple(self.touched):
             sleep = watch.best()
@@ -178,10 +184,10 @@ class WakeIndex:
         asleep = self._asleep.get(lane)
         if asleep is None:
             asleep = self._asleep[lane] = {}
-        for place in [
-            known for known in asleep if known not in lane.watch and known not in lane.kept
-        ]:
-            _end(asleep, place)
+        elif asleep:
+            for place in tuple(asleep):
+                if place not in lane.watch and place not in lane.kept:
+                    _end(asleep, place)
         for place, (node, dimension, threshold) in lane.beds():
             watches = self._at.setdefault(node, {})
             watch = watches.get(dimension)
@@ -193,7 +199,7 @@ class WakeIndex:
                 asleep[place] = watch.add(lane, threshold)
             if threshold <= watch.free:
                 self.touched[watch] = None
-        for node in lane.chain:
+        for node in lane.chain if lane.lends else ():
             if node.floor:
                 self._below.setdefault(node, {})[lane] = None
         if not asleep:
@@ -201,16 +207,19 @@ class WakeIndex:
 
     def wake(self, lane: Lane) -> None:
         """The lane sleeps nowhere."""
-        for sleep in self._asleep.pop(lane, {}).values():
+        asleep = self._asleep.pop(lane, None)
+        for sleep in asleep.values() if asleep else ():
             sleep.watch.end(sleep)
-        for node in lane.chain:
+        for node in lane.chain if lane.lends else ():
             if node.floor:
                 self._below.get(node, {}).pop(lane, None)
 
     def rerank(self, lane: Lane) -> bool:
         """The lane's rank is the present one. Returns whether it got better."""
-        rank = lane.present_rank()
-        better = rank < lane.rank
+        rank, before = lane.present_rank(), lane.rank
+        if rank == before:
+            return False
+        better = rank < before
         lane.rank = rank
         if better:
             for sleep in self._asleep.get(lane, {}).values():

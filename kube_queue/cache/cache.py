@@ -295,6 +295,7 @@ class Cache(Answers):
         """What is known without an assumption is what is charged and what waits."""
         if known.unit.phase in HOLDS_QUOTA:
             self._holds(known.unit)
+            self._hold(known)
         else:
             self._release(known.unit.uid)
             if known.unit.phase in FINISHED:
@@ -303,7 +304,6 @@ class Cache(Answers):
                 self.core.promises.forget(known.unit.uid)
             else:
                 self._waits(known.unit)
-        self._hold(known)
         self._count(known)
 
     def _ran(self, unit: Unit, seconds: float) -> None:

@@ -60,7 +60,9 @@ class HeldCounts:
         if new is not None:
             self._counts[new] = self._counts.get(new, 0) + 1
             self._of[uid] = new
-        return tuple(entry[0] for entry in (old, new) if entry is not None)
+        if old is None or new is None:
+            return (queue if old is None else old[0],)
+        return old[0], queue
 
     def reserved(self, queue: str) -> int:
         """Units with quota reserved while their checks run."""

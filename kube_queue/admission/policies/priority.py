@@ -101,8 +101,7 @@ class PriorityScan(Scan):
     def _with_room(self, line: Line, lane: Lane) -> list[Group]:
         found: list[Group] = []
         for dimension, index in lane.watch.items():
-            if lane.has(dimension, index.lowest):
-                found += index.fitting(lane.free(dimension))
+            found += index.fitting(lane.free(dimension))
         if len(found) < _OPEN_ALL_FROM:
             return found
         for group in found:
