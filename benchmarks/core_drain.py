@@ -7,8 +7,10 @@ measurement has a process of its own:
 
 * release (always): with 1k, 10k, 100k waiting, one unit gives its quota back, because it ended or
   was told to go, and a cycle decides who gets it; arrivals keep the depth. For every policy, with
-  reclaim as it is by default and without. Per release and, because more fit in a deeper queue, per
-  admission.
+  reclaim as it is by default and without. *Release* is all of it; *news* of it is what the cache
+  does with the unit that was seen, before anybody decides. Because more fit in a deeper queue,
+  also per admission (the release by the units it let in) and per *verdict*: the cycle by the units
+  that got an answer in it, which is yes, no, or yes once those who are told to go have gone.
 * needle (--needle): 1k, 10k, 100k wait in one leaf, no two ask for the same, and a release has room
   for the last one only (benchmarks.core_needle).
 * drain (--drain): 100,000 wait, running units end in random order until everybody ran.
@@ -82,6 +84,20 @@ def a_tree() -> QuotaTree:
     if tree is None:
         raise SystemExit("the benchmark's tree cannot be compiled")
     return tree
+
+
+class Took(NamedTuple):
+    """What one release cost, in seconds, and what came of it."""
+
+    news: float
+    cycle: float
+    admitted: int
+    verdicts: int
+    """Units that were admitted, refused, or promised what others were told to give back."""
+
+    @property
+    def whole(self) -> float:
+        return self.news + self.cycle
 
 
 class Evicts(NamedTuple):
@@ -188,9 +204,9 @@ class Run:
                 self.running.remove(unit.uid)
                 self.leaving.append(unit.uid)
 
-    def release(self) -> tuple[float, int]:
-        """Seconds for one unit that gives its quota back and the cycle it causes, and how many were
-        admitted: the next one that was evicted and waits from now on, else any that ends.
+    def release(self) -> Took:
+        """One unit gives its quota back: the next one that was evicted and waits from now on, else
+        any that ends; and the cycle it causes.
         """
         self.now += 0.01
         if self.leaving:
@@ -204,12 +220,14 @@ class Run:
         before = self.admitted
         started = process_time()
         self.cache.unit_seen(given_back)
+        seen = process_time()
         decisions = self.cache.cycle(self.now)
-        seconds = process_time() - started
+        decided = process_time()
         self.carry_out(decisions)
         if given_back.phase is Phase.SUCCEED:
             self.cache.unit_gone(unit.uid)
-        return seconds, self.admitted - before
+        verdicts = {one.preemptor if isinstance(one, Evict) else one.uid for one in decisions}
+        return Took(seen - started, decided - seen, self.admitted - before, len(verdicts))
 
     def _any_running(self) -> str:
         at = self.load.rng.randrange(len(self.running))
@@ -234,15 +252,19 @@ def measure_release(policy: Policy, depth: int, releases: int, evicts: Evicts) -
         examined += run.cache.pending.examined - looked
         run.arrive(depth)
         run.carry_out(run.cache.cycle(run.now))
-    per_admission = [seconds / admitted for seconds, admitted in took if admitted]
+    per_admission = [one.whole / one.admitted for one in took if one.admitted]
+    per_verdict = [one.cycle / one.verdicts for one in took if one.verdicts]
     return {
         "waiting": len(run.cache.pending),
         "releases": releases,
-        "admitted_per_release": sum(admitted for _, admitted in took) / releases,
+        "admitted_per_release": sum(one.admitted for one in took) / releases,
         "evicted_per_release": run.evicted / releases,
         "examined_per_release": examined / releases,
-        **spread("us_per_release", [seconds for seconds, _ in took]),
+        "verdicts_per_release": sum(one.verdicts for one in took) / releases,
+        **spread("us_per_release", [one.whole for one in took]),
+        **spread("us_of_news", [one.news for one in took]),
         **spread("us_per_admission", per_admission),
+        **spread("us_per_verdict", per_verdict),
     }
 
 
@@ -261,8 +283,8 @@ def measure_drain(policy: Policy, units: int, evicts: Evicts) -> dict[str, Any]:
     return {
         "waiting": waiting,
         "decisions": decisions,
-        "decisions_per_second": decisions / sum(seconds for seconds, _ in took),
-        **spread("us_per_decision", [seconds / admitted for seconds, admitted in took if admitted]),
+        "decisions_per_second": decisions / sum(one.whole for one in took),
+        **spread("us_per_decision", [one.whole / one.admitted for one in took if one.admitted]),
         "examined_per_decision": (run.cache.pending.examined - looked) / decisions,
         "arrivals_per_second": run.load.made / run.filled_seconds,
     }
@@ -291,6 +313,8 @@ def yardstick() -> float:
 
 def child(policy: str, what: str, size: int, releases: int, evicts: Evicts) -> None:
     """One measurement in this process; prints one JSON line."""
+    # As in the process that decides (kube_queue/app/child.py).
+    gc.set_threshold(50_000, 20, 50)
     chosen, before = Policy(policy), yardstick()
     if what == "drain":
         figures = measure_drain(chosen, size, evicts)
@@ -316,18 +340,22 @@ def in_fresh_process(
 
 
 HEADER: Final = (
-    f"{'policy':<12}{'reclaim':<8}{'waiting':>8}{'examined':>9}{'admitted':>9}{'evicted':>8}"
-    f"{'release':>8}{'mean':>6}{'p99':>7}{'admission':>10}{'yard ms':>8}{'MB':>5}"
+    f"{'policy':<12}{'reclaim':<8}{'waiting':>8}{'examined':>9}{'verdicts':>9}{'admitted':>9}"
+    f"{'evicted':>8}{'release':>8}{'mean':>6}{'p99':>7}{'news':>6}{'admission':>10}{'verdict':>8}"
+    f"{'yard ms':>8}{'MB':>5}"
 )
 
 
 def release_row(policy: Policy, name: str, row: dict[str, Any]) -> str:
-    """The figures of one depth: counts per release, microseconds per release and per admission."""
+    """The figures of one depth: counts per release, microseconds, medians where nothing is said."""
     return (
         f"{policy:<12}{name:<8}{row['waiting']:>8}{row['examined_per_release']:>9.2f}"
+        f"{row.get('verdicts_per_release', 0.0):>9.2f}"
         f"{row['admitted_per_release']:>9.2f}{row.get('evicted_per_release', 0.0):>8.2f}"
         f"{row['us_per_release_median']:>8.0f}{row['us_per_release_mean']:>6.0f}"
-        f"{row['us_per_release_p99']:>7.0f}{row.get('us_per_admission_median', 0.0):>10.0f}"
+        f"{row['us_per_release_p99']:>7.0f}{row.get('us_of_news_median', 0.0):>6.0f}"
+        f"{row.get('us_per_admission_median', 0.0):>10.0f}"
+        f"{row.get('us_per_verdict_median', 0.0):>8.0f}"
         f"{row['yardstick_ms']:>8.2f}{row['peak_rss_mb']:>5.0f}"
     )
 
