@@ -93,7 +93,9 @@ class Took(NamedTuple):
     cycle: float
     admitted: int
     verdicts: int
-    """Units that were admitted, refused, or promised what others were told to give back."""
+    """Units that were admitted, refused (behind a head as well), or promised what others were told
+    to give back.
+    """
 
     @property
     def whole(self) -> float:
@@ -217,7 +219,7 @@ class Run:
         else:
             unit = self._known(self._any_running())
             given_back = replace(unit, phase=Phase.SUCCEED, held=EMPTY, resource_version="3")
-        before = self.admitted
+        before, passed_over = self.admitted, self.cache.pending.passed_over
         started = process_time()
         self.cache.unit_seen(given_back)
         seen = process_time()
@@ -227,7 +229,9 @@ class Run:
         if given_back.phase is Phase.SUCCEED:
             self.cache.unit_gone(unit.uid)
         verdicts = {one.preemptor if isinstance(one, Evict) else one.uid for one in decisions}
-        return Took(seen - started, decided - seen, self.admitted - before, len(verdicts))
+        passed_over = self.cache.pending.passed_over - passed_over
+        count = len(verdicts) + passed_over
+        return Took(seen - started, decided - seen, self.admitted - before, count)
 
     def _any_running(self) -> str:
         at = self.load.rng.randrange(len(self.running))

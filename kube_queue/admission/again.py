@@ -27,7 +27,6 @@ is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -145,20 +144,20 @@ class Again:
         self._tried.clear()
         self._under_way.clear()
         moved, self._moved = self._moved, {}
-        places = [place for leaf, request in moved for place in self._places_of(leaf, request)]
-        for place in dict.fromkeys(places):
+        concerned: dict[_Place, None] = {}
+        for leaf, request in moved:
+            for node in self._ledger.chain(leaf):
+                here = self._places.get(node)
+                if here is None:
+                    continue
+                if _ANY.resource in here:
+                    concerned.update(dict.fromkeys(here[_ANY.resource].values()))
+                for name, _ in asked(request):
+                    if name in here:
+                        concerned.update(dict.fromkeys(here[name].values()))
+        for place in concerned:
             if place.groups and place.groups.lowest <= self._present(place.node, place.sort):
                 self._lifted[place] = None
-
-    def _places_of(self, leaf: str, request: ResourceVector) -> Iterator[_Place]:
-        """Where somebody waits for what has moved."""
-        for node in self._ledger.chain(leaf):
-            here = self._places.get(node)
-            if here is None:
-                continue
-            for name, _ in (*asked(request), (_ANY.resource, 0)):
-                if name in here:
-                    yield from here[name].values()
 
     def next_groups(self, line: Line | None, rank: Rank | None) -> list[Group]:
         """The groups of one line that have to be looked at before, or with, whom this line would

@@ -5,7 +5,7 @@ Everything here reads; ``ledger`` is what changes the sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -234,8 +234,10 @@ class QuotaBounds:
         """The first bound that has no room for the request even if nobody used anything, None if
         every one could do.
         """
-        credit: dict[str, int] = {}
         demand = self.demand(request, preemptible)
+        if not self._lent and _fit_in([node.limits for node in self._chains[leaf]], demand):
+            return None
+        credit: dict[str, int] = {}
         for node in self._chains[leaf]:
             for bound, amounts in demand:
                 limits, lends = node.limits[bound], self.lends and bound == MAX
@@ -276,3 +278,14 @@ class QuotaBounds:
     def paths(self) -> tuple[str, ...]:
         """Every node's path, parents before children."""
         return tuple(self._nodes)
+
+
+def _fit_in(limits: Iterable[tuple[Mapping[str, int], ...]], demand: Demand) -> bool:
+    """Whether none of these limits, by bound, is less than what is asked of it."""
+    for of_node in limits:
+        for bound, amounts in demand:
+            most = of_node[bound]
+            for resource, amount in amounts:
+                if resource in most and most[resource] < amount:
+                    return False
+    return True

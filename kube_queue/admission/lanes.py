@@ -223,12 +223,11 @@ class Lane:
             return self.free(dimension) >= need
         bound, resource = dimension
         # Most lack room where many share it.
-        for node in reversed(self.chain):
-            if node.free[bound].get(resource, need) < need:
-                break
-        else:
-            return True
-        return False
+        for node in self.chain[::-1]:
+            free = node.free[bound]
+            if resource in free and free[resource] < need:
+                return False
+        return True
 
     def tightest(self, dimension: Dimension) -> tuple[int, LedgerNode]:
         """The least that a node of the chain has left, and the node. LookupError: unbounded."""
@@ -236,9 +235,11 @@ class Lane:
         least: int | None = None
         tightest, own = self.chain[0], 0
         for node in self.chain:
-            free = node.free[bound].get(resource)
-            if free is not None and (least is None or free + own < least):
-                least, tightest = free + own, node
+            free = node.free[bound]
+            if resource in free:
+                left = free[resource] + own
+                if least is None or left < least:
+                    least, tightest = left, node
             if node.slack and bound == MAX:
                 own += node.slack.get(resource, 0)
         if least is None:

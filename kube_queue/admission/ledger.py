@@ -79,10 +79,8 @@ class _Promise:
         for node in self.chain:
             note(node.promised, self.amounts, sign)
             leaving = self.leaving[node]
-            for room, amount in self.amounts:
-                left = amount - leaving.get(room, 0)
-                if left > 0:
-                    node.reserve(room, sign * left, below)
+            left = [(room, amount - leaving.get(room, 0)) for room, amount in self.amounts]
+            node.reserve([one for one in left if one[1] > 0], sign, below)
             below = node
 
     def follow(self, chain: tuple[LedgerNode, ...], held: Amounts, sign: int) -> None:
@@ -91,7 +89,7 @@ class _Promise:
         for below, node in zip((None, *self.chain), self.chain, strict=False):
             if node not in chain:
                 continue
-            leaving = self.leaving[node]
+            leaving, changes = self.leaving[node], []
             for room, moved in held:
                 amount = wanted.get(room)
                 if amount is None:
@@ -101,7 +99,8 @@ class _Promise:
                 kept, keeps = amount - before, amount - after
                 change = (keeps if keeps > 0 else 0) - (kept if kept > 0 else 0)
                 if change:
-                    node.reserve(room, change, below)
+                    changes.append((room, change))
+            node.reserve(changes, 1, below)
 
 
 class QuotaLedger(QuotaBounds):
@@ -173,29 +172,23 @@ class QuotaLedger(QuotaBounds):
     def _count(self, uid: str, charge: Charge, sign: int) -> None:
         if charge.leaf is None:
             return
-        self.count(charge, sign)
+        demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
+        add(chain, demand, sign)
+        self._keep_after(chain, demand)
         self._changed[charge.leaf] = None
         if uid in self._leaving:
             self._leaves(charge, self._leaving[uid], sign)
 
-    def count(self, charge: Charge, sign: int) -> None:
-        """The sums hold the charge once more or once less, whoever it belongs to."""
+    def try_out(self, charge: Charge, sign: int, seen: tuple[LedgerNode, ...]) -> None:
+        """The sums hold the charge once more or once less, whoever it belongs to, for somebody who
+        looks at these nodes only, and puts everything back before anybody else looks.
+        """
         if charge.leaf is None:
             return
         demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
-        add(chain, demand, sign)
-        if self._lent:
-            self._keep_after(chain, demand)
-
-    def try_out(self, charge: Charge, sign: int, seen: tuple[LedgerNode, ...]) -> None:
-        """The same for somebody who looks at these nodes only, and puts everything back before
-        anybody else looks.
-        """
-        if self._lent or charge.leaf is None:
-            self.count(charge, sign)
-            return
-        demand = self.demand(charge.request, charge.preemptible)
-        add([node for node in self._chains[charge.leaf] if node in seen], demand, sign)
+        # What one node lends is another's room.
+        add(chain if self._lent else [node for node in chain if node in seen], demand, sign)
+        self._keep_after(chain, demand)
 
     def _keep_after(self, chain: tuple[LedgerNode, ...], demand: Demand) -> None:
         # Most trees declare no lend limit, and pay nothing for it.

@@ -36,7 +36,8 @@ class PendingQueues:
         self._ledger = ledger
         self._default = default_policy
         self.ends = ends
-        self._scans = Scans(BackfillScan(ledger, ends, self._look_at))
+        backfill = BackfillScan(ledger, ends, self._look_at)
+        self._backfill, self._scans = backfill, Scans(backfill)
         self._queues: dict[str, QueueState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._unserved: dict[str, dict[str, None]] = {}
@@ -127,6 +128,11 @@ class PendingQueues:
     def waiters(self) -> Iterable[Waiter]:
         """Every waiting unit, in no order that means anything."""
         return self._waiters.values()
+
+    @property
+    def passed_over(self) -> int:
+        """Units behind the head of a Backfill queue so far that were looked at and have to wait."""
+        return self._backfill.passed_over
 
     def __len__(self) -> int:
         return len(self._waiters)

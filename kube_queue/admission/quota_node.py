@@ -104,21 +104,20 @@ class LedgerNode:
         else:
             self.over.pop((bound, resource), None)
 
-    def reserve(self, room: Room, change: int, below: LedgerNode | None) -> None:
-        """So much more is kept back for promises to units in the subtree of the child ``below``;
-        None where this is their leaf.
+    def reserve(self, amounts: Amounts, sign: int, below: LedgerNode | None) -> None:
+        """So much more (sign 1) or less (-1) is kept back for promises to units in the subtree of
+        the child ``below``; None where this is their leaf.
         """
-        bound, resource = room
-        if below is not None and bound == MAX:
-            below.owed[resource] = below.owed.get(resource, 0) + change
-        total = self.reserved.get(room, 0) + change
-        if total:
-            self.reserved[room] = total
-        else:
-            del self.reserved[room]
-        free = self.free[bound]
-        if resource in free:
-            free[resource] -= change
+        reserved = self.reserved
+        for room, amount in amounts:
+            bound, resource = room
+            change = amount * sign
+            reserved[room] = reserved.get(room, 0) + change
+            free = self.free[bound]
+            if resource in free:
+                free[resource] -= change
+            if below is not None and below.floor and bound == MAX:
+                below.owed[resource] = below.owed.get(resource, 0) + change
 
     def keep_to_itself(self, parent: LedgerNode | None, resources: Iterable[str]) -> None:
         """What the node keeps from others follows what is used now, here and in its parent."""
@@ -205,9 +204,10 @@ def add(nodes: Iterable[LedgerNode], demand: Demand, sign: int) -> None:
                         node.mark(bound, resource)
 
 
-def fits(chain: Iterable[LedgerNode], demand: Demand) -> bool:
+def fits(chain: tuple[LedgerNode, ...], demand: Demand) -> bool:
     """Whether every bound of these nodes has room for the demand and none is exceeded."""
-    for node in chain:
+    # Most lack room where many share it.
+    for node in chain[::-1]:
         if node.over:
             return False
         for bound, amounts in demand:
@@ -241,8 +241,10 @@ def rooms(
             free = node.free[bound]
             for resource, amount in amounts:
                 if resource in free:
-                    own = credit.get(resource, 0) if credit and bound == MAX else 0
-                    found.append((node, bound, resource, amount, free[resource] + own))
+                    left = free[resource]
+                    if credit and bound == MAX:
+                        left += credit.get(resource, 0)
+                    found.append((node, bound, resource, amount, left))
         if node.slack:
             credit = {
                 name: credit.get(name, 0) + node.slack.get(name, 0)

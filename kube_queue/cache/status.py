@@ -49,16 +49,18 @@ class HeldCounts:
         Returns the Queues whose counts changed.
         """
         new = (queue, phase is Phase.RESERVED) if phase in HOLDS_QUOTA else None
-        old = self._of.get(uid)
+        counts, old = self._counts, self._of.get(uid)
         if new == old:
             return ()
         if old is not None:
-            self._counts[old] -= 1
-            if not self._counts[old]:
-                del self._counts[old]
+            left = counts[old] - 1
+            if left:
+                counts[old] = left
+            else:
+                del counts[old]
             del self._of[uid]
         if new is not None:
-            self._counts[new] = self._counts.get(new, 0) + 1
+            counts[new] = counts.get(new, 0) + 1
             self._of[uid] = new
         if old is None or new is None:
             return (queue if old is None else old[0],)

@@ -52,6 +52,8 @@ class BackfillScan(PriorityScan):
         self._ledger = ledger
         self._ends = ends
         self._look_at = look_at
+        self.passed_over = 0
+        """Units behind a head so far that were looked at and have to wait."""
 
     def length(self, waiter: Waiter) -> Length:
         return self._ends.length(waiter.unit)
@@ -104,6 +106,7 @@ class BackfillScan(PriorityScan):
         while (choice := super().choose(line)) is not None:
             group = choice.group
             blocked = self._ledger.blocker(lane.chain, group.demand)
+            self.passed_over += 1
             if blocked is not None:
                 _, bound, resource, amount = blocked
                 group.shortage = self._ledger.told(lane.chain, blocked)
@@ -111,6 +114,7 @@ class BackfillScan(PriorityScan):
                 continue
             reservation = reservation or Reservation(self._ends, lane, head.demand)
             if not self._is_kept_back(line, group, reservation):
+                self.passed_over -= 1
                 return choice
             group.opened, group.token = False, None
         if reservation is not None and lane.kept and reservation.overdue_at is not None:
@@ -134,25 +138,29 @@ class Reservation:
     def __init__(self, ends: Ends, lane: Lane, head: Demand) -> None:
         self._now = ends.now * _MICRO
         self._ends = ends
-        bounds = list(enumerate(rooms(lane.chain, head)))
-        short = {at: _Room(*bound) for at, bound in bounds if bound[-1] < bound[-2]}
-        self._short = tuple(short.values())
-        starts = [self._comes_back(room, room.amount - room.free, inf) for room in self._short]
-        self.start = max(starts, default=0.0)
+        bounds = rooms(lane.chain, head)
+        self._short = tuple([_Room(*bound) for bound in bounds if bound[4] < bound[3]])
+        self.start = 0.0
         """Microseconds since the epoch; infinite: not known."""
+        for room in self._short:
+            if self.start < inf:
+                back = self._comes_back(room, room.amount - room.free, inf)
+                self.start = max(self.start, back)
         self._rooms: list[_Room] = []
         """Every bound the head is held against, if its start is known."""
         self._beside: dict[Dimension, tuple[int, LedgerNode]] = {}
         """Of each resource the least that is left beside the head, and where, if it is not."""
         self._until_known: tuple[Bed, ...] = ()
         if self.start < inf:
-            self._rooms = [short.get(at) or _Room(*bound) for at, bound in bounds]
+            short = iter(self._short)
+            self._rooms = [next(short) if one[4] < one[3] else _Room(*one) for one in bounds]
             return
         self._until_known = tuple(self._until_it_is_known())
-        for _, (node, bound, resource, amount, free) in bounds:
-            least = self._beside.get((bound, resource))
+        for node, bound, resource, amount, free in bounds:
+            dimension = bound, resource
+            least = self._beside.get(dimension)
             if least is None or free - amount < least[0]:
-                self._beside[bound, resource] = free - amount, node
+                self._beside[dimension] = free - amount, node
 
     @property
     def overdue_at(self) -> float | None:
