@@ -256,7 +256,11 @@ class QuotaBounds:
         """The sums of one node. KeyError: no such node."""
         node = self._nodes[path]
         used, guaranteed = (
-            {name: amount for name, amount in node.used[bound].items() if amount}
+            {
+                name: amount
+                for name in (*node.free[bound], *node.unbounded[bound])
+                if (amount := node.used(bound, name))
+            }
             for bound in (MAX, MIN)
         )
         request = dict(used)

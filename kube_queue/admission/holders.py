@@ -90,7 +90,7 @@ def _holder(ledger: QuotaLedger, resource: str, amount: int, held: Held) -> Hold
         quota=held.leaf,
         amount=amount,
         since=held.since,
-        borrowed=max(0, leaf.used[Bound.MAX].get(resource, 0) - guaranteed),
+        borrowed=max(0, leaf.used(Bound.MAX, resource) - guaranteed),
     )
 
 

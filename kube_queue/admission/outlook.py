@@ -68,7 +68,7 @@ def short(chain: tuple[LedgerNode, ...], demand: Demand) -> list[Short]:
     for node in chain:
         for bound, resource in node.over:
             if bound in bounds and not any(one[:3] == (node, bound, resource) for one in found):
-                missing = node.used[bound].get(resource, 0) - node.limits[bound][resource]
+                missing = node.used(bound, resource) - node.limits[bound][resource]
                 found.append(Short(node, bound, resource, missing))
     return found
 

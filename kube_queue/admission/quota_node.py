@@ -4,6 +4,9 @@ Per bound and resource::
 
     free = limit - used - unlent - reserved
 
+Free is what every decision asks for, so free is what is counted, and what is used follows from it.
+Where nothing bounds a resource there is no free, and what is used of it is in ``unbounded``.
+
 * **unlent** (bound MAX only) is what children keep to themselves: of a child that declares a lend
   limit at least ``min - lend limit`` counts here, even while it uses less. What a child keeps is
   there for the units below it: ``slack`` is added to the room above, see ``rooms``.
@@ -14,8 +17,6 @@ Per bound and resource::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import repeat
-from operator import truediv
 from typing import Final
 
 from kube_queue.admission.decisions import Bound, Shortage
@@ -38,6 +39,7 @@ class LedgerNode:
     """The mutable sums of one quota node."""
 
     __slots__ = (
+        "_share_needs_used",
         "_share_of",
         "floor",
         "free",
@@ -53,9 +55,9 @@ class LedgerNode:
         "reserved",
         "slack",
         "slack_if_idle",
+        "unbounded",
         "unlent",
         "unlent_if_idle",
-        "used",
         "waiting",
     )
 
@@ -65,7 +67,8 @@ class LedgerNode:
         self.path = quota.path
         self.quota = quota
         self.limits = limits
-        self.used: tuple[dict[str, int], ...] = ({}, {}, {})
+        self.unbounded: tuple[dict[str, int], ...] = ({}, {}, {})
+        """What is used, by bound, where there is no limit."""
         self.free: tuple[dict[str, int], ...] = tuple(dict(limit) for limit in limits)
         self.over: dict[Room, None] = {}
         """The bounds that more is used of than they allow."""
@@ -90,7 +93,8 @@ class LedgerNode:
         """What it counts for in its parent besides ``used``."""
         whole = {name: quota.min.get(name) or quota.max.get(name, 0) for name in quota.max}
         whole.update((name, amount) for name, amount in quota.min.items() if amount)
-        self._share_of = {name: amount for name, amount in whole.items() if amount > 0}
+        self._share_of = tuple((name, amount) for name, amount in whole.items() if amount > 0)
+        self._share_needs_used = any(name not in limits[MAX] for name, _ in self._share_of)
         self.known_share: float | None = 0.0
         """The answer of ``share``, None where something changed since."""
 
@@ -98,8 +102,10 @@ class LedgerNode:
 
     def mark(self, bound: int, resource: str) -> None:
         """Whether more is used of the bound than it allows is written down."""
-        used, limit = self.used[bound][resource], self.limits[bound][resource]
-        if used > limit and not self.quota.each_bound_alone:
+        if (
+            self.used(bound, resource) > self.limits[bound][resource]
+            and not self.quota.each_bound_alone
+        ):
             self.over[bound, resource] = None
         else:
             self.over.pop((bound, resource), None)
@@ -112,7 +118,11 @@ class LedgerNode:
         for room, amount in amounts:
             bound, resource = room
             change = amount * sign
-            reserved[room] = reserved.get(room, 0) + change
+            total = reserved.get(room, 0) + change
+            if total:
+                reserved[room] = total
+            else:
+                del reserved[room]
             free = self.free[bound]
             if resource in free:
                 free[resource] -= change
@@ -125,7 +135,7 @@ class LedgerNode:
             unlent = self.unlent.get(resource, 0)
             floor = self.floor.get(resource, 0)
             owed = self.owed.get(resource, 0)
-            slack = max(0, floor - self.used[MAX].get(resource, 0) - unlent - owed)
+            slack = max(0, floor - self.used(MAX, resource) - unlent - owed)
             if floor:
                 self.slack[resource] = slack
             change = unlent + slack - self.keeps.get(resource, 0)
@@ -138,13 +148,29 @@ class LedgerNode:
 
     # --- answers ------------------------------------------------------------------------------
 
+    def used(self, bound: int, resource: str) -> int:
+        """What counts against the bound now."""
+        free = self.free[bound]
+        if resource not in free:
+            return self.unbounded[bound].get(resource, 0)
+        used = self.limits[bound][resource] - free[resource]
+        if self.reserved:
+            used -= self.reserved.get((bound, resource), 0)
+        if self.unlent and bound == MAX:
+            used -= self.unlent.get(resource, 0)
+        return used
+
     def share(self) -> float:
         """The dominant share: the largest used/min over all resources, used/max without a min."""
         share = self.known_share
         if share is None:
-            whole = self._share_of
-            parts = map(self.used[MAX].get, whole, repeat(0))
-            share = self.known_share = max(map(truediv, parts, whole.values()), default=0.0)
+            if self._share_needs_used or self.reserved or self.unlent:
+                parts = [self.used(MAX, name) / whole for name, whole in self._share_of]
+            else:
+                # The same, spelled out: every decision asks the leaf it changes.
+                limits, free = self.limits[MAX], self.free[MAX]
+                parts = [(limits[name] - free[name]) / whole for name, whole in self._share_of]
+            share = self.known_share = max(parts, default=0.0)
         return share
 
     def soon(self, bound: int, resource: str) -> int:
@@ -157,11 +183,11 @@ class LedgerNode:
 
     def taken(self, resource: str) -> int:
         """What is used or promised."""
-        return self.used[MAX].get(resource, 0) + self.promised.get((MAX, resource), 0)
+        return self.used(MAX, resource) + self.promised.get((MAX, resource), 0)
 
     def staying(self, resource: str) -> int:
         """What is used by those who were not told to go."""
-        return self.used[MAX].get(resource, 0) - self.leaving.get((MAX, resource), 0)
+        return self.used(MAX, resource) - self.leaving.get((MAX, resource), 0)
 
     def shortage(self, bound: int, resource: str, amount: int, credit: int = 0) -> Shortage:
         """The numbers of one bound, against a request of ``amount`` that may use ``credit`` of what
@@ -173,7 +199,7 @@ class LedgerNode:
             bound=_BOUNDS[bound],
             resource=resource,
             requested=amount,
-            used=self.used[bound].get(resource, 0),
+            used=self.used(bound, resource),
             limit=self.limits[bound][resource],
             kept=unlent + self.reserved.get((bound, resource), 0),
         )
@@ -191,17 +217,15 @@ def add(nodes: Iterable[LedgerNode], demand: Demand, sign: int) -> None:
         node.known_share = None
         over = node.over
         for bound, amounts in demand:
-            used, free = node.used[bound], node.free[bound]
+            free = node.free[bound]
             for resource, amount in amounts:
-                change = amount * sign
-                try:
-                    used[resource] += change
-                except KeyError:
-                    used[resource] = change
                 if resource in free:
-                    left = free[resource] = free[resource] - change
+                    left = free[resource] = free[resource] - amount * sign
                     if left < 0 or over:
                         node.mark(bound, resource)
+                else:
+                    unbounded = node.unbounded[bound]
+                    unbounded[resource] = unbounded.get(resource, 0) + amount * sign
 
 
 def fits(chain: tuple[LedgerNode, ...], demand: Demand) -> bool:

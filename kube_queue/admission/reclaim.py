@@ -324,9 +324,9 @@ class _Stock:
 def over_min(chain: tuple[LedgerNode, ...], wanted: Wanted) -> dict[str, int]:
     """By how much so much more takes the leaf above its min, for the resources where it does."""
     leaf, over = chain[0], {}
-    guaranteed, used = leaf.limits[MIN], leaf.used[MAX]
+    guaranteed = leaf.limits[MIN]
     for name, amount in wanted:
-        missing = amount + used.get(name, 0) - guaranteed.get(name, 0)
+        missing = amount + leaf.used(MAX, name) - guaranteed.get(name, 0)
         if leaf.promised:
             missing += leaf.promised.get((MAX, name), 0)
         if missing > 0 and is_counted(chain, name):

@@ -46,7 +46,7 @@ def _borrowed(held: Held, ledger: QuotaLedger) -> str:
     node = ledger.chain(held.leaf or "")[0]
     said = []
     for name in (*(name for name, _ in held.request.items), MAX_JOBS):
-        used, low = node.used[MAX].get(name, 0), node.limits[MIN].get(name, 0)
+        used, low = node.used(MAX, name), node.limits[MIN].get(name, 0)
         if used > low and (name != MAX_JOBS or name in node.quota.min):
             said.append(f"{name} used {format_amount(name, used)}, min {format_amount(name, low)}")
     return "; ".join(said) or "it used more than its min before others were told to leave"
