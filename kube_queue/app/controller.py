@@ -12,11 +12,14 @@ import structlog
 from kube_queue.app.job_extensions import run_job_extensions
 from kube_queue.app.leading import (
     Stop,
+    answering,
     decide_and_write,
+    elector_of,
     first_to_end,
     lease_identity,
     limited,
     take_part,
+    writes_of,
 )
 from kube_queue.config import Settings
 from kube_queue.controller.queueing.queue_side import QueueSide
@@ -25,7 +28,7 @@ from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters
-from kube_queue.serving.ops import OpsServer, ops_routes
+from kube_queue.serving.ops import ops_routes
 from kube_queue.serving.readings import Sources, readings
 from kube_queue.serving.visibility import Visibility
 
@@ -56,17 +59,10 @@ async def run_controller(
     process = _Process(
         limited(client, settings.client), settings, clock=clock, rng=rng, with_jobs=with_jobs
     )
-    if not settings.serving.enabled:
-        await process.run(lambda: ready("") if ready is not None else None)
-        return
     visibility = Visibility(lambda: process.side, clock)
     routes = [*ops_routes(process.meters, lambda: process.side.ready), *visibility.routes()]
-    server = OpsServer(routes, address=settings.serving.bind_address, port=settings.serving.port)
-    await server.open()
-    try:
-        await process.run(lambda: ready(server.url) if ready is not None else None)
-    finally:
-        await server.close()
+    async with answering(routes, settings.serving) as url:
+        await process.run(lambda: ready(url) if ready is not None else None)
 
 
 class _Process:
@@ -125,27 +121,12 @@ class _Process:
 
     def _elector(self) -> LeaderElector | None:
         leader = self._settings.leader
-        if not leader.enabled:
-            return None
-        return LeaderElector(
-            self._client,
-            leader.controller_lease,
-            leader.namespace,
-            self._identity,
-            self._clock,
-            lease=leader.lease_seconds,
-            renew=leader.renew_seconds,
-            retry=leader.retry_seconds,
+        return elector_of(
+            self._client, leader, leader.controller_lease, self._identity, self._clock
         )
 
     async def _lead(self, stop: Stop) -> None:
-        limits = self._settings.writes
-        writes = WriteScheduler(
-            self._client,
-            max_in_flight=limits.max_in_flight,
-            low_rate=limits.low_priority_rate,
-            rng=self._rng,
-        )
+        writes = writes_of(self._client, self._settings.writes, self._rng)
         self._writes, self._leading = writes, True
         work: list[Coroutine[Any, Any, None]] = [self.side.lead(writes)]
         if self._with_jobs:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from kube_queue.app.leading import Stop, decide_and_write, lease_identity, limited, take_part
+from kube_queue.app.leading import (
+    Stop,
+    decide_and_write,
+    elector_of,
+    lease_identity,
+    limited,
+    take_part,
+    writes_of,
+)
 from kube_queue.app.permissions import say_when_too_old
 from kube_queue.config import Settings
 from kube_queue.controller.jobs import JobSide
@@ -17,7 +25,6 @@ from kube_queue.controller.jobs.job_side import JobSideOptions
 from kube_queue.jobframework import JobExtension, load_extensions
 from kube_queue.jobframework.ownership import read_claims
 from kube_queue.kube.client import Client
-from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
 
 _log = structlog.get_logger("app.job_extensions")
@@ -47,12 +54,7 @@ async def run_job_extensions(
         if writes is not None:
             await _lead(client, settings, extensions, clock=clock, rng=rng, writes=writes, up=up)
             return
-        own = WriteScheduler(
-            client,
-            max_in_flight=settings.writes.max_in_flight,
-            low_rate=settings.writes.low_priority_rate,
-            rng=rng,
-        )
+        own = writes_of(client, settings.writes, rng)
         side = _lead(client, settings, extensions, clock=clock, rng=rng, writes=own, up=up)
         await decide_and_write(own, stop, side)
 
@@ -65,22 +67,12 @@ async def run_job_extensions(
             ready()
             ready = None
 
-    if not settings.leader.enabled:
-        await take_part(None, lead)
-        return
-    identity = lease_identity(settings.leader, rng)
+    leader = settings.leader
+    identity = lease_identity(leader, rng)
     while True:
-        elector = LeaderElector(
-            client,
-            settings.leader.jobs_lease,
-            settings.leader.namespace,
-            identity,
-            clock,
-            lease=settings.leader.lease_seconds,
-            renew=settings.leader.renew_seconds,
-            retry=settings.leader.retry_seconds,
-        )
-        await take_part(elector, lead)
+        await take_part(elector_of(client, leader, leader.jobs_lease, identity, clock), lead)
+        if not leader.enabled:
+            return
         _log.warning("standing by: another process leads")
 
 

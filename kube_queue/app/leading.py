@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from kube_queue.config import ClientSettings, LeaderSettings
+from aiohttp import web
+
+from kube_queue.config import ClientSettings, LeaderSettings, ServingSettings, WriteSettings
 from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.limiter import LimitedTransport
 from kube_queue.kube.writes import WriteScheduler
+from kube_queue.serving.ops import OpsServer
 
 DRAIN_SECONDS: Final = 2.0
 """How long a process that was asked to stop goes on writing what is queued."""
@@ -99,6 +102,52 @@ def limited(client: Client, settings: ClientSettings) -> Client:
 def lease_identity(leader: LeaderSettings, rng: random.Random) -> str:
     """The name of this process in a Lease: as set, else host name and a random part."""
     return leader.identity or f"{socket.gethostname()}_{rng.getrandbits(48):012x}"
+
+
+def elector_of(
+    client: Client,
+    leader: LeaderSettings,
+    lease: str,
+    identity: str,
+    clock: Callable[[], float],
+) -> LeaderElector | None:
+    """Who asks for the Lease of this name as the settings say; None when no leader is elected."""
+    if not leader.enabled:
+        return None
+    return LeaderElector(
+        client,
+        lease,
+        leader.namespace,
+        identity,
+        clock,
+        lease=leader.lease_seconds,
+        renew=leader.renew_seconds,
+        retry=leader.retry_seconds,
+    )
+
+
+def writes_of(client: Client, limits: WriteSettings, rng: random.Random) -> WriteScheduler:
+    """A scheduler of writes that keeps to the settings' limits."""
+    return WriteScheduler(
+        client, max_in_flight=limits.max_in_flight, low_rate=limits.low_priority_rate, rng=rng
+    )
+
+
+@contextlib.asynccontextmanager
+async def answering(routes: Iterable[web.RouteDef], serving: ServingSettings) -> AsyncIterator[str]:
+    """The routes are served inside, at the address it yields (empty when serving is off).
+
+    Raises InvalidSetting when the address to listen on cannot be had.
+    """
+    if not serving.enabled:
+        yield ""
+        return
+    server = OpsServer(routes, address=serving.bind_address, port=serving.port)
+    await server.open()
+    try:
+        yield server.url
+    finally:
+        await server.close()
 
 
 async def _over(tasks: Sequence[asyncio.Future[None]]) -> None:

@@ -10,11 +10,14 @@ import structlog
 
 from kube_queue.app.leading import (
     Stop,
+    answering,
     decide_and_write,
+    elector_of,
     first_to_end,
     lease_identity,
     limited,
     take_part,
+    writes_of,
 )
 from kube_queue.config import Settings
 from kube_queue.controller.scheduling.side import SchedulingSide
@@ -22,7 +25,7 @@ from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
 from kube_queue.observability.meters import Meters, Reading
-from kube_queue.serving.ops import OpsServer, ops_routes
+from kube_queue.serving.ops import ops_routes
 from kube_queue.serving.placement import PlacementVisibility
 from kube_queue.serving.readings import SchedulerSources, scheduler_readings
 
@@ -47,17 +50,10 @@ async def run_scheduler(
     once when the address to listen on cannot be had. The client stays open.
     """
     process = _Process(limited(client, settings.client), settings, clock=clock, rng=rng)
-    if not settings.serving.enabled:
-        await process.run(lambda: ready("") if ready is not None else None)
-        return
     visibility = PlacementVisibility(lambda: process.side)
     routes = [*ops_routes(process.meters, lambda: process.ready), *visibility.routes()]
-    server = OpsServer(routes, address=settings.serving.bind_address, port=settings.serving.port)
-    await server.open()
-    try:
-        await process.run(lambda: ready(server.url) if ready is not None else None)
-    finally:
-        await server.close()
+    async with answering(routes, settings.serving) as url:
+        await process.run(lambda: ready(url) if ready is not None else None)
 
 
 class _Process:
@@ -108,13 +104,7 @@ class _Process:
             rng=self._rng,
             meters=self.meters,
         )
-        limits = self._settings.writes
-        writes = WriteScheduler(
-            self._client,
-            max_in_flight=limits.max_in_flight,
-            low_rate=limits.low_priority_rate,
-            rng=self._rng,
-        )
+        writes = writes_of(self._client, self._settings.writes, self._rng)
 
         async def decide() -> None:
             await side.synced()
@@ -134,18 +124,7 @@ class _Process:
 
     def _elector(self) -> LeaderElector | None:
         leader = self._settings.leader
-        if not leader.enabled:
-            return None
-        return LeaderElector(
-            self._client,
-            leader.scheduler_lease,
-            leader.namespace,
-            self._identity,
-            self._clock,
-            lease=leader.lease_seconds,
-            renew=leader.renew_seconds,
-            retry=leader.retry_seconds,
-        )
+        return elector_of(self._client, leader, leader.scheduler_lease, self._identity, self._clock)
 
     def _readings(self) -> Iterator[Reading]:
         return scheduler_readings(SchedulerSources(self._client, self.side, self._writes))
