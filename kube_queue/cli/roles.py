@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -104,143 +106,143 @@ Config = Annotated[Text, typer.Option("--config", help="Settings file (YAML).")]
 Kubeconfig = Annotated[Text, typer.Option("--kubeconfig", help="Default: KUBECONFIG, in-cluster.")]
 Context = Annotated[Text, typer.Option("--context", help="Context of the kubeconfig.")]
 Child = Annotated[bool, typer.Option("--child", hidden=True)]
+WithJobExtensions = Annotated[
+    bool, typer.Option("--with-job-extensions", help="Run the job side in this process too.")
+]
 NOT_SETTINGS = {"config", "kubeconfig", "context", "child", "with_job_extensions"}
+OFF_UNLESS_GIVEN = {"child", "with_job_extensions"}
+
+Options = Mapping[str, Any]
+"""By the name of the parameter, in the order in which --help shows them."""
+Flags = Mapping[str, Any]
+"""What was given by the name of the parameter; None where nothing was."""
+_JOBS: Final[Options] = {
+    "enabled_extensions": EnabledExtensions,
+    "queue_owned_by": QueueOwnedBy,
+    "job_selector": JobSelector,
+    "namespace_selector": NamespaceSelector,
+}
+_EVERY_PROCESS: Final[Options] = {
+    "leader_elect": LeaderElect,
+    "leader_elect_resource_namespace": LeaseNamespace,
+    "leader_elect_identity": LeaseIdentity,
+    "leader_elect_lease_duration": LeaseDuration,
+    "leader_elect_renew_deadline": RenewDeadline,
+    "leader_elect_retry_period": RetryPeriod,
+    "qps": Qps,
+    "burst": Burst,
+    "bind_address": BindAddress,
+    "port": Port,
+    "log_level": LogLevel,
+    "log_format": LogFormat,
+    "kubeconfig": Kubeconfig,
+    "context": Context,
+    "child": Child,
+}
+_CONTROLLER: Final[Options] = {
+    "config": Config,
+    "queue_group_plugin": QueueGroupPlugin,
+    "strict_priority": StrictPriority,
+    "strict_consistency": StrictConsistency,
+    "oversellrate": OversellRate,
+    "tree_validation": TreeValidation,
+    "quota_status_owner": QuotaStatusOwner,
+    "reclaim_policy": ReclaimPolicy,
+    "preemption_policy": PreemptionPolicy,
+    "count_unmanaged_pods": CountUnmanagedPods,
+    "placement_check": PlacementCheck,
+    "running_timeout": RunningTimeout,
+    "with_job_extensions": WithJobExtensions,
+    **_JOBS,
+    **_EVERY_PROCESS,
+}
+_JOB_EXTENSIONS: Final[Options] = {
+    "config": Config,
+    "queue_group_plugin": QueueGroupPlugin,
+    **_JOBS,
+    **_EVERY_PROCESS,
+}
+_SCHEDULER: Final[Options] = {
+    "config": Config,
+    "scheduler_names": SchedulerNames,
+    "score_strategy": ScoreStrategy,
+    "reserve_after": ReserveAfter,
+    "pod_group_status": PodGroupStatus,
+    "oversellrate": OversellRate,
+    "tree_validation": TreeValidation,
+    "quota_status_owner": QuotaStatusOwner,
+    **_EVERY_PROCESS,
+}
 
 
 def register(app: typer.Typer) -> None:
     """The app has the verbs `controller`, `job-extensions` and `scheduler`."""
-    app.command(name="controller", short_help="Run the queue controller.")(controller)
-    app.command(name="job-extensions", short_help="Run the job side.")(job_extensions)
-    app.command(name="scheduler", short_help="Run the co-scheduler.")(scheduler)
+    verb = _verb(_CONTROLLER, controller)
+    app.command(name="controller", short_help="Run the queue controller.")(verb)
+    verb = _verb(_JOB_EXTENSIONS, job_extensions)
+    app.command(name="job-extensions", short_help="Run the job side.")(verb)
+    verb = _verb(_SCHEDULER, scheduler)
+    app.command(name="scheduler", short_help="Run the co-scheduler.")(verb)
 
 
-def controller(
-    config: Config = None,
-    queue_group_plugin: QueueGroupPlugin = None,
-    strict_priority: StrictPriority = None,
-    strict_consistency: StrictConsistency = None,
-    oversellrate: OversellRate = None,
-    tree_validation: TreeValidation = None,
-    quota_status_owner: QuotaStatusOwner = None,
-    reclaim_policy: ReclaimPolicy = None,
-    preemption_policy: PreemptionPolicy = None,
-    count_unmanaged_pods: CountUnmanagedPods = None,
-    placement_check: PlacementCheck = None,
-    running_timeout: RunningTimeout = None,
-    with_job_extensions: Annotated[
-        bool, typer.Option("--with-job-extensions", help="Run the job side in this process too.")
-    ] = False,
-    enabled_extensions: EnabledExtensions = None,
-    queue_owned_by: QueueOwnedBy = None,
-    job_selector: JobSelector = None,
-    namespace_selector: NamespaceSelector = None,
-    leader_elect: LeaderElect = None,
-    leader_elect_resource_namespace: LeaseNamespace = None,
-    leader_elect_identity: LeaseIdentity = None,
-    leader_elect_lease_duration: LeaseDuration = None,
-    leader_elect_renew_deadline: RenewDeadline = None,
-    leader_elect_retry_period: RetryPeriod = None,
-    qps: Qps = None,
-    burst: Burst = None,
-    bind_address: BindAddress = None,
-    port: Port = None,
-    log_level: LogLevel = None,
-    log_format: LogFormat = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    child: Child = False,
-) -> None:
+def controller(flags: Flags) -> None:
     """Run the queue controller: quotas, queues, and who runs next."""
-    flags = dict(locals())
+    from kube_queue.app.processes import controller_process
 
-    def verb() -> None:
-        from kube_queue.app.processes import controller_process
-
-        settings = _settings(flags)
-        controller_process(
-            settings, kubeconfig, context, with_jobs=with_job_extensions, child=child
-        )
-
-    raise typer.Exit(run(verb))
+    controller_process(
+        _settings(flags),
+        flags["kubeconfig"],
+        flags["context"],
+        with_jobs=flags["with_job_extensions"],
+        child=flags["child"],
+    )
 
 
-def job_extensions(
-    config: Config = None,
-    queue_group_plugin: QueueGroupPlugin = None,
-    enabled_extensions: EnabledExtensions = None,
-    queue_owned_by: QueueOwnedBy = None,
-    job_selector: JobSelector = None,
-    namespace_selector: NamespaceSelector = None,
-    leader_elect: LeaderElect = None,
-    leader_elect_resource_namespace: LeaseNamespace = None,
-    leader_elect_identity: LeaseIdentity = None,
-    leader_elect_lease_duration: LeaseDuration = None,
-    leader_elect_renew_deadline: RenewDeadline = None,
-    leader_elect_retry_period: RetryPeriod = None,
-    qps: Qps = None,
-    burst: Burst = None,
-    bind_address: BindAddress = None,
-    port: Port = None,
-    log_level: LogLevel = None,
-    log_format: LogFormat = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    child: Child = False,
-) -> None:
+def job_extensions(flags: Flags) -> None:
     """Run the job side: turn suspended jobs into units, release them, follow them to their end."""
-    flags = dict(locals())
+    from kube_queue.app.processes import job_extensions_process
 
-    def verb() -> None:
-        from kube_queue.app.processes import job_extensions_process
-
-        job_extensions_process(_settings(flags), kubeconfig, context, child=child)
-
-    raise typer.Exit(run(verb))
+    settings = _settings(flags)
+    job_extensions_process(settings, flags["kubeconfig"], flags["context"], child=flags["child"])
 
 
-def scheduler(
-    config: Config = None,
-    scheduler_names: SchedulerNames = None,
-    score_strategy: ScoreStrategy = None,
-    reserve_after: ReserveAfter = None,
-    pod_group_status: PodGroupStatus = None,
-    oversellrate: OversellRate = None,
-    tree_validation: TreeValidation = None,
-    quota_status_owner: QuotaStatusOwner = None,
-    leader_elect: LeaderElect = None,
-    leader_elect_resource_namespace: LeaseNamespace = None,
-    leader_elect_identity: LeaseIdentity = None,
-    leader_elect_lease_duration: LeaseDuration = None,
-    leader_elect_renew_deadline: RenewDeadline = None,
-    leader_elect_retry_period: RetryPeriod = None,
-    qps: Qps = None,
-    burst: Burst = None,
-    bind_address: BindAddress = None,
-    port: Port = None,
-    log_level: LogLevel = None,
-    log_format: LogFormat = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    child: Child = False,
-) -> None:
+def scheduler(flags: Flags) -> None:
     """Run the co-scheduler: pods that name it get their nodes, whole gangs at a time."""
-    flags = dict(locals())
+    from kube_queue.app.processes import scheduler_process
 
-    def verb() -> None:
-        from kube_queue.app.processes import scheduler_process
-
-        scheduler_process(_settings(flags), kubeconfig, context, child=child)
-
-    raise typer.Exit(run(verb))
+    settings = _settings(flags)
+    scheduler_process(settings, flags["kubeconfig"], flags["context"], child=flags["child"])
 
 
-def _settings(parameters: dict[str, object]) -> Settings:
+def _verb(options: Options, role: Callable[[Flags], None]) -> Callable[..., None]:
+    """The role as a command with these options; its docstring is the command's."""
+
+    def command(**flags: Any) -> None:
+        raise typer.Exit(run(lambda: role(flags)))
+
+    command.__doc__ = role.__doc__
+    # Typer reads a command's options from its signature.
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if name in OFF_UNLESS_GIVEN else None,
+                annotation=option,
+            )
+            for name, option in options.items()
+        ]
+    )
+    return command
+
+
+def _settings(given: Flags) -> Settings:
     from kube_queue.config import load_settings
 
-    config = parameters["config"]
+    config = given["config"]
     flags = {
         f"--{name.replace('_', '-')}": value
-        for name, value in parameters.items()
+        for name, value in given.items()
         if name not in NOT_SETTINGS and value is not None
     }
     return load_settings(None if config is None else str(config), os.environ, flags)
