@@ -1,7 +1,6 @@
 """The command line: flags, weight and exit codes."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,59 +10,68 @@ import pytest
 from kube_queue.cli.get import Watched
 from kube_queue.cli.tables import columns, duration
 from kube_queue.config import switches
+from tests.cli.conftest import typed
 
 HEAVY = {"rich", "aiohttp", "pydantic", "numpy", "structlog"}
+NOWHERE = (
+    "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
+    " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
+)
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KUBECONFIG is of a cluster that is not there, and the window is wide."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(NOWHERE)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the command says in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "kube_queue", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**inherited, "COLUMNS": "200", **environment},
     )
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [
-        [],
-        ["get"],
-        ["local", "up"],
-        ["controller"],
-        ["scheduler"],
-        ["explain"],
-        ["submit"],
-        ["hold"],
-        ["stop"],
-    ],
-)
-def test_help_loads_none_of_the_heavy_libraries(verb: list[str]) -> None:
+def test_help_loads_none_of_the_heavy_libraries() -> None:
     code = (
         "import sys, json\n"
         "from kube_queue.cli.main import main\n"
-        f"sys.argv = ['kube-queue', *{verb!r}, '--help']\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+        "for verb in sys.argv[1:]:\n"
+        "    sys.argv = ['kube-queue', *verb.split(), '--help']\n"
+        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        "    loaded = sorted({name.split('.')[0] for name in sys.modules})\n"
+        "    print(json.dumps([verb, loaded]), file=sys.stderr)\n"
     )
+    verbs = ["", "get", "local up", "controller", "scheduler", "explain", "submit", "hold", "stop"]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, *verbs], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "Usage: kube-queue" in done.stdout
-    assert HEAVY.isdisjoint(json.loads(done.stderr.splitlines()[-1]))
+    assert done.stdout.count("Usage: kube-queue") == len(verbs)
+    loaded = dict(json.loads(line) for line in done.stderr.splitlines())
+    assert {verb: HEAVY & set(loaded[verb]) for verb in verbs} == {verb: set() for verb in verbs}
 
 
 @pytest.mark.parametrize("verbs", [[], ["local"]])
-def test_what_a_verb_does_is_said_whole_in_a_narrow_window(verbs: list[str]) -> None:
-    assert "..." not in run(*verbs, "--help", COLUMNS="80").stdout.replace("ARGS]...", "")
+def test_what_a_verb_does_is_said_whole_in_a_narrow_window(
+    verbs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = typed([*verbs, "--help"])
+    assert code == 0
+    assert "Usage: kube-queue" in out
+    assert "..." not in out.replace("ARGS]...", "")
 
 
 def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
     roles = ("controller", "job-extensions", "scheduler")
-    offered = "".join(run(role, "--help").stdout for role in roles)
+    offered = "".join(typed([role, "--help"])[1] for role in roles)
     missing = [one.flag for one in switches() if one.flag and one.flag not in offered]
     assert missing == []
 
@@ -104,16 +112,31 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
     ],
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
-    arguments: list[str], environment: dict[str, str], sentence: str, tmp_path: Path
+    arguments: list[str],
+    environment: dict[str, str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
-        " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
-    )
-    done = run(*arguments, KUBECONFIG=str(kubeconfig), **environment)
-    assert done.returncode == 2, done.stderr
-    assert sentence in done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = typed(arguments)
+    assert code == 2, err
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["controller", "--oversellrate", "lots"], 2),
+        (["submit"], 2),
+        (["get", "units"], 3),
+    ],
+)
+def test_the_process_ends_with_the_sentence_and_its_code(arguments: list[str], code: int) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == typed(arguments)[2]
     assert "Traceback" not in done.stderr
 
 
@@ -131,26 +154,22 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
 def test_a_cluster_that_cannot_be_reached_is_one_sentence_and_exit_code_3(
     verb: list[str], tmp_path: Path
 ) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{clusters: [{name: a, cluster: {server: 'http://127.0.0.1:9'}}],"
-        " contexts: [{name: a, context: {cluster: a}}], current-context: a}"
-    )
-    done = run(*verb, "--kubeconfig", str(kubeconfig))
-    assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
-    assert "cannot reach the cluster" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, out, err = typed([*verb, "--kubeconfig", str(tmp_path / "kubeconfig")])
+    assert (code, out) == (3, ""), err
+    assert "cannot reach the cluster" in err
 
 
-def test_local_up_warns_of_settings_that_may_not_do_what_one_expects() -> None:
-    both = {"StrictPriority": "true", "StrictConsistency": "true"}
-    done = run("local", "up", "--profile", "huge", **both)
-    assert done.stderr.startswith("Warning: StrictPriority and StrictConsistency are both true")
+def test_local_up_warns_of_settings_that_may_not_do_what_one_expects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("StrictPriority", "StrictConsistency"):
+        monkeypatch.setenv(name, "true")
+    said = typed(["local", "up", "--profile", "huge"])[2]
+    assert said.startswith("Warning: StrictPriority and StrictConsistency are both true")
 
 
 def test_the_version_is_printed() -> None:
-    assert run("version").stdout.startswith("kube-queue ")
+    assert typed(["version"])[1].startswith("kube-queue ")
 
 
 def test_completion_scripts_are_printed() -> None:
