@@ -187,10 +187,11 @@ def register(app: typer.Typer) -> None:
 
 def controller(flags: Flags) -> None:
     """Run the queue controller: quotas, queues, and who runs next."""
+    settings = _settings(flags)
     from kube_queue.app.processes import controller_process
 
     controller_process(
-        _settings(flags),
+        settings,
         flags["kubeconfig"],
         flags["context"],
         with_jobs=flags["with_job_extensions"],
@@ -200,17 +201,17 @@ def controller(flags: Flags) -> None:
 
 def job_extensions(flags: Flags) -> None:
     """Run the job side: turn suspended jobs into units, release them, follow them to their end."""
+    settings = _settings(flags)
     from kube_queue.app.processes import job_extensions_process
 
-    settings = _settings(flags)
     job_extensions_process(settings, flags["kubeconfig"], flags["context"], child=flags["child"])
 
 
 def scheduler(flags: Flags) -> None:
     """Run the co-scheduler: pods that name it get their nodes, whole gangs at a time."""
+    settings = _settings(flags)
     from kube_queue.app.processes import scheduler_process
 
-    settings = _settings(flags)
     scheduler_process(settings, flags["kubeconfig"], flags["context"], child=flags["child"])
 
 
@@ -237,6 +238,7 @@ def _verb(options: Options, role: Callable[[Flags], None]) -> Callable[..., None
 
 
 def _settings(given: Flags) -> Settings:
+    """Before the process is loaded: what is wrong with them is said at once."""
     from kube_queue.config import load_settings
 
     config = given["config"]
