@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import groupby
 from math import ceil
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -519,7 +520,27 @@ def _preemptor(decision: Decision) -> str:
     return decision.preemptor if isinstance(decision, Evict) else ""
 
 
-TestCache = CacheMachine.TestCase
-TestCache.settings = settings(max_examples=100, stateful_step_count=40)
-TestBorrowers = BorrowersMachine.TestCase
-TestBorrowers.settings = settings(max_examples=100, stateful_step_count=40)
+class TestCache(CacheMachine.TestCase):
+    """A few lives of a cache."""
+
+    settings = settings(max_examples=40, stateful_step_count=40)
+
+
+class TestBorrowers(BorrowersMachine.TestCase):
+    """A few lives with borrowers."""
+
+    settings = settings(max_examples=40, stateful_step_count=40)
+
+
+@pytest.mark.long
+class TestMoreCaches(CacheMachine.TestCase):
+    """More lives of a cache."""
+
+    settings = settings(max_examples=300, stateful_step_count=40)
+
+
+@pytest.mark.long
+class TestMoreBorrowers(BorrowersMachine.TestCase):
+    """More lives with borrowers."""
+
+    settings = settings(max_examples=300, stateful_step_count=40)
