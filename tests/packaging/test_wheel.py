@@ -1,5 +1,9 @@
-"""The wheel: what pip installs is whole, and nothing more."""
+"""The wheel: what pip installs is whole, and nothing more.
 
+To build it takes the package registry and ten seconds, so the quick suite looks at its source only.
+"""
+
+import importlib
 import json
 import os
 import subprocess
@@ -13,6 +17,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+JOB_TYPES = PROJECT["entry-points"]["kube_queue.job_extensions"]
 
 
 @pytest.fixture(scope="module")
@@ -58,33 +66,48 @@ def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("name", sorted(JOB_TYPES))
+def test_every_entry_point_names_a_class_that_is_there(name: str) -> None:
+    module, _, attribute = JOB_TYPES[name].partition(":")
+    assert isinstance(getattr(importlib.import_module(module), attribute), type)
+
+
+@pytest.mark.parametrize("package", ["kube_queue", "kube_queue_extensions"])
+def test_both_packages_have_the_mark_that_they_are_typed(package: str) -> None:
+    (folder,) = importlib.import_module(package).__path__
+    assert (Path(folder) / "py.typed").is_file()
+
+
+@pytest.mark.long
 def test_the_wheel_ships_the_two_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     packages = {top for top in tops if not top.endswith(".dist-info")}
     assert packages == {"kube_queue", "kube_queue_extensions"}
 
 
+@pytest.mark.long
 def test_both_packages_say_that_they_are_typed(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"kube_queue/py.typed", "kube_queue_extensions/py.typed"} <= set(names)
 
 
+@pytest.mark.long
 def test_the_folder_extensions_is_no_package(site: Path) -> None:
     assert PathFinder.find_spec("kube_queue", [str(site)]) is not None
     assert PathFinder.find_spec("extensions", [str(site)]) is None
 
 
+@pytest.mark.long
 def test_the_installed_job_types_are_found_by_their_entry_points(site: Path) -> None:
     code = (
         "import json, importlib.metadata as m\n"
         "found = m.distribution('kube-queue').entry_points\n"
         "print(json.dumps([e.name for e in found if e.group == 'kube_queue.job_extensions']))"
     )
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    written = project["entry-points"]["kube_queue.job_extensions"]
-    assert sorted(json.loads(python(site, "-c", code).stdout)) == sorted(written)
+    assert sorted(json.loads(python(site, "-c", code).stdout)) == sorted(JOB_TYPES)
 
 
+@pytest.mark.long
 def test_the_demo_of_the_installed_wheel_plays_both_jobs_and_the_gang_to_their_ends(
     site: Path,
 ) -> None:
