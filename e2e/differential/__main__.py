@@ -22,29 +22,33 @@ from kube_queue.controlplane.errors import ControlPlaneError
 WIDTH = 200
 
 
-async def run(cases: list[Case], *, whole: bool, width: int) -> int:
+async def run(cases: list[Case], *, whole: bool, width: int, accepted: bool) -> int:
     """The exit code: 0 when the two servers differ only where that is accepted."""
     began = time.perf_counter()
     async with embedded() as ours, genuine(lambda line: print(line, flush=True)) as theirs:
         ready = time.perf_counter()
         seen = await asyncio.gather(play(ours, cases), play(theirs, cases))
-    code = verdict(cases, *seen, whole=whole, width=width)
+    code = verdict(cases, *seen, whole=whole, width=width, accepted=accepted)
     now = time.perf_counter()
     print(f"{ready - began:.1f} s to start, {now - ready:.1f} s to play")
     return code
 
 
-def verdict(cases: list[Case], ours: Seen, theirs: Seen, *, whole: bool, width: int) -> int:
-    """What differs, is accepted and is stale is printed; the exit code."""
+def verdict(
+    cases: list[Case], ours: Seen, theirs: Seen, *, whole: bool, width: int, accepted: bool = False
+) -> int:
+    """What differs and what is stale is printed, and what is `accepted` if asked; the exit code."""
     found = [one for case in cases for one in found_in(case, ours, theirs)]
     judgement = judged(found, ACCEPTED, whole=whole)
+    for one, by in judgement.accepted if accepted else ():
+        print(f"ACCEPTED {one.line(width)} | by {by}")
     for one in judgement.open:
         print(f"DIFFERS  {one.line(width)}")
     for text in judgement.stale:
         print(f"STALE    accepted, but nothing differs there: {text}")
     print(
         f"{len(cases)} cases, {sum(case.requests() for case in cases)} requests: "
-        f"{len(judgement.open)} differences, {judgement.accepted} accepted, "
+        f"{len(judgement.open)} differences, {len(judgement.accepted)} accepted, "
         f"{len(judgement.stale)} stale entries"
     )
     return 1 if judgement.open or judgement.stale else 0
@@ -68,6 +72,9 @@ def main() -> int:
         "--table", action="store_true", help="print the accepted differences as in the docs"
     )
     parser.add_argument(
+        "--accepted", action="store_true", help="print the accepted differences that were met"
+    )
+    parser.add_argument(
         "--width", type=int, default=WIDTH, help="most characters of a value (default: %(default)s)"
     )
     parser.add_argument("names", nargs="*", metavar="TEXT", help="play cases with this in the name")
@@ -83,7 +90,8 @@ def main() -> int:
     if not cases:
         parser.error("no case has that in its name; see --list")
     try:
-        return asyncio.run(run(cases, whole=not names, width=options.width))
+        whole, width, accepted = not names, options.width, options.accepted
+        return asyncio.run(run(cases, whole=whole, width=width, accepted=accepted))
     except ControlPlaneError as failed:
         print(f"Kubernetes cannot be had: {failed}")
         return 2

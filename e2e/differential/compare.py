@@ -53,7 +53,8 @@ class Verdict:
     """Differences that nobody accepted, how many were, and entries that nothing met."""
 
     open: tuple[Difference, ...]
-    accepted: int
+    accepted: tuple[tuple[Difference, str], ...]
+    """Each with the place in the table that met it."""
     stale: tuple[str, ...]
 
 
@@ -115,15 +116,15 @@ def _same(left: Any, right: Any) -> bool:
 def judged(found: Iterable[Difference], table: Sequence[Accepted], *, whole: bool) -> Verdict:
     """The differences against the table; after a `whole` run entries nothing met are stale."""
     patterns = {text: _pattern(text) for entry in table for text in entry.where}
-    unmet, left, accepted = set(patterns), [], 0
+    unmet, left, accepted = set(patterns), [], []
     for one in found:
         met = {text for text, pattern in patterns.items() if pattern.fullmatch(one.where)}
         unmet -= met
         if met:
-            accepted += 1
+            accepted.append((one, min(met)))
         else:
             left.append(one)
-    return Verdict(tuple(left), accepted, tuple(sorted(unmet)) if whole else ())
+    return Verdict(tuple(left), tuple(accepted), tuple(sorted(unmet)) if whole else ())
 
 
 @cache

@@ -31,7 +31,6 @@ from kube_queue.apiserver.world import Call, World
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 MIN_WATCH_SECONDS = 1800.0
-_SELECTABLE = ("metadata.name", "metadata.namespace")
 _PAGE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can "
     "start a new list without the continue parameter."
@@ -85,7 +84,7 @@ def selector(kind: Kind, chosen: ListOptions) -> Selector | None:
     """The test both selectors make; 400 when one cannot be read or is not supported."""
     try:
         labels = selectors.parse_labels(chosen.label_selector) if chosen.label_selector else None
-        supported = (*_SELECTABLE, *kind.selectable)
+        supported = (*selectors.EVERYWHERE, *kind.selectable)
         fields = selectors.field_test(
             selectors.parse_fields(chosen.field_selector, supported)
             if chosen.field_selector

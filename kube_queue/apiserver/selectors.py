@@ -1,6 +1,6 @@
 """Label and field selectors: text in, a test of a record out.
 
-Holds: parse_labels, parse_fields, Selector; selects, for selectors that are objects.
+Holds: parse_labels, parse_fields, Selector, EVERYWHERE; selects, for selectors that are objects.
 Grammar and meaning follow the Kubernetes documentation on labels and selectors.
 """
 
@@ -12,6 +12,8 @@ from kube_queue.apiserver.store import Record
 
 Selector = Callable[[Record], bool]
 
+EVERYWHERE = ("metadata.name", "metadata.namespace")
+"""Fields that a selector may name of every kind."""
 _TOKEN = re.compile(r"\s*(?:(!=|==|=|!|\(|\)|,|>|<)|([^\s!=(),<>]+))")
 _KEY = re.compile(
     r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -99,7 +101,7 @@ def _requirement(tokens: list[str], text: str) -> _LabelTest:
     if operator in (">", "<"):
         return _comparison(key, operator, _value(tokens))
     raise SelectorError(
-        f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, >, <"
+        f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
     )
 
 
@@ -158,9 +160,16 @@ def parse_fields(text: str, supported: Collection[str]) -> tuple[tuple[str, bool
             raise SelectorError(f"invalid field selector {term!r}: use field=value or field!=value")
         field, operator, value = match.groups()
         if field not in supported:
-            raise SelectorError(f"field label not supported: {field}")
+            raise SelectorError(_unsupported(field, supported))
         parsed.append((field, operator != "!=", re.sub(r"\\([,=\\])", r"\1", value)))
     return tuple(parsed)
+
+
+def _unsupported(field: str, supported: Collection[str]) -> str:
+    if set(supported) == set(EVERYWHERE):
+        only = ", ".join(f'"{name}"' for name in EVERYWHERE)
+        return f'"{field}" is not a known field selector: only {only}'
+    return f"field label not supported: {field}"
 
 
 def field_test(requirements: tuple[tuple[str, bool, str], ...]) -> Selector | None:

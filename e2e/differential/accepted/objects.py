@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from e2e.differential.compare import Accepted
 
+
+def _of_the_end(where: str) -> tuple[str, ...]:
+    """What the mark of a deletion changes in the object."""
+    changed = ("deletionGracePeriodSeconds", "deletionTimestamp", "generation", "resourceVersion")
+    return tuple(f"{where} .body.metadata.{key}" for key in changed)
+
+
 OBJECTS = (
     Accepted(
         "zero values that Go's types cannot leave out",
@@ -40,9 +47,18 @@ OBJECTS = (
         "it is gone, which watches learn",
         (
             "delete: a service* 2 .body.metadata.resourceVersion",
-            "grace: * .body.metadata.*",
-            "grace: as a watch shows it 4 .events[1].*",
-            "quota: given back * .body.metadata.*",
+            *_of_the_end("grace: none for a pod without a node 2"),
+            *_of_the_end("grace: none for a finished pod 3"),
+            "grace: for a pod with a node 7 .body.metadata.deletionGracePeriodSeconds",
+            "grace: for a pod with a node 7 .body.metadata.resourceVersion",
+            "grace: as a watch shows it 3 .body.metadata.deletionGracePeriodSeconds",
+            "grace: as a watch shows it 3 .body.metadata.resourceVersion",
+            "grace: as a watch shows it 4 .events[1].object.metadata.deletionGracePeriodSeconds",
+            "grace: as a watch shows it 4 .events[1].object.metadata.resourceVersion",
+            "grace: as a watch shows it 4 .events[1].type",
+            *_of_the_end("quota: given back 5"),
+            "quota: given back 6 .body.metadata.resourceVersion",
+            "quota: given back 7 .body.metadata.resourceVersion",
             "watches: of finalizers 5 .events[2].object.metadata.finalizers",
         ),
     ),
@@ -51,7 +67,7 @@ OBJECTS = (
         "marked, and gone a moment later",
         "gone at once",
         "there is nothing to wait for",
-        ("garbage collection: nothing to orphan 2 *", "jobs: deleted * .*"),
+        ("garbage collection: nothing to orphan 2 .body.*", "jobs: deleted 2 .body.*"),
     ),
     Accepted(
         "conditions on the way to an end",
@@ -59,8 +75,8 @@ OBJECTS = (
         "none",
         "the way is a moment long",
         (
-            "namespaces: * .body.status.conditions",
-            "versions and ends: * .body.status.conditions*",
+            "namespaces: held by its own finalizer 4 .body.status.conditions",
+            "versions and ends: * 6 .body.status.conditions",
         ),
     ),
     Accepted(
@@ -69,7 +85,7 @@ OBJECTS = (
         "stored as sent",
         "there is no proxy and no address to give",
         (
-            "* .body.spec.*Polic*",
+            "* .body.spec.ipFamilyPolicy",
             "* .body.spec.ipFamilies",
             "create: a service without ports 1 *",
         ),
@@ -86,7 +102,16 @@ OBJECTS = (
         "tainted not-ready, its status filled with empty facts, its taints checked",
         "as sent",
         "the simulator's nodes are ready at once",
-        ("nodes: * .body.*", "nodes: a bad taint 1 *"),
+        (
+            "nodes: * .body.spec",
+            "nodes: cordoned 2 .body.spec.taints",
+            "nodes: by labels 2 .body.items[0].spec",
+            "nodes: * .body.status",
+            "nodes: by labels 2 .body.items[0].status",
+            "nodes: * .body.status.daemonEndpoints",
+            "nodes: * .body.status.nodeInfo",
+            "nodes: a bad taint 1 *",
+        ),
     ),
     Accepted(
         "several things wrong at once",

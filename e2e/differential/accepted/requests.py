@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from e2e.differential.compare import Accepted
 
+
+def _undecodable(case: str) -> tuple[str, ...]:
+    """How a refusal names what a patch has spoiled."""
+    named = ("message", "details.kind", "details.name", "details.causes[0].message")
+    return tuple(f"{case} * .body.{place}" for place in named)
+
+
 REQUESTS = (
     Accepted(
         "the wording of a refusal that only names what cannot be read",
@@ -11,18 +18,43 @@ REQUESTS = (
         "says the same in its own words, with the same code and reason",
         "clients decide by code, reason and field",
         (
-            "create: another * .body.message",
+            "create: another kind than the path's 1 .body.message",
+            "create: another version 1 .body.message",
             "create: a secret that is not base64 1 .body.message",
             "replace: another uid 2 .body.message",
             "delete: with options of the wrong type 2 .body.message",
             "* by a bad selector 1 .body.message",
-            "bodies: * .body.message",
+            "bodies: broken JSON 1 .body.message",
+            "bodies: no body 1 .body.message",
+            "bodies: text 1 .body.message",
+            "bodies: an array 1 .body.message",
+            "bodies: too large 1 .body.message",
+            "bodies: two values 1 .body.message",
+            "bodies: an unknown type 1 .body.message",
+            "bodies: a patch of an unknown type 2 .body.message",
+            "bodies: a broken patch * .body.message",
+            "bodies: a name that is a number 1 .body.message",
+            "bodies: labels that are a list 1 .body.message",
+            "bodies: a label that is a number 1 .body.message",
+            "bodies: data that is text 1 .body.message",
+            "bodies: data of numbers 1 .body.message",
+            "bodies: metadata that is text 1 .body.message",
+            "bodies: a time that is none 1 .body.message",
+            "bodies: replicas that are text 1 .body.message",
+            "bodies: containers that are a map 1 .body.message",
+            "bodies: a number that is too big 1 .body.message",
+            "bodies: a fraction 1 .body.message",
+            "bodies: a bad quantity 1 .body.message",
             "forms: * .body.message",
             "json patch: * .body.message",
             "merge patch: a list 2 .body.message",
             "merge patch: no metadata 2 .body.message",
             "lists: a bad * .body.message",
-            "selectors: * .body.message",
+            "selectors: spaces * .body.message",
+            "selectors: broken * .body.message",
+            "selectors: bad keys and values * .body.message",
+            "selectors: brackets alone * .body.message",
+            "selectors: broken fields * .body.message",
             "subresources: a binding of another uid 2 .body.message",
             "custom objects: without a kind 5 .body.message",
             "apply: broken YAML 1 .body.message",
@@ -33,12 +65,18 @@ REQUESTS = (
     ),
     Accepted(
         "an unknown API group, version or path",
-        "404 with a text",
-        "404 with a Status",
-        "clients decide by the code; a Status names what is missing",
+        "404 with a text, or with a Status that names nothing",
+        "404 with a Status that names the path",
+        "clients decide by the code; a person sees what is missing",
         (
             "read: an unknown group 1 *",
             "read: an unknown path 1 *",
+            "read: an unknown resource 1 .body.message",
+            "read: an unknown version 1 .body.message",
+            "read: an unknown subresource 2 .body.message",
+            "subresources: a scale of a job 2 .body.message",
+            "jobs: of a version that is gone 1 .body.message",
+            "discovery: no group 2 .body.message",
             "watches: of a missing kind 1 *",
             "discovery: no group 1 *",
             "discovery: documents 3 *",
@@ -72,12 +110,14 @@ REQUESTS = (
         "422 that names object and field",
         "it says more, in less",
         (
-            "field validation: in * .body.*",
-            "json patch: a kind 2 .body.*",
-            "json patch: a wrong type 2 .body.*",
-            "merge patch: a kind * .body.*",
-            "merge patch: a wrong type * .body.*",
-            "strategic patch: a wrong type 2 .body.*",
+            *_undecodable("field validation: in a merge patch"),
+            *_undecodable("field validation: in a strategic patch"),
+            *_undecodable("field validation: in operations"),
+            *_undecodable("json patch: a kind"),
+            *_undecodable("json patch: a wrong type"),
+            *_undecodable("merge patch: a kind"),
+            *_undecodable("merge patch: a wrong type"),
+            *_undecodable("strategic patch: a wrong type"),
         ),
     ),
     Accepted(

@@ -16,7 +16,7 @@ from e2e.differential.case import (
     strategic,
     subject,
 )
-from e2e.differential.objects import config_map, container, job, pod
+from e2e.differential.objects import config_map, container, job, pod, workload
 
 DEEP = b'{"metadata":{"name":"a"},"data":' + b'{"a":' * 300 + b"1" + b"}" * 301
 TWICE = b'{"metadata":{"name":"a"},"data":{"k":"1","k":"2"}}'
@@ -127,6 +127,8 @@ FORMS = subject(
          get("configmaps?includeObject=Some", accept=TABLE)),
     case("a table of pods", post("pods", pod()), get("pods", accept=TABLE)),
     case("a table of jobs", post("jobs", job(suspend=True)), get("jobs", accept=TABLE)),
+    case("a table of a scale", post("deployments", workload("Deployment")),
+         get("deployments/a/scale", accept=TABLE)),
     case("a table of a created object", post("configmaps", config_map(), accept=TABLE)),
     case("a table, or JSON if not", get("configmaps/absent", accept=f"{TABLE},application/json")),
     case("metadata of one", post("configmaps", config_map(labels={"a": "b"})),

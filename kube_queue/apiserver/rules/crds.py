@@ -214,30 +214,24 @@ def _default_errors(schema: Object, path: str, effort: _Effort) -> list[FieldErr
 def accept(world: World, obj: Object) -> dict[str, Any]:
     """The definition's status: whether its names are free, and so whether it is established."""
     spec, status = obj["spec"], obj.get("status") or {}
-    taken = _taken(world, spec)
-    accepted = not taken
+    names, wording = _names(world, spec, status.get("acceptedNames") or {})
+    accepted = wording[0] == "NoConflicts"
     now = world.now()
     before = {c["type"]: c for c in status.get("conditions", ())}
-    conditions = []
-    for type_, positive in (("NamesAccepted", "no conflicts found"), ("Established", "")):
-        conditions.append(
-            _condition(type_, accepted, _wording(type_, taken, positive), before.get(type_), now)
-        )
+    established = ("InitialNamesAccepted", "the initial names have been accepted")
+    if not accepted:
+        established = ("NotAccepted", "not all names are accepted")
+    conditions = [
+        _condition(type_, accepted, why, before.get(type_), now)
+        for type_, why in (("NamesAccepted", wording), ("Established", established))
+    ]
     storage = [v["name"] for v in spec["versions"] if v.get("storage")]
     stored = list(status.get("storedVersions") or ())
     return {
         "conditions": conditions,
-        "acceptedNames": spec["names"] if accepted else status.get("acceptedNames", {}),
+        "acceptedNames": names,
         "storedVersions": stored + [name for name in storage if name not in stored],
     }
-
-
-def _wording(type_: str, taken: tuple[str, str] | None, positive: str) -> tuple[str, str]:
-    if type_ == "NamesAccepted":
-        return taken or ("NoConflicts", positive)
-    if taken:
-        return "NotAccepted", "not all names are accepted"
-    return "InitialNamesAccepted", "the initial names have been accepted"
 
 
 def _condition(
@@ -254,24 +248,38 @@ def _condition(
     }
 
 
-def _taken(world: World, spec: Object) -> tuple[str, str] | None:
-    """Reason and message of the first name another kind of the group already has."""
-    names = spec["names"]
-    plural = names.get("plural")
+def _names(world: World, spec: Object, before: Object) -> tuple[Object, tuple[str, str]]:
+    """The names that the definition has, and reason and message of the last that it cannot have.
+
+    `before`: those that it had. A name that another kind of the group has stays as it was.
+    """
     used: set[str] = set()
     kinds: set[str] = set()
     for other in world.kinds.of_group(spec.get("group", "")):
-        if other.plural != plural:
+        if other.plural != spec["names"].get("plural"):
             used |= {other.plural, other.singular, *other.short_names}
             kinds |= {other.kind, other.list_kind}
-    checks = (
-        ("PluralConflict", plural, used),
-        ("SingularConflict", names.get("singular"), used),
-        ("KindConflict", names.get("kind"), kinds),
-        ("ListKindConflict", names.get("listKind"), kinds),
-        *(("ShortNamesConflict", name, used) for name in names.get("shortNames") or ()),
-    )
-    for reason, name, taken in checks:
-        if name in taken:
-            return reason, f'"{name}" is already in use'
-    return None
+    wording = ("NoConflicts", "no conflicts found")
+    names = {"plural": "", "kind": "", **before}
+    for key, reason, taken in (
+        ("plural", "PluralConflict", used),
+        ("singular", "SingularConflict", used),
+        ("shortNames", "ShortNamesConflict", used),
+        ("kind", "KindConflict", kinds),
+        ("listKind", "ListKindConflict", kinds),
+        ("categories", "", set[str]()),
+    ):
+        wanted = spec["names"].get(key)
+        clash = taken & set(_listed(wanted)) - set(_listed(before.get(key)))
+        if clash:
+            told = [f'"{name}" is already in use' for name in sorted(clash)]
+            wording = reason, told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+        elif wanted is None:
+            names.pop(key, None)
+        else:
+            names[key] = wanted
+    return names, wording
+
+
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value] if value else []

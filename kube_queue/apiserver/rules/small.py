@@ -75,12 +75,15 @@ class NamespaceRules(PlainRules):
 
 
 class NodeRules(PlainRules):
-    """A node registers itself with its status."""
+    """A node registers itself with its status; all that it has can be used unless it says less."""
 
     keeps_status = True
 
     def prepare(self, world: World, kind: Kind, obj: Object, old: Object | None) -> None:
-        settle_amounts(obj.get("status", {}), ("capacity", "allocatable"), "status")
+        status = obj.get("status", {})
+        settle_amounts(status, ("capacity", "allocatable"), "status")
+        if status.get("capacity") and "allocatable" not in status:
+            status["allocatable"] = dict(status["capacity"])
 
 
 class ResourceQuotaRules(PlainRules):
