@@ -23,7 +23,6 @@ REQUESTS = (
             "create: a secret that is not base64 1 .body.message",
             "replace: another uid 2 .body.message",
             "delete: with options of the wrong type 2 .body.message",
-            "* by a bad selector 1 .body.message",
             "bodies: broken JSON 1 .body.message",
             "bodies: no body 1 .body.message",
             "bodies: text 1 .body.message",
