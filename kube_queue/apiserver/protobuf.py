@@ -17,7 +17,6 @@ import orjson
 from kube_queue.apiserver.builtin import protobuf_tables
 
 MAGIC = b"k8s\x00"
-CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _META = "k8s.io.apimachinery.pkg.apis.meta.v1"

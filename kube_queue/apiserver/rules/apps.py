@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.patches import same
-from kube_queue.apiserver.rules.base import IDLE, Rules
+from kube_queue.apiserver.rules.base import IDLE, Rules, count_errors
 from kube_queue.apiserver.rules.pods import default_pod_spec, pod_spec_errors
 from kube_queue.apiserver.selectors import selects
 from kube_queue.apiserver.status import (
@@ -59,11 +59,7 @@ class _WorkloadRules(Rules):
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         spec = obj["spec"]
-        found = [
-            field_invalid(f"spec.{key}", spec[key], "must be greater than or equal to 0")
-            for key in _COUNTS
-            if spec.get(key, 0) < 0
-        ]
+        found = count_errors(spec, _COUNTS)
         found += _selector_errors(kind, spec) + _template_errors(kind, spec)
         if self.strategy:
             found += _strategy_errors(spec[self.strategy], f"spec.{self.strategy}", kind)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from kube_queue.apiserver.kinds import Kind
-from kube_queue.apiserver.status import FieldError
+from kube_queue.apiserver.status import FieldError, field_invalid
 from kube_queue.apiserver.store import Object, Record
 from kube_queue.apiserver.world import World
 
@@ -61,3 +61,12 @@ class Rules:
     def deletion_warnings(self, propagation: str) -> Iterable[str]:
         """What the caller of a delete should know; `propagation` is what it asked for."""
         return ()
+
+
+def count_errors(spec: Object, keys: Iterable[str]) -> list[FieldError]:
+    """Of those numbers in a spec, the ones below 0."""
+    return [
+        field_invalid(f"spec.{key}", spec[key], "must be greater than or equal to 0")
+        for key in keys
+        if spec.get(key, 0) < 0
+    ]

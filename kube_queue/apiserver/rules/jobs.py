@@ -7,7 +7,7 @@ import orjson
 from kube_queue.apiserver.kinds import Kind
 from kube_queue.apiserver.meta import label_errors
 from kube_queue.apiserver.patches import same
-from kube_queue.apiserver.rules.base import Rules
+from kube_queue.apiserver.rules.base import Rules, count_errors
 from kube_queue.apiserver.rules.pods import default_pod_spec, pod_spec_errors
 from kube_queue.apiserver.status import (
     FieldError,
@@ -59,11 +59,7 @@ class JobRules(Rules):
 
     def judge(self, world: World, kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
         spec = obj["spec"]
-        found = [
-            field_invalid(f"spec.{key}", spec[key], "must be greater than or equal to 0")
-            for key in _COUNTS
-            if spec.get(key, 0) < 0
-        ]
+        found = count_errors(spec, _COUNTS)
         if spec["completionMode"] not in _MODES:
             found.append(field_unsupported("spec.completionMode", spec["completionMode"], _MODES))
         elif spec["completionMode"] == "Indexed" and "completions" not in spec:
