@@ -2,7 +2,7 @@
 
 It looks at resources, nodeSelector, taints and cordons. It neither preempts nor balances zones.
 A pod that fits nowhere is parked and looked at again when a node changes or a pod leaves one;
-nothing is polled. Its condition Unschedulable is written once.
+nothing is polled. Its condition Unschedulable is written once, and an Event says the same.
 
     waiting --fits--> assumed on a node --bound--> seen on the node
        ^  |                  | refused
@@ -25,6 +25,7 @@ from kube_queue.api.types import PODS
 from kube_queue.kube.client import Client
 from kube_queue.kube.workqueue import WorkQueue, run_workers
 from kube_queue.simulator import pod_status
+from kube_queue.simulator.events import Said, tell
 from kube_queue.simulator.table import Table
 from kube_queue.simulator.views import NodeView, PodView, Toleration, pod_view
 
@@ -231,6 +232,10 @@ class Scheduler:
         except (NotFound, Conflict):
             return
         self._pods.wrote(pod_view(answer))
+        about = {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
+        said = Said(DEFAULT_SCHEDULER, "Warning", "FailedScheduling", why)
+        mark = f"unschedulable-{pod.uid[:8]}"
+        await tell(self._client, PODS, about, said, mark=mark, now=self._clock())
 
     # Accounts.
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from kube_queue.api.types import NODES, PODS, PRIORITY_CLASSES
+from kube_queue.api.types import EVENTS, NODES, PODS, PRIORITY_CLASSES
 from kube_queue.simulator.profile import Profile
 from tests.simulator.world import World, conditions, in_world
 
@@ -51,6 +51,14 @@ def test_a_pod_that_fits_nowhere_is_told_why_once_and_placed_when_room_appears()
         (said,) = [c for c in waiting["status"]["conditions"] if c["type"] == "PodScheduled"]
         assert said["reason"] == "Unschedulable"
         assert said["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+        events = [
+            one
+            for one in await world.client.list(EVENTS, "default")
+            if one["reason"] == "FailedScheduling"
+        ]
+        assert [(one["involvedObject"]["name"], one["message"]) for one in events] == [
+            ("second", said["message"])
+        ]
         version = waiting["metadata"]["resourceVersion"]
         await world.create_pod("third", cpu="3")
         await asyncio.sleep(30)
