@@ -42,6 +42,8 @@ WAITS = 60
 """How many times the patience anything may take, by the clock, before the run has hung."""
 CALLERS = 12
 TRIES = 25
+TOLD = 20_000
+"""A line says how far it is after so many requests."""
 DEFINITIONS = Path(__file__).parents[2] / "crds"
 _JSON = (("Content-Type", "application/json"),)
 DOCUMENTED = (501, 504, 507)
@@ -147,6 +149,8 @@ class Fuzz:
         end = self.asked.start + self.asked.requests
         try:
             while (number := next(self.numbers)) < end:
+                if number % TOLD == 0 and number > self.asked.start:
+                    print(f"request {number}, {self.server.memory()} MB so far", flush=True)
                 with self.dog.over(f"request {number}"):
                     await self._one(number, lingerers, connection)
         finally:
