@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -251,6 +252,10 @@ async def define(server: Server) -> None:
 async def fuzz(asked: Options) -> int:
     """One run on a fresh server; the exit code is 1 when a promise was broken."""
     began = time.perf_counter()
+    task = asyncio.current_task()
+    assert task is not None
+    # Ended from outside, too, it takes its server with it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="kube-queue-fuzz-") as folder:
         server = await Server.start(Path(folder))
         dog = Watchdog(WAITS * asked.patience, lambda told: _end(server, told))
@@ -306,7 +311,10 @@ def main() -> int:
         given.go_on,
         given.watches,
     )
-    return asyncio.run(fuzz(asked))
+    try:
+        return asyncio.run(fuzz(asked))
+    except asyncio.CancelledError:
+        return 1
 
 
 if __name__ == "__main__":
