@@ -171,7 +171,41 @@ _OTHERS: list[tuple[str, str, dict[str, Any], str]] = [
     ("coordination.k8s.io/v1", "Lease", {"spec": {"holderIdentity": "me"}}, "Holder Identity: me"),
     ("storage.k8s.io/v1", "StorageClass", {"provisioner": "p.io/d"}, "Provisioner: p.io/d"),
     ("storage.k8s.io/v1", "CSINode", {"spec": {"drivers": []}}, "Spec:"),
+    (
+        "v1",
+        "LimitRange",
+        {"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}}]}},
+        "Container cpu - 2",
+    ),
+    ("scheduling.k8s.io/v1", "PriorityClass", {"value": 7}, "Value: 7"),
+    (
+        "v1",
+        "Event",
+        {"involvedObject": {"kind": "Pod", "name": "p"}, "message": "it began"},
+        "Message: it began",
+    ),
 ]
+_ELSEWHERE = {
+    *("configmaps", "customresourcedefinitions", "daemonsets", "deployments", "jobs"),
+    *("namespaces", "nodes", "persistentvolumeclaims", "poddisruptionbudgets", "pods"),
+    *("replicasets", "resourcequotas", "secrets", "serviceaccounts", "services", "statefulsets"),
+    "widgets",
+}
+"""Kinds that are described in another test of this folder."""
+
+
+def test_no_kind_that_is_served_is_left_out_here(kubectl: Kubectl) -> None:
+    served = kubectl("api-resources", "--verbs=list", "--no-headers", "-o", "name").lines
+    kinds = {entry[1].lower() for entry in _OTHERS}
+    plurals = _ELSEWHERE | {f"{kind}es" if kind.endswith("s") else f"{kind}s" for kind in kinds}
+    # `endpoints` is the plural of itself; custom kinds of other tests come and go.
+    plurals = plurals - {"endpointses"} | {"endpoints"}
+    builtin = {
+        name.partition(".")[0]
+        for name in served
+        if not name.endswith(".example.com") or name.startswith("widgets.")
+    }
+    assert builtin == plurals
 
 
 @pytest.mark.parametrize(
@@ -185,4 +219,4 @@ def test_describe_tells_of_every_other_kind(
     described = kubectl("describe", kind, name).squeezed
     assert f"Name: {name}" in described
     assert told in described
-    assert kubectl("get", kind, name).table()[0]["NAME"].startswith(name)
+    assert kubectl("get", kind, name, "-o", "wide").table()[0]["NAME"].startswith(name)
