@@ -96,6 +96,7 @@ async def _lead(
             settings.jobs.workers,
             settings.client.page_size,
             settings.controller.by_namespace,
+            settings.controller.placement_check,
             read_claims(
                 settings.jobs.queue_owned_by,
                 settings.jobs.job_selector,

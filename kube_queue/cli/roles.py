@@ -159,6 +159,7 @@ _CONTROLLER: Final[Options] = {
 _JOB_EXTENSIONS: Final[Options] = {
     "config": Config,
     "queue_group_plugin": QueueGroupPlugin,
+    "placement_check": PlacementCheck,
     **_JOBS,
     **_EVERY_PROCESS,
 }

@@ -141,7 +141,8 @@ class ControllerSettings(SettingsGroup):
     placement_check: Annotated[bool, Switchable(flag="--placement-check")] = False
     """A job is not released while the nodes have no room for all its pods at once, as the
     co-scheduler would place them. The answer is advice: it knows no volumes. Its quota is free for
-    others meanwhile."""
+    others meanwhile. Give it to the job side, too, which then writes into units where the pods of
+    their jobs may be."""
 
     running_timeout_seconds: Annotated[float, Switchable(flag="--running-timeout")] = Field(
         default=0.0, ge=0

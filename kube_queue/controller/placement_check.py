@@ -13,6 +13,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+import structlog
+
 from kube_queue.api.loose import mapping_of, text_of
 from kube_queue.api.node_selectors import list_of
 from kube_queue.api.nodes import Node, node_of
@@ -31,6 +33,8 @@ MOST_PODS: Final = 10_000
 """A job of more pods is not looked at."""
 _NOT_LOOKED_AT: Final = ("volumes", "nodeName", "schedulingGates")
 """Fields of a template that are left out: gates are gone by then, volumes are nobody's here."""
+
+_log = structlog.get_logger("controller.placement")
 
 
 class PlacementCheck:
@@ -51,6 +55,7 @@ class PlacementCheck:
         self._promised: dict[str, tuple[str, ...]] = {}
         """uids of pods that stand for those of a job, by the uid of its unit."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._untold = False
         self._nodes: Informer[Node] = Informer(client, NODES, node_of, rng=rng, page_size=page_size)
         self._pods: Informer[Pod] = Informer(client, PODS, pod_of, rng=rng, page_size=page_size)
         self._nodes.add_handler(self._node_changed)
@@ -71,6 +76,8 @@ class PlacementCheck:
         is kept for them for a while.
         """
         pods = _pods_of(unit)
+        if not pods:
+            self._say_untold(unit)
         if not pods or len(pods) > MOST_PODS:
             return ""
         uid = text_of(mapping_of(unit.get("metadata")).get("uid"))
@@ -96,6 +103,17 @@ class PlacementCheck:
             timer.cancel()
         for pod in self._promised.pop(uid, ()):
             self._cache.cluster.forget(pod)
+
+    def _say_untold(self, unit: Mapping[str, Any]) -> None:
+        """That units say too little of their pods is said once."""
+        if not self._untold:
+            self._untold = True
+            metadata = mapping_of(unit.get("metadata"))
+            _log.warning(
+                "a unit without the templates of its pods is released without a look at nodes: "
+                "does job-extensions have --placement-check, too?",
+                unit=f"{text_of(metadata.get('namespace'))}/{text_of(metadata.get('name'))}",
+            )
 
     def _lapse(self, uid: str) -> None:
         self.release(uid)

@@ -13,7 +13,12 @@ from kube_queue.api.resources import EMPTY, ResourceVector
 from kube_queue.jobframework.extension import PodSet
 from kube_queue.jobframework.fields import demand_section, text
 from kube_queue.jobframework.surroundings import Surroundings
-from kube_queue.jobframework.templates import lean_template
+from kube_queue.jobframework.templates import (
+    lean_template,
+    template_for_nodes,
+    whereabouts,
+    with_whereabouts,
+)
 
 MOST_POD_SETS = 32
 """As many as a QueueUnit takes."""
@@ -30,6 +35,8 @@ class AskedSet:
     each: ResourceVector
     shape: PodShape | None = None
     """How ResourceQuotas look at each of them; None where nobody said or nobody asks."""
+    where: str = ""
+    """What they say of where they may be, see templates.whereabouts; empty where nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Asked:
     sets: tuple[AskedSet, ...]
     total: ResourceVector
     templates: tuple[Mapping[str, Any] | None, ...] = ()
-    """Each set's template as far as ResourceQuotas look at it; empty where nobody asks."""
+    """Each set's template as far as anybody looks at it; empty where nobody does."""
 
 
 def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings) -> Asked:
@@ -62,23 +69,30 @@ def asked(pod_sets: Iterable[PodSet], namespace: str, surroundings: Surroundings
                     pod_set.path,
                     "ask for less or for fewer pods",
                 )
-        template = _quota_template(pod_set, namespace, surroundings)
+        template = _template(pod_set, namespace, surroundings)
         shape = None if template is None else pod_shape(template["spec"])
+        where = whereabouts(template) if template is not None else ""
         templates.append(template)
-        sets.append(AskedSet(pod_set.name, pod_set.count, each, shape))
+        sets.append(AskedSet(pod_set.name, pod_set.count, each, shape, where))
     if len(sets) > MOST_POD_SETS:
         raise InvalidManifest(
             f"the job has {len(sets)} groups of pods", "spec", f"use at most {MOST_POD_SETS}"
         )
-    return Asked(tuple(sets), total, tuple(templates) if surroundings.by_namespace else ())
+    looked_at = surroundings.by_namespace or surroundings.asks_nodes
+    return Asked(tuple(sets), total, tuple(templates) if looked_at else ())
 
 
-def _quota_template(
+def _template(
     pod_set: PodSet, namespace: str, surroundings: Surroundings
 ) -> Mapping[str, Any] | None:
-    if not surroundings.by_namespace or pod_set.requests is not None or pod_set.template is None:
+    template = pod_set.template
+    if pod_set.requests is not None or template is None:
         return None
-    return lean_template(pod_set.template, namespace, surroundings)
+    if not surroundings.by_namespace:
+        asked_for = surroundings.asks_nodes
+        return template_for_nodes(template, namespace, surroundings) if asked_for else None
+    lean = lean_template(template, namespace, surroundings)
+    return with_whereabouts(lean, template) if surroundings.asks_nodes else lean
 
 
 def of_one_pod(pod_set: PodSet, namespace: str, surroundings: Surroundings) -> ResourceVector:

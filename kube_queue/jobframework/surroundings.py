@@ -26,3 +26,5 @@ class Surroundings:
     """By namespace: what the LimitRanges limit a container to that sets no limit."""
     by_namespace: bool = False
     """Whether the ResourceQuotas of a job's namespace are its quota."""
+    asks_nodes: bool = False
+    """Whether nodes are asked before a job is released: its unit says where its pods may be."""

@@ -1,20 +1,31 @@
-"""The part of a job's pod template that ResourceQuotas look at, as the API server would make it.
+"""The part of a job's pod template that somebody looks at, as the API server would make it.
 
-A unit carries it only where ResourceQuotas are the quotas. Defaults that the server fills in when
+A unit carries what ResourceQuotas look at where they are the quotas, and what nodes look at where
+they are asked before its job is released. Defaults that the server fills in when
 it creates the pods are in it already: LimitRanges, the default PriorityClass, a RuntimeClass's
 overhead.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from kube_queue.api.loose import mapping_of
 from kube_queue.api.pod_shapes import crosses_namespaces
 from kube_queue.api.resources import EMPTY
 from kube_queue.jobframework.fields import entries, section, text
 from kube_queue.jobframework.surroundings import Surroundings
+
+_WHEREABOUTS: Final = (
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "topologySpreadConstraints",
+    "hostNetwork",
+)
 
 
 def lean_template(
@@ -41,6 +52,65 @@ def lean_template(
     if crosses_namespaces(given):
         spec["affinity"] = given["affinity"]
     return {"spec": spec}
+
+
+def template_for_nodes(
+    template: Mapping[str, Any], namespace: str, surroundings: Surroundings
+) -> dict[str, Any]:
+    """What of the template decides on which nodes its pods may be, ResourceQuotas aside."""
+    plain = replace(surroundings, container_limits={}, default_priority_class="")
+    return with_whereabouts(lean_template(template, namespace, plain), template)
+
+
+def with_whereabouts(lean: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
+    """The lean template, and what the whole one says of where its pods may be."""
+    given = section(template, "spec")
+    spec = {**section(lean, "spec"), **_whereabouts(given)}
+    for field in ("containers", "initContainers"):
+        held = [_host_ports(one) for one in entries(given, field)]
+        if any(held):
+            spec[field] = [
+                {**one, "ports": ports} if ports else one
+                for one, ports in zip(entries(lean, "spec", field), held, strict=True)
+            ]
+    labels = section(template, "metadata", "labels")
+    return {**({"metadata": {"labels": dict(labels)}} if labels else {}), "spec": spec}
+
+
+def whereabouts(template: Mapping[str, Any]) -> str:
+    """One text for all templates whose pods may be on the same nodes, room aside; empty for those
+    that say nothing of it.
+    """
+    if not template:
+        return ""
+    spec = section(template, "spec")
+    found: dict[str, Any] = _whereabouts(spec)
+    for field in ("containers", "initContainers"):
+        ports = [_host_ports(one) for one in entries(spec, field)]
+        if any(ports):
+            found[field] = ports
+    labels = section(template, "metadata", "labels")
+    if labels:
+        found["labels"] = labels
+    return json.dumps(found, sort_keys=True) if found else ""
+
+
+def _whereabouts(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _without_nulls(spec[name]) for name in _WHEREABOUTS if spec.get(name)}
+
+
+def _host_ports(container: Mapping[str, Any]) -> list[dict[str, Any]]:
+    ports = [_without_nulls(one) for one in entries(container, "ports") if one.get("hostPort")]
+    return [dict(one) for one in ports]
+
+
+def _without_nulls(value: Any) -> Any:
+    """A null says what an absent field does, and may not come back from the API server."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    return value
 
 
 def _container(

@@ -18,6 +18,7 @@ from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit, project_unit
 from kube_queue.jobframework.fields import entries, number, section, text
 from kube_queue.jobframework.requests import AskedSet
+from kube_queue.jobframework.templates import whereabouts
 
 _OWNERS = ("metadata", "ownerReferences")
 
@@ -143,7 +144,8 @@ def _pod_sets(obj: Mapping[str, Any]) -> tuple[AskedSet, ...]:
                 each = pod_request(spec)
         except InvalidInput:
             return ()
-        sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each, shape))
+        where = whereabouts(section(entry, "template"))
+        sets.append(AskedSet(text(entry, "name"), number(entry, "count"), each, shape, where))
     return tuple(sets)
 
 

@@ -1,4 +1,4 @@
-"""What a unit carries of its job's templates where ResourceQuotas are the quotas."""
+"""What a unit carries of its job's templates: what ResourceQuotas look at, and what nodes do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from kube_queue.api.pod_requests import limit_range_limits
 from kube_queue.api.pod_shapes import pod_shape
 from kube_queue.api.resources import ResourceVector
+from kube_queue.jobframework.decisions import CreateUnit, UpdateUnit
 from kube_queue.jobframework.surroundings import Surroundings
-from kube_queue.jobframework.templates import lean_template
-from tests.jobframework.builders import batch_world
+from kube_queue.jobframework.templates import lean_template, whereabouts
+from tests.jobframework.builders import World, batch_world
 
 BY_NAMESPACE = Surroundings(by_namespace=True)
 
@@ -103,3 +104,83 @@ def test_under_a_quota_tree_units_carry_no_template_and_lose_a_former_one() -> N
     [pods] = world.unit["spec"]["podSet"]
     assert "template" not in pods
     assert world.go() == []
+
+
+ASKS_NODES = Surroundings(asks_nodes=True)
+WHERE: dict[str, Any] = {
+    "nodeSelector": {"pool": "gpu"},
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+}
+
+
+def asking_nodes() -> World:
+    world = batch_world()
+    world.surroundings = ASKS_NODES
+    return world
+
+
+def job_of(world: World) -> dict[str, Any]:
+    assert world.job is not None
+    return world.job
+
+
+def test_where_nodes_are_asked_a_unit_says_where_its_pods_may_be_and_no_more() -> None:
+    ports = [{"containerPort": 80}, {"containerPort": 22, "hostPort": 22, "name": None}]
+    container = {
+        "name": "main",
+        "image": "x",
+        "env": [{"name": "A", "value": "b"}],
+        "ports": ports,
+        "resources": {"requests": {"cpu": "1"}},
+    }
+    world = asking_nodes()
+    template = job_of(world)["spec"]["template"]
+    template["metadata"] = {"labels": {"app": "pi"}, "annotations": {"a": "b"}}
+    template["spec"] |= {**WHERE, "containers": [container], "serviceAccountName": "x"}
+    (decision,) = world.plan()
+    assert isinstance(decision, CreateUnit)
+    (pod_set,) = decision.manifest["spec"]["podSet"]
+    assert pod_set["template"] == {
+        "metadata": {"labels": {"app": "pi"}},
+        "spec": {
+            **WHERE,
+            "containers": [
+                {
+                    "name": "main",
+                    "ports": [{"containerPort": 22, "hostPort": 22}],
+                    "resources": {"requests": {"cpu": "1"}},
+                }
+            ],
+        },
+    }
+
+
+def test_a_job_that_may_be_elsewhere_changes_its_waiting_unit_once() -> None:
+    world = asking_nodes()
+    job_of(world)["spec"]["template"]["spec"] |= WHERE
+    world.go()
+    assert world.plan() == ()
+    job_of(world)["spec"]["template"]["spec"]["nodeSelector"] = {"pool": "cpu"}
+    (decision,) = world.plan()
+    assert isinstance(decision, UpdateUnit)
+    (pod_set,) = decision.patch["spec"]["podSet"]
+    assert pod_set["template"]["spec"]["nodeSelector"] == {"pool": "cpu"}
+    world.go()
+    assert world.plan() == ()
+
+
+def test_nobody_asks_nodes_unless_told_to() -> None:
+    world = batch_world()
+    job_of(world)["spec"]["template"]["spec"] |= WHERE
+    (decision,) = world.plan()
+    assert isinstance(decision, CreateUnit)
+    assert "template" not in decision.manifest["spec"]["podSet"][0]
+
+
+def test_nulls_say_what_absent_fields_do() -> None:
+    affinity = {"podAffinity": None, "nodeAffinity": {"x": [{"y": None, "z": 1}]}}
+    less = {"nodeAffinity": {"x": [{"z": 1}]}}
+    assert whereabouts({"spec": {"affinity": affinity}}) == whereabouts(
+        {"spec": {"affinity": less}}
+    )
+    assert whereabouts({"spec": {"nodeSelector": None, "tolerations": []}}) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -50,7 +51,8 @@ _log = structlog.get_logger("controller.jobs.around")
 class AroundWatch:
     """Keeps one Surroundings up to date; `changed` is called when jobs may ask for other things.
 
-    `by_namespace`: the ResourceQuotas of a job's namespace are its quota.
+    `by_namespace`: the ResourceQuotas of a job's namespace are its quota. `asks_nodes`: nodes are
+    asked before a job is released.
     """
 
     def __init__(
@@ -61,9 +63,9 @@ class AroundWatch:
         rng: random.Random,
         page_size: int,
         by_namespace: bool = False,
+        asks_nodes: bool = False,
     ) -> None:
-        self._by_namespace = by_namespace
-        self.surroundings = Surroundings(by_namespace=by_namespace)
+        self.surroundings = Surroundings(by_namespace=by_namespace, asks_nodes=asks_nodes)
         self._client = client
         self._backoff = Backoff(rng, first=0.2, last=5.0)
         self._changed = changed
@@ -142,7 +144,8 @@ class AroundWatch:
         usable = (record for record in self._trees.values() if record.seen.tree is not None)
         first = min(usable, key=lambda record: record.turn, default=None)
         defaults = [each for each in self._classes.values() if each.default]
-        fresh = Surroundings(
+        fresh = replace(
+            self.surroundings,
             tree=None if first is None else first.seen.tree,
             priority_classes={each.name: each.value for each in self._classes.values()},
             # As Kubernetes does: of several defaults the lowest counts.
@@ -151,7 +154,6 @@ class AroundWatch:
             else "",
             container_defaults=dict(self._of_limit_ranges(limit_range_defaults)),
             container_limits=dict(self._of_limit_ranges(limit_range_limits)),
-            by_namespace=self._by_namespace,
             overheads={each.name: each.overhead for each in self._runtimes.values()},
         )
         asks_differ = _asks(fresh) != _asks(self.surroundings)

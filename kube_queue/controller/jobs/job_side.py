@@ -47,6 +47,8 @@ class JobSideOptions:
     page_size: int = 500
     by_namespace: bool = False
     """The ResourceQuotas of a job's namespace, instead of an ElasticQuotaTree."""
+    asks_nodes: bool = False
+    """Nodes are asked before a job is released: units say where its pods may be."""
     claims: Claims = field(default_factory=Claims)
     """Which suspended jobs are ours."""
 
@@ -88,6 +90,7 @@ class JobSide:
             rng=rng,
             page_size=size,
             by_namespace=options.by_namespace,
+            asks_nodes=options.asks_nodes,
         )
         self._neighbours = Neighbours(
             client,
