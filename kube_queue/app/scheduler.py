@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 
@@ -21,6 +23,7 @@ from kube_queue.app.leading import (
 )
 from kube_queue.config import Settings
 from kube_queue.controller.scheduling.side import SchedulingSide
+from kube_queue.controller.scheduling.standby import Standby
 from kube_queue.kube.client import Client
 from kube_queue.kube.leader import LeaderElector
 from kube_queue.kube.writes import WriteScheduler
@@ -43,7 +46,7 @@ async def run_scheduler(
     """The co-scheduler runs until cancelled.
 
     `clock` gives seconds since the epoch. `ready` is told the address it serves (empty when serving
-    is off) once it leads and knows what exists. Pods and nodes are listed only after the lead was
+    is off) once it leads and knows what exists. Pods and nodes are listed anew after the lead was
     had, so that every binding of the former leader is seen. A process that loses the lead stops
     binding at once, stands by, and starts anew with nothing remembered when it leads again; one
     that is stopped first writes what is queued, for at most DRAIN_SECONDS. Raises InvalidSetting at
@@ -57,7 +60,9 @@ async def run_scheduler(
 
 
 class _Process:
-    """Waits for the lead, fills a memory, leads; and all of it again when the lead is lost."""
+    """Keeps a copy while it waits for the lead, fills a memory, leads; and all of it again when the
+    lead is lost.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,8 @@ class _Process:
         self.meters = Meters()
         self.side: SchedulingSide | None = None
         """The memory while this process leads."""
+        self._standby: Standby | None = None
+        """The copy while it does not."""
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -81,20 +88,44 @@ class _Process:
 
     @property
     def ready(self) -> bool:
-        """Whether it would place pods that come: a process that stands by would once it leads."""
-        return self.side is None or self.side.ready
+        """Whether what exists is in memory."""
+        known = self.side or self._standby
+        return known is not None and known.ready
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take part until cancelled."""
 
+        if not self._settings.leader.enabled:
+            await take_part(None, partial(self._lead, ready=ready))
+            return
+        while True:
+            await self._stand_by(ready)
+            _log.warning("standing by: another process leads")
+
+    async def _stand_by(self, ready: Callable[[], None]) -> None:
+        """It waited for the lead, led, and lost the lead."""
+        leads = asyncio.Event()
+
         async def lead(stop: Stop) -> None:
+            # What it leads by is listed anew.
+            leads.set()
+            self._standby = None
             await self._lead(stop, ready)
 
-        while True:
-            await take_part(self._elector(), lead)
-            if not self._settings.leader.enabled:
-                return
-            _log.warning("standing by: another process leads")
+        async def copy() -> None:
+            await first_to_end(self._copy(), _set(leads))
+            await asyncio.Event().wait()
+
+        try:
+            await first_to_end(take_part(self._elector(), lead), copy())
+        finally:
+            self._standby = None
+
+    async def _copy(self) -> None:
+        # Who has the lead at once needs no copy.
+        await asyncio.sleep(self._settings.leader.retry_seconds)
+        self._standby = Standby(self._client, self._settings, rng=self._rng)
+        await self._standby.run()
 
     async def _lead(self, stop: Stop, ready: Callable[[], None]) -> None:
         side = SchedulingSide(
@@ -128,3 +159,7 @@ class _Process:
 
     def _readings(self) -> Iterator[Reading]:
         return scheduler_readings(SchedulerSources(self._client, self.side, self._writes))
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

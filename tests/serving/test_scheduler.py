@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -29,6 +30,8 @@ class Scheduler:
 
     def __init__(self, made: World, identity: str, **changes: Any) -> None:
         self.recorder = Recorder(InProcessTransport(made.server))
+        self.asked: Counter[str] = Counter()
+        self.recorder.fault = self._count
         self.ready = 0
         settings = Settings().replaced(
             leader={"identity": identity}, serving={"enabled": False}, **changes
@@ -46,6 +49,15 @@ class Scheduler:
                 ready=told,
             )
         )
+
+    async def _count(self, method: str, path: str, body: Object) -> str:
+        if method == "GET":
+            self.asked[path] += 1
+        return ""
+
+    def lists(self, chosen: Callable[[str], bool]) -> int:
+        """How many lists of these paths it asked for."""
+        return sum(count for path, count in self.asked.items() if chosen(path))
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -106,21 +118,36 @@ def test_one_leads_and_the_other_takes_over_once_the_lease_has_run_out() -> None
     play(story)
 
 
-def test_who_stands_by_lists_nothing_so_that_it_sees_every_binding_of_its_forerunner() -> None:
+def lists_pods(path: str) -> bool:
+    return path == "/api/v1/pods"
+
+
+def test_who_takes_over_lists_anew_so_that_it_sees_every_binding_of_its_forerunner() -> None:
     async def story(made: World) -> None:
         first = Scheduler(made, "first")
         await asyncio.sleep(1)
         second = Scheduler(made, "second")
         await asyncio.sleep(5)
-        assert not any("/pods" in path for path in second.recorder.patience)
+        lists = second.lists(lists_pods)
+        assert lists == 1
         await made.create(a_node("n1").having(cpu="4"), a_pod("p").asking(cpu="3"))
         await asyncio.sleep(1)
         await first.stop()
         await made.create(a_pod("q").asking(cpu="3"))
         await asyncio.sleep(10)
-        assert any("/pods" in path for path in second.recorder.patience)
+        assert second.lists(lists_pods) == lists + 1
         assert await made.bound() == {"p"}
         await second.stop()
+
+    play(story)
+
+
+def test_who_leads_at_once_lists_once() -> None:
+    async def story(made: World) -> None:
+        first = Scheduler(made, "first")
+        await asyncio.sleep(30)
+        assert first.lists(lists_pods) == 1
+        await first.stop()
 
     play(story)
 
@@ -213,3 +240,55 @@ async def test_it_tells_over_http_that_it_is_well_and_what_it_counted() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await server.close()
+
+
+async def test_who_stands_by_is_ready_once_it_holds_what_exists() -> None:
+    server, user = await an_api()
+    await user.create(NODES, fresh(a_node("n1").manifest))
+    lease = {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {"namespace": "kube-queue", "name": LEASE},
+        "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600},
+    }
+    await user.create(LEASES, lease)
+    recorder = Recorder(InProcessTransport(server))
+    listed = asyncio.Event()
+
+    async def late(method: str, path: str, body: Object) -> str:
+        if lists_pods(path):
+            await listed.wait()
+        return ""
+
+    recorder.fault = late
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = Settings().replaced(
+        leader={"retry_seconds": 0.05}, serving={"port": port, "bind_address": "127.0.0.1"}
+    )
+    running = asyncio.create_task(
+        run_scheduler(Client(recorder), settings, clock=clock, rng=random.Random(1))
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+            assert await answered(http, url + "/healthz") == 200
+            assert await answered(http, url + "/readyz") == 503
+            listed.set()
+            # Nobody tells from outside when it is; it is asked until it says so.
+            while await answered(http, url + "/readyz") != 200:
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await server.close()
+
+
+async def answered(http: aiohttp.ClientSession, url: str) -> int:
+    """The status, once anybody listens there."""
+    while True:
+        try:
+            async with http.get(url) as answer:
+                return answer.status
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.02)

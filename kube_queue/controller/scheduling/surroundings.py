@@ -51,6 +51,20 @@ def _labels(obj: Mapping[str, Any]) -> Labels:
     return shared_labels(mapping_of(mapping_of(obj.get("metadata")).get("labels")))
 
 
+def around_pods(
+    client: Client, *, rng: random.Random, page_size: int
+) -> tuple[Informer[Known], ...]:
+    """Informers of namespaces, claims, storage classes, CSINodes and volumes, in this order."""
+    make = partial(Informer[Known], client, rng=rng, page_size=page_size)
+    return (
+        make(NAMESPACES, partial(_known, read=_labels), metadata_only=True),
+        make(PERSISTENT_VOLUME_CLAIMS, partial(_known, read=claim_of)),
+        make(STORAGE_CLASSES, partial(_known, read=storage_class_of)),
+        make(CSI_NODES, partial(_known, read=node_drivers_of)),
+        make(PERSISTENT_VOLUMES, partial(_known, read=volume_of)),
+    )
+
+
 class Surroundings:
     """Keeps the cache told; `wake` is called after every piece of news."""
 
@@ -67,15 +81,9 @@ class Surroundings:
         self._cache = cache
         self._clock = clock
         self._wake = wake
-        make = partial(Informer[Known], client, rng=rng, page_size=page_size)
-        self.namespaces = make(NAMESPACES, partial(_known, read=_labels), metadata_only=True)
-        self.claims = make(PERSISTENT_VOLUME_CLAIMS, partial(_known, read=claim_of))
-        self._storage = (
-            make(STORAGE_CLASSES, partial(_known, read=storage_class_of)),
-            make(CSI_NODES, partial(_known, read=node_drivers_of)),
-            make(PERSISTENT_VOLUMES, partial(_known, read=volume_of)),
-            self.claims,
-        )
+        informers = around_pods(client, rng=rng, page_size=page_size)
+        self.namespaces, self.claims, *others = informers
+        self._storage = (*others, self.claims)
         self.namespaces.add_handler(self._namespace_changed)
         for informer in self._storage:
             informer.add_handler(self._storage_changed)
