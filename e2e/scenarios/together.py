@@ -125,6 +125,7 @@ async def one_status(world: World) -> None:
         await see_held(world, 1, prefix="p3")
         for _ in range(4):
             await world.delete(PODS, await _one_on_a_node(world), "team")
+        await world.until(PODS, lambda pods: not pods, "no pod is left", within=60)
         await see_numbers(world, "0", "0", within=60)
     # While pods waited, the scheduler would have said that more is asked for than used.
     assert all(used == asked for used, asked in shown.all), shown.all

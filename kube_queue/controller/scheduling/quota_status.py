@@ -28,10 +28,15 @@ from kube_queue.placement.quota import Capacity
 
 SHOWN: Final = Shown(where_listed=frozenset({"pods"}), nowhere=frozenset({MAX_JOBS}))
 """Every pod asks for one of "pods"; jobs are counted by the queue controller alone."""
+LEAST_PAUSE: Final = 1.0
+"""Seconds between two looks at all sums: with a thousand quotas one takes some 50 ms, in which
+nothing is placed."""
 
 
 class QuotaStatus:
-    """Keeps the status of quota trees true while it is ours to write; `rate` writes a second."""
+    """Keeps the status of quota trees true while it is ours to write; at most `rate` writes a
+    second, and one every LEAST_PAUSE.
+    """
 
     def __init__(
         self,
@@ -46,7 +51,7 @@ class QuotaStatus:
         self._capacity = capacity
         self._owner = owner
         self._clock = clock
-        self._writer = StatusWriter(self, rate=rate)
+        self._writer = StatusWriter(self, rate=min(rate, 1 / LEAST_PAUSE))
         self._told = -1
         """The version of what is charged that is written, or on its way."""
         quotas.trees.follow(self._tree_changed)

@@ -89,10 +89,10 @@ def test_without_a_queue_controller_the_scheduler_shows_used_and_request() -> No
         assert (valid["type"], valid["status"]) == ("Valid", "True")
         await world.delete_pod("p0")
         await world.delete_pod("p1")
-        await world.settle()
+        await world.settle(3)
         assert await root_cpu(world) == ("1", "1")
         await world.delete_pod("p2")
-        await world.settle()
+        await world.settle(3)
         (leaf,) = (await tree_status(world))["root"]["children"]
         assert (leaf["used"], leaf["request"]) == ({"cpu": "0"}, {"cpu": "0"})
 
@@ -112,10 +112,10 @@ def test_only_what_changed_is_written_and_storms_are_few_writes() -> None:
         began = world.clock()
         for number in range(100):
             await world.create(a_pod(f"q{number:02}").asking(cpu="1"))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
         await world.settle(5)
         took = world.clock() - began
-        assert 2 <= world.count(of_the_tree) - 1 <= 10 * took
+        assert 2 <= world.count(of_the_tree) - 1 <= took
         assert await root_cpu(world) == ("2", "103")
 
     in_world(story)
@@ -131,9 +131,9 @@ def test_room_that_is_only_promised_is_not_used() -> None:
             made = a_pod(f"a{number}").of_namespace("team-a").asking(cpu="1").manifest
             metadata = {"name": f"a{number}", "namespace": "team-a", **stays}
             await world.user.create(PODS, {**made, "metadata": metadata})
-        await world.settle()
+        await world.settle(3)
         await world.create(a_pod("b0").of_namespace("team-b").asking(cpu="2"))
-        await world.settle()
+        await world.settle(3)
         # Two of team a are told to go and stay for a while: b0 waits, with room kept for it.
         leaves = (await tree_status(world))["root"]["children"]
         assert [(leaf["used"]["cpu"], leaf["request"]["cpu"]) for leaf in leaves] == [
@@ -230,7 +230,7 @@ def test_a_late_write_of_the_scheduler_does_not_outlast_the_queue_controller() -
         world.recorder.fault = slow
         # Written while nobody else is there, and under way until long after somebody is.
         await world.create(a_pod("p1").asking(cpu="1"), a_pod("p2").asking(cpu="1"))
-        await world.settle(1)
+        await world.settle(2)
         queue = Queue(world)
         await world.settle(5)
         assert await root_cpu(world) == ("2", "2")
@@ -250,7 +250,7 @@ def test_what_another_writes_into_the_status_is_written_over_by_the_queue_contro
         wrong = {"status": {"root": {"used": {"cpu": "77"}}}}
         name = ("kube-system", "elasticquotatree")
         await world.user.patch(ELASTIC_QUOTA_TREES, *name, wrong, subresource="status")
-        await world.settle(2)
+        await world.settle(3)
         assert await root_cpu(world) == ("2", "2")
         writes = len(queue.writes)
         await world.settle(60)
@@ -263,7 +263,7 @@ def test_what_another_writes_into_the_status_is_written_over_by_the_queue_contro
 def test_a_tree_that_is_not_the_one_in_force_says_so_and_shows_no_numbers() -> None:
     async def story(world: World) -> None:
         await world.create_tree(a_root(a_leaf("default", cpu=2)))
-        await world.settle(2)
+        await world.settle(3)
         second = a_root(a_leaf("default", cpu=9))
         await world.user.create(
             ELASTIC_QUOTA_TREES,
@@ -274,14 +274,14 @@ def test_a_tree_that_is_not_the_one_in_force_says_so_and_shows_no_numbers() -> N
                 "spec": {"root": second},
             },
         )
-        await world.settle(2)
+        await world.settle(3)
         status = await tree_status(world, "second")
         assert "root" not in status
         assert status["conditions"][0]["status"] == "False"
         # The first goes: the second counts, and says what is used of it.
         await world.user.delete(ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree")
         await world.create(a_node("n1"), a_pod("p").asking(cpu="1"))
-        await world.settle(2)
+        await world.settle(3)
         status = await tree_status(world, "second")
         assert status["root"]["used"] == {"cpu": "1"}
         assert status["conditions"][0]["status"] == "True"
@@ -295,7 +295,7 @@ def test_jobs_are_not_counted_here_and_pods_only_where_a_quota_lists_them() -> N
         leaf["max"] |= {"pods": "5", "kube-queue/max-jobs": "3"}
         await world.create_tree(a_root(leaf))
         await world.create(a_node("n1"), a_pod("p").asking(cpu="1"))
-        await world.settle(2)
+        await world.settle(3)
         root = (await tree_status(world))["root"]
         assert root["used"] == {"cpu": "1"}
         assert root["children"][0]["used"] == {"cpu": "1", "pods": "1"}
