@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from e2e.coscheduling import Object, add_nodes, node, pod, see_held, see_on_nodes, with_nodes
@@ -123,8 +123,10 @@ async def one_status(world: World) -> None:
         shown.all.clear()
         await world.apply(_pod("p3"))
         await see_held(world, 1, prefix="p3")
+        gone: list[str] = []
         for _ in range(4):
-            await world.delete(PODS, await _one_on_a_node(world), "team")
+            gone.append(await _one_on_a_node(world, but=gone))
+            await world.delete(PODS, gone[-1], "team")
         await world.until(PODS, lambda pods: not pods, "no pod is left", within=60)
         await see_numbers(world, "0", "0", within=60)
     # While pods waited, the scheduler would have said that more is asked for than used.
@@ -135,16 +137,13 @@ def _pod(name: str) -> Object:
     return pod(name, "2", namespace="team", nodeSelector={ROOM: "yes"})
 
 
-async def _one_on_a_node(world: World) -> str:
-    """A pod that is on a node and stays there, once there is one."""
+async def _one_on_a_node(world: World, *, but: Collection[str]) -> str:
+    """A pod that is on a node, once there is one besides these."""
     found: list[str] = []
 
     def seen(pods: Sequence[Object]) -> bool:
-        found[:] = [
-            one["metadata"]["name"]
-            for one in pods
-            if one["metadata"]["namespace"] == "team" and on_node(one)
-        ]
+        here = [one for one in pods if one["metadata"]["namespace"] == "team" and on_node(one)]
+        found[:] = [name for one in here if (name := one["metadata"]["name"]) not in but]
         return bool(found)
 
     await world.until(PODS, seen, "a pod of team on a node")
