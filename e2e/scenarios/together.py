@@ -14,8 +14,8 @@ from e2e.steps import see_admitted, see_waiting
 from e2e.trees import TREE_NAME, namespace, tree
 from e2e.world import Unmet, World
 from kube_queue.api.errors import NotFound
-from kube_queue.api.names import TREE_NAMESPACE
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, JOBS, NODES, PODS
+from kube_queue.api.names import CONTROLLER_COMPONENT, TREE_NAMESPACE
+from kube_queue.api.types import ELASTIC_QUOTA_TREES, JOBS, LEASES, NODES, PODS
 
 ROOM: Final = "kube-queue.example/room"
 """The label of the only nodes that the jobs of a scenario may be on."""
@@ -118,6 +118,10 @@ async def one_status(world: World) -> None:
             await world.apply(*(_pod(f"p{index}") for index in range(3)))
             await see_on_nodes(world, 2, prefix="p")
             await see_numbers(world, "4", "6", within=TAKEN_OVER + 60)
+            left = _renewed(await world.objects(LEASES))
+        await world.until(
+            LEASES, lambda leases: _renewed(leases) != left, "the controller has its Lease again"
+        )
         # It goes on where it was, finds its Lease lost, takes it again, and writes.
         await see_numbers(world, "4", "4", within=60)
         shown.all.clear()
@@ -131,6 +135,12 @@ async def one_status(world: World) -> None:
         await see_numbers(world, "0", "0", within=60)
     # While pods waited, the scheduler would have said that more is asked for than used.
     assert all(used == asked for used, asked in shown.all), shown.all
+
+
+def _renewed(leases: Sequence[Object]) -> str:
+    """When the queue controller took or renewed its Lease last."""
+    held = [one for one in leases if one["metadata"]["name"] == CONTROLLER_COMPONENT]
+    return str(held[0]["spec"].get("renewTime")) if held else ""
 
 
 def _pod(name: str) -> Object:
