@@ -73,6 +73,15 @@ def test_both_strict_variables_mean_block_and_one_warning() -> None:
     assert "StrictPriority and StrictConsistency" in warning and "Block" in warning
 
 
+@pytest.mark.parametrize("owner", ["auto", "queue", "scheduler"])
+def test_flag_and_variable_choose_the_owner_of_the_trees_status(owner: str) -> None:
+    by_flag = load_settings(None, {"QuotaStatusOwner": "queue"}, {"--quota-status-owner": owner})
+    by_variable = load_settings(None, {"QuotaStatusOwner": owner.capitalize()})
+    for settings in (by_flag, by_variable):
+        assert settings.controller.quota_status_owner == owner
+    assert load_settings().controller.quota_status_owner == "auto"
+
+
 def test_burst_without_qps_is_warned_about() -> None:
     (warning,) = load_settings(None, {}, {"burst": "5"}).warnings()
     assert warning == "--burst has no effect without --qps."
@@ -210,6 +219,7 @@ def test_every_setting_is_documented_and_flags_and_variables_are_unique() -> Non
         "QueueGroupPlugin",
         "StrictPriority",
         "StrictConsistency",
+        "QuotaStatusOwner",
     }
 
 
