@@ -94,7 +94,6 @@ class _Process:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take part until cancelled."""
-
         if not self._settings.leader.enabled:
             await take_part(None, partial(self._lead, ready=ready))
             return
