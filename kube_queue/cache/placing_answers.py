@@ -61,6 +61,10 @@ class PlacementAnswer:
     """Nodes that are kept for it."""
     note: str
     """Why nobody is evicted for it though that might help; or empty."""
+    leaving: tuple[str, ...]
+    """namespace/name of the pods that leave for it, in order."""
+    claims: tuple[str, ...]
+    """Its claims that are to be bound before it is."""
 
 
 def explain_pod(cache: PlacementCache, pod: Pod) -> PlacementAnswer:
@@ -91,6 +95,7 @@ def _answer(
     verdict = _verdict(told, pod, unit)
     decisive_pod, decisive = _decisive(told, unit)
     keys, rooms = _domains(cache, unit)
+    claims = cache.volume_bindings(pod) if pod is not None and assumed else ()
     kept = [one for one in cache.reservations.all() if unit is not None and one.unit == unit.key]
     return PlacementAnswer(
         pod=pod,
@@ -105,8 +110,26 @@ def _answer(
         domain_keys=keys,
         needed=unit.need if unit is not None else 0,
         reserved_nodes=sum(int(one.rows.sum()) for one in kept),
-        note=told.note if told is not None and not node else "",
+        note=_note(told, pod) if not node else "",
+        leaving=_leaving(cache, unit) if not node else (),
+        claims=tuple(each.claim.name for each in claims),
     )
+
+
+def _note(told: Wait | None, pod: Pod | None) -> str:
+    if told is None:
+        return ""
+    if not told.note and pod is not None and pod.spec.never_preempts:
+        return "its preemptionPolicy is Never: it evicts no pods of lower priority"
+    return told.note
+
+
+def _leaving(cache: PlacementCache, unit: Unit | None) -> tuple[str, ...]:
+    claim = cache.claims.get(unit.key) if unit is not None else None
+    if claim is None:
+        return ()
+    found = (cache.cluster.placed(uid) for uid in claim.victims)
+    return tuple(sorted(one.pod.key for one in found if one is not None))
 
 
 def _unit(cache: PlacementCache, pod: Pod | None, gang: Gang | None) -> Unit | None:

@@ -10,8 +10,9 @@ GANG_WORDS: Final = frozenset({"gang", "gangs", "podgroup", "podgroups", "pg", "
 BOTH_WORDS: Final = frozenset({"podgroup", "podgroups"})
 """The queue calls pods that wait as one so as well."""
 POD_WORDS: Final = frozenset({"pod", "pods", "po"})
+_SHOWN: Final = 8
 STATES: Final = {
-    "Waiting": "waits for a node",
+    "Waiting": "waits",
     "Binding": "is being bound",
     "Scheduled": "stands on a node",
     "Gated": "is held by a scheduling gate",
@@ -19,6 +20,15 @@ STATES: Final = {
     "Finished": "has ended",
     "NotOurs": "is placed by another scheduler",
 }
+HELD: Final = {
+    "Turn": "waits for its first turn",
+    "Leaving": "waits for pods that leave for it",
+    "Gang": "waits for the rest of its gang",
+    "Quota": "waits for quota",
+    "Object": "cannot be placed as it is",
+    "Node": "waits for a node",
+}
+"""Words for a Waiting one, by what holds it."""
 
 
 def placement_explained(answer: dict[str, Any]) -> str:
@@ -31,6 +41,8 @@ def placement_explained(answer: dict[str, Any]) -> str:
         ("Together", _companions(answer["gang"])),
         ("Priority", "" if answer["priority"] is None else str(answer["priority"])),
         ("Kept", _kept(answer)),
+        ("Leaving", _listed(answer["leaving"])),
+        ("Volumes", _volumes(answer["claims"])),
         ("Notice", answer["notice"]),
         ("Waits for", "; or ".join(answer["waitsFor"])),
     ]
@@ -42,7 +54,10 @@ def placement_explained(answer: dict[str, Any]) -> str:
 
 
 def _state(answer: dict[str, Any]) -> str:
-    words = STATES[answer["state"]]
+    words = HELD.get(answer["held"], STATES[answer["state"]])
+    gang = answer["gang"]
+    if answer["kind"] == "Gang" and answer["held"] and gang["satisfied"] and gang["placed"]:
+        return f"has its minimum; {gang['waiting']} more: {words}"
     if answer["kind"] == "Gang" and answer["state"] == "Scheduled":
         return "stands on nodes"
     if answer["state"] == "NotOurs":
@@ -54,6 +69,16 @@ def _state(answer: dict[str, Any]) -> str:
 
 def _where(answer: dict[str, Any]) -> str:
     return f" to {answer['node']}" if answer["state"] == "Binding" else f" on {answer['node']}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _volumes(claims: list[str]) -> str:
+    return f"bound or made first, for {_listed(claims)}" if claims else ""
 
 
 def _gang(gang: dict[str, Any] | None) -> str:

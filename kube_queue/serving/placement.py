@@ -9,10 +9,12 @@
             message (why it waits), gang GANG | null, member (whose refusal by nodes decided), nodes
             (there are in all), reasons [{plugin, reason, nodes, permanent}], domainKeys,
             domains [{name, nodes, room, needed}], reservedNodes, waitsFor [sentences], tried,
-            notice (why nobody is evicted for it though that might help)
+            notice (why nobody is evicted for it though that might help), held, leaving
+            ["namespace/name" of pods that go for it], claims [those to be bound before it is]
     GANG    name, source, minimum, waiting, placed, gated, succeeded, failed, satisfied,
             policy, companions ["namespace/name"]
     state   Waiting, Binding, Scheduled, Gated, Terminating, Finished, NotOurs
+    held    what a Waiting one waits for: Turn, Leaving, Gang, Quota, Object, Node; else empty
 
 Without a kind a pod of the name is meant, else a gang. `permanent`: no pod that leaves changes it.
 """
@@ -31,6 +33,7 @@ from kube_queue.cache.placing_answers import (
     explain_gang,
     explain_pod,
 )
+from kube_queue.placement.gangs import PLUGIN as GANG
 from kube_queue.placement.units import UnitKey
 from kube_queue.placement.verdict import Verdict
 
@@ -41,6 +44,7 @@ PREFIX: Final = "/visibility/v1"
 GANG_WORDS: Final = frozenset({"gang", "gangs", "podgroup", "podgroups", "pg", "pgs"})
 POD_WORDS: Final = frozenset({"pod", "pods", "po"})
 STANDS_BY: Final = "this co-scheduler stands by: another one leads, and knows"
+_VOLUMES: Final = ("VolumeBinding", "VolumeZone")
 FITS_NOW: Final = "it fits now; nobody binds it while no co-scheduler answers"
 Words = dict[str, Any]
 
@@ -104,6 +108,7 @@ def answer_words(answer: PlacementAnswer, *, ours: bool) -> Words:
     pod, gang, verdict = answer.pod, answer.gang, answer.verdict
     key = gang.key if pod is None and gang is not None else None
     state = _state(answer, ours=ours)
+    held = _held(answer) if state == "Waiting" else ""
     return {
         "kind": "Gang" if pod is None else "Pod",
         "namespace": pod.namespace if pod is not None else key.namespace if key else "",
@@ -124,9 +129,12 @@ def answer_words(answer: PlacementAnswer, *, ours: bool) -> Words:
             for one in answer.domains
         ],
         "reservedNodes": answer.reserved_nodes,
-        "waitsFor": _waits_for(answer) if state == "Waiting" else [],
+        "held": held,
+        "waitsFor": _waits_for(answer, held) if held else [],
         "tried": verdict is not None,
         "notice": answer.note,
+        "leaving": list(answer.leaving),
+        "claims": list(answer.claims),
     }
 
 
@@ -183,26 +191,52 @@ def _reasons(verdict: Verdict | None) -> list[Words]:
     ]
 
 
-def _waits_for(answer: PlacementAnswer) -> list[str]:
+def _held(answer: PlacementAnswer) -> str:
+    """The one word for what it waits for."""
+    refusal = answer.verdict.refusal if answer.verdict is not None else None
+    if answer.verdict is None:
+        return "Turn"
+    if answer.leaving:
+        return "Leaving"
+    if _missing(answer.gang):
+        return "Gang"
+    if refusal is None or answer.decisive is not None:
+        return "Node"
+    if refusal.plugin == "CapacityScheduling":
+        return "Quota"
+    if refusal.unresolvable:
+        return "Object"
+    return "Gang" if refusal.plugin == GANG else "Node"
+
+
+def _missing(gang: GangAnswer | None) -> int:
+    """How many of the pods that it needs the gang lacks."""
+    if gang is None or gang.satisfied:
+        return 0
+    members = gang.members
+    there = len(members.waiting) + len(members.placed) + members.succeeded + members.failed
+    return max(0, gang.least - there)
+
+
+def _waits_for(answer: PlacementAnswer, held: str) -> list[str]:
     """What would have it tried again, in sentences."""
-    verdict, gang = answer.verdict, answer.gang
-    if verdict is None:
-        return ["its first turn"]
-    waits: list[str] = []
-    if gang is not None:
-        members = gang.members
-        there = len(members.waiting) + len(members.placed) + members.succeeded + members.failed
-        if there < gang.least and not gang.satisfied:
-            missing = gang.least - there
-            waits.append(f"{missing} more of its pods, without a scheduling gate")
-    refusal = verdict.refusal if answer.decisive is None else None
-    if refusal is not None and refusal.plugin == "CapacityScheduling":
-        waits.append("quota: pods of the quotas it names that leave, or a change of the tree")
-    elif refusal is not None and refusal.unresolvable:
-        waits.append("a change of what it asks for, or of the objects it names")
-    elif not waits:
-        decisive = answer.decisive or verdict
-        if not decisive.unresolvable:
-            waits.append("a pod that leaves a node")
-        waits.append("a node that comes or changes")
+    match held:
+        case "Turn":
+            return ["its first turn"]
+        case "Leaving":
+            return ["the pods that leave for it to be gone"]
+        case "Gang":
+            missing = _missing(answer.gang)
+            if missing:
+                return [f"{missing} more of its pods, without a scheduling gate"]
+            return ["the PodGroup or gang that it names"]
+        case "Quota":
+            return ["quota: pods of the quotas it names that leave, or a change of the tree"]
+        case "Object":
+            return ["a change of what it asks for, or of the objects it names"]
+    decisive = answer.decisive or answer.verdict
+    waits = [] if decisive is None or decisive.unresolvable else ["a pod that leaves a node"]
+    waits.append("a node that comes or changes")
+    if decisive is not None and any(one.refusal.plugin in _VOLUMES for one in decisive.counts):
+        waits.append("a volume or claim that does")
     return waits

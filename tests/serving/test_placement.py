@@ -7,9 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from kube_queue.api.types import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLASSES
 from kube_queue.app.rebuilt import rebuilt_placement_answer
 from kube_queue.cli.explain_placement import placement_explained
 from kube_queue.serving.placement import FITS_NOW, STANDS_BY, PlacementVisibility
+from tests.controller.queueing.world import a_leaf, a_root
+from tests.controller.scheduling.test_volumes import a_claim, a_class
 from tests.controller.scheduling.world import World, a_node, a_pod, in_world
 from tests.placement.builders import ZONE
 from tests.placement.playing import gang
@@ -116,6 +119,99 @@ def test_pods_that_do_not_wait_are_told_how_they_stand(kind: str) -> None:
             "gated": "Pod default/gated: is held by a scheduling gate",
             "other": "Pod default/other: is placed by another scheduler, default-scheduler",
         }
+
+    in_world(story)
+
+
+def test_what_holds_a_pod_is_told_in_its_first_line() -> None:
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default", cpu=1)))
+        await world.create(a_node("n1").having(cpu="2"))
+        await world.create(a_pod("runs").asking(cpu="1"))
+        await world.settle()
+        await world.create(a_pod("beyond").asking(cpu="1"), *gang("few", 1, 3))
+        await world.create(a_pod("alone").labelled(**{"scheduling.x-k8s.io/pod-group": "none"}))
+        await world.create(a_pod("odd").mounting("none"))
+        await world.settle(5)
+        firsts = {
+            name: placement_explained(ask(world, name, "pod")).splitlines()[0].partition(": ")[2]
+            for name in ("beyond", "few-0", "alone", "odd")
+        }
+        assert firsts == {
+            "beyond": "waits for quota",
+            "few-0": "waits for the rest of its gang",
+            "alone": "waits for the rest of its gang",
+            "odd": "cannot be placed as it is",
+        }
+        assert ask(world, "alone")["waitsFor"] == ["the PodGroup or gang that it names"]
+
+    in_world(story)
+
+
+def test_a_gang_that_has_its_minimum_is_not_said_to_wait_as_a_whole() -> None:
+    async def story(world: World) -> None:
+        await world.create(a_node("n1").having(cpu="2"), *gang("g", 3, 2, cpu="1"))
+        await world.settle(5)
+        text = placement_explained(ask(world, "g", "gang"))
+        assert text.startswith("Gang default/g: has its minimum; 1 more: waits for a node\n")
+
+    in_world(story)
+
+
+def test_who_leaves_for_a_pod_is_named_while_they_leave() -> None:
+    async def story(world: World) -> None:
+        await world.create_priority("high", 100)
+        await world.create(a_node("n1").having(cpu="1"))
+        await world.create(a_pod("low").asking(cpu="1"))
+        await world.settle()
+        await world.create(a_pod("high").asking(cpu="1").of_class("high"))
+        await world.settle()
+        answer = ask(world, "high")
+        assert (answer["held"], answer["leaving"]) == ("Leaving", ["default/low"])
+        text = placement_explained(answer)
+        assert text.startswith("Pod default/high: waits for pods that leave for it\n")
+        assert "  Leaving:    default/low\n" in text
+        assert "  Waits for:  the pods that leave for it to be gone\n" in text
+
+    in_world(story)
+
+
+def test_a_pod_that_may_evict_nobody_is_told_so() -> None:
+    async def story(world: World) -> None:
+        await world.create_priority("patient", 100, preempts=False)
+        await world.create(a_node("n1").having(cpu="1"), a_pod("low").asking(cpu="1"))
+        await world.settle()
+        await world.create(a_pod("p").asking(cpu="1").of_class("patient"))
+        await world.settle()
+        notice = ask(world, "p")["notice"]
+        assert notice == "its preemptionPolicy is Never: it evicts no pods of lower priority"
+
+    in_world(story)
+
+
+def test_a_pod_whose_volumes_come_first_is_told_for_which_claims() -> None:
+    async def story(world: World) -> None:
+        await world.user.create(STORAGE_CLASSES, a_class("example.com/disks"))
+        await world.user.create(PERSISTENT_VOLUME_CLAIMS, a_claim("data"))
+        await world.create(a_node("n1"), a_pod("p").mounting("data"))
+        await world.settle(5)
+        answer = ask(world, "p")
+        assert (answer["state"], answer["claims"]) == ("Binding", ["data"])
+        assert "  Volumes:    bound or made first, for data" in placement_explained(answer)
+
+    in_world(story)
+
+
+def test_a_pod_that_finds_no_volume_waits_for_one() -> None:
+    async def story(world: World) -> None:
+        await world.user.create(STORAGE_CLASSES, a_class())
+        await world.user.create(PERSISTENT_VOLUME_CLAIMS, a_claim("data"))
+        await world.create(a_node("n1"), a_pod("p").mounting("data"))
+        await world.settle(5)
+        assert ask(world, "p")["waitsFor"] == [
+            "a node that comes or changes",
+            "a volume or claim that does",
+        ]
 
     in_world(story)
 
