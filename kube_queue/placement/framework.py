@@ -66,6 +66,8 @@ class Refusals:
     codes: Codes
     """By row: 0 takes it, k is refused by ``reasons[k - 1]``."""
     reasons: tuple[Refusal, ...]
+    also: tuple[tuple[Refusal, Mask], ...] = ()
+    """Rows with a code that are refused for another reason as well, and counted for it too."""
 
 
 @runtime_checkable

@@ -165,6 +165,8 @@ class Placer:
             refusals = plugin.refusals(pod) if plugin.filters_by_pods(pod) else None
             if not isinstance(refusals, Refusals):
                 continue
+            for refusal, mask in refusals.also:
+                found.append((refusal, int((mask & left).sum())))
             for number, refusal in enumerate(refusals.reasons, start=1):
                 mask = refusals.codes == number
                 found.append((refusal, int((mask & left).sum())))

@@ -112,6 +112,34 @@ def test_two_claims_of_a_pod_get_a_volume_each_on_one_node() -> None:
     assert bindings(world, pod) == [("a", "v2"), ("b", "v3")]
 
 
+def test_a_node_that_reaches_no_bound_volume_and_has_no_free_one_is_counted_for_both() -> None:
+    world = a_world(4)
+    store(world, a_claim("bound").bound_to("v1"), a_volume("v1").on_node("n1").kept_for("bound"))
+    store(world, a_claim("waits"), a_volume("v2").on_node("n2"))
+    pod = a_pod("p").mounting("bound", "waits")
+    # n1 has the one, n2 the other, the rest neither.
+    assert world.says(pod) == (
+        "0/4 nodes are available: "
+        f"3 {NO_VOLUME}, 3 node(s) didn't match PersistentVolume's node affinity."
+    )
+
+
+def test_three_claims_that_fit_the_same_volumes_need_three_on_one_node() -> None:
+    world = a_world(3)
+    store(
+        world,
+        *[
+            a_claim(name).asking(size)
+            for name, size in zip("abc", ("1Gi", "1Gi", "2Gi"), strict=True)
+        ],
+    )
+    for node, sizes in (("n0", "11"), ("n1", "111"), ("n2", "112")):
+        for index, size in enumerate(sizes):
+            store(world, a_volume(f"{node}-{index}").of(f"{size}Gi").on_node(node))
+    assert world.feasible(a_pod("p").mounting("a", "b", "c")) == ["n2"]
+    assert world.feasible(a_pod("q").mounting("a", "b")) == ["n0", "n1", "n2"]
+
+
 def test_pods_that_share_a_waiting_claim_go_where_its_volume_is() -> None:
     world = a_world()
     store(world, a_claim("c"), a_volume("v").on_node("n1"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -18,10 +19,12 @@ from kube_queue.api.nodes import Node
 from kube_queue.api.pods import Pod
 from kube_queue.api.storage import Claim, Volume
 from kube_queue.placement.cluster import Cluster
-from kube_queue.placement.columns import Mask
+from kube_queue.placement.columns import Mask, Rows
 from kube_queue.placement.framework import Refusals
 from kube_queue.placement.storage import RowMasks, Storage, ToBind
 from kube_queue.placement.verdict import Refusal
+
+_NO_ROWS: Final[Rows] = np.array((), np.intp)
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class VolumeBinding:
         if problem is not None:
             return problem
         codes = np.zeros(self._cluster.columns.rows, np.int16)
+        both: tuple[tuple[Refusal, Mask], ...] = ()
         bound, waiting = self._sorted(pod)
         for claim in bound:
             volume = self._storage.volumes.get(claim.volume)
@@ -82,8 +86,10 @@ class VolumeBinding:
                 break
             codes[~self._reach(volume) & (codes == 0)] = 1
         if waiting:
-            codes[~self._possible(waiting) & (codes == 0)] = 2
-        return Refusals(codes, (self._unreached, self._no_volume, self._no_such))
+            without = ~self._possible(waiting)
+            both = ((self._no_volume, without & (codes != 0)),)
+            codes[without & (codes == 0)] = 2
+        return Refusals(codes, (self._unreached, self._no_volume, self._no_such), both)
 
     def row_refusal(self, pod: Pod, row: int) -> Refusal | None:
         problem = self._problem(pod)
@@ -169,14 +175,25 @@ class VolumeBinding:
         return [claim for claim in claims if claim.bound], sorted(waiting, key=_by_size)
 
     def _possible(self, waiting: list[Claim]) -> Mask:
-        """The rows where every claim finds a volume of its own."""
+        """The rows where every claim finds a volume of its own, as ``_choose`` has it for one."""
+        if len(waiting) == 1:
+            return self._rows_of(waiting[0])
         possible: Mask = np.ones(self._cluster.columns.rows, np.bool_)
+        taken: dict[str, Rows] = {}
+        """The rows on which a claim before has the volume."""
         for claim in waiting:
-            possible &= self._rows_of(claim)
-        if len(waiting) > 1:
-            # Each finds one, but they may find the same.
-            for row in np.flatnonzero(possible):
-                possible[row] = self._choose(waiting, int(row)) is not None
+            if claim.key in self._chosen or claim.selected_node:
+                possible &= self._rows_of(claim)
+                continue
+            left = possible.copy()
+            for volume in self._candidates(claim):
+                takes = self._reach(volume) & left
+                takes[taken.get(volume.name, _NO_ROWS)] = False
+                rows = np.flatnonzero(takes)
+                if len(rows):
+                    taken[volume.name] = np.append(taken.get(volume.name, _NO_ROWS), rows)
+                    left &= ~takes
+            possible &= ~left | self._made(claim)
         return possible
 
     def _rows_of(self, claim: Claim) -> Mask:
