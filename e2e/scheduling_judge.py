@@ -24,6 +24,8 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from e2e.scheduling_binder import Binder
+from e2e.scheduling_storage import Disks
 from e2e.scheduling_worlds import NAMESPACES, PRIORITY, Chance, Manifest
 from kube_queue.api.nodes import node_of
 from kube_queue.api.pods import Pod, pod_of, shared_labels
@@ -32,6 +34,7 @@ from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.framework import Profile
 from kube_queue.placement.placing import Placer
 from kube_queue.placement.plugins import BASE
+from kube_queue.placement.storage import Storage
 
 ANSWER_WITHIN = 30.0
 POLL_SECONDS = 0.01
@@ -92,7 +95,7 @@ class Tally:
 class Judge:
     """One world: the cluster as the API server has it, and as we see it."""
 
-    def __init__(self, api: Api, seed: int, tally: Tally) -> None:
+    def __init__(self, api: Api, seed: int, tally: Tally, *, volumes: bool = True) -> None:
         self._api = api
         self._seed = seed
         self._tally = tally
@@ -100,6 +103,9 @@ class Judge:
         self._cluster = Cluster()
         profile = Profile(tuple(plugin(self._cluster) for plugin in BASE))
         self._placer = Placer(self._cluster, profile)
+        self._disks = Disks(seed)
+        self._binder = Binder(api.send, self._disks, self._cluster.shared(Storage))
+        self._volumes = volumes
         self._bound: dict[str, tuple[str, str]] = {}
         self._marks = 0
         for name, labels in NAMESPACES.items():
@@ -115,11 +121,14 @@ class Judge:
             await self._api.send("POST", NODES, node)
             # The server taints whatever node is new.
             await self._change(name, {"spec": {"taints": node["spec"]["taints"]}})
-        await self._settle(names[-1])
+        if self._volumes:
+            await self._binder.create(names)
+        await self._settle(names[-1], storage=self._volumes)
         for index in range(pods):
             if self._chance.happens(0.1):
                 await self._event(names)
-            await self._ask(self._chance.pod(f"s{self._seed}-p{index}"))
+            pod = self._chance.pod(f"s{self._seed}-p{index}")
+            await self._ask(self._disks.mounting(pod) if self._volumes else pod)
 
     async def clear(self) -> None:
         """Nothing of the world is left."""
@@ -149,8 +158,10 @@ class Judge:
         node = await self._api.send("PATCH", f"{NODES}/{name}", change, MERGE)
         self._cluster.node_seen(node_of(node))
 
-    async def _settle(self, name: str) -> None:
-        """The scheduler has seen the nodes as they are: it binds a pod by the last change."""
+    async def _settle(self, name: str, *, storage: bool = False) -> None:
+        """The scheduler has seen the nodes as they are, and with `storage` all volumes and claims:
+        it binds a pod by the last change.
+        """
         self._marks += 1
         mark = f"s{self._seed}-m{self._marks}"
         await self._change(name, {"metadata": {"labels": {_SENTINEL: mark}}})
@@ -166,6 +177,9 @@ class Judge:
                 "containers": [{"name": "c", "image": "example.com/none:1"}],
             },
         }
+        if storage:
+            claim = {"claimName": await self._binder.mark(mark)}
+            sentinel["spec"]["volumes"] = [{"name": "d", "persistentVolumeClaim": claim}]
         room = int(node["status"]["allocatable"]["pods"])
         there = sum(pod["spec"].get("nodeName") == name for pod in await self._pods())
         if there >= room:
@@ -184,6 +198,7 @@ class Judge:
         self._tally.pods += 1
         if pod.node:
             self._compare_node(pod, answered)
+            await self._binder.seen(answered)
             self._cluster.pod_seen(pod)
             self._bound[pod.uid] = namespace, name
         else:
@@ -243,6 +258,7 @@ class Judge:
                     return found
                 if pod_of(found).unschedulable and not until_bound:
                     return found
+                await self._binder.complete(found)
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _pods(self) -> list[Manifest]:
@@ -254,7 +270,14 @@ class Judge:
         await self._api.send("DELETE", path)
 
 
-_SHOWN = ("affinity", "topologySpreadConstraints", "tolerations", "nodeSelector", "containers")
+_SHOWN = (
+    "volumes",
+    "affinity",
+    "topologySpreadConstraints",
+    "tolerations",
+    "nodeSelector",
+    "containers",
+)
 
 
 def counts_of(message: str) -> Counter[str]:
@@ -269,7 +292,7 @@ def counts_of(message: str) -> Counter[str]:
     return found
 
 
-async def judged(first: int, worlds: int, pods: int) -> Tally:
+async def judged(first: int, worlds: int, pods: int, *, volumes: bool = True) -> Tally:
     """So many worlds were played on one control plane."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="kq-judge-") as folder:
@@ -283,7 +306,7 @@ async def judged(first: int, worlds: int, pods: int) -> Tally:
             try:
                 await _prepare(api)
                 for seed in range(first, first + worlds):
-                    judge = Judge(api, seed, tally)
+                    judge = Judge(api, seed, tally, volumes=volumes)
                     await judge.play(pods)
                     await judge.clear()
             finally:
@@ -315,9 +338,12 @@ def main() -> int:
     parser.add_argument("--worlds", type=int, default=10)
     parser.add_argument("--pods", type=int, default=40, help="pods of each world")
     parser.add_argument("--seed", type=int, default=1, help="that of the first world")
+    parser.add_argument("--no-volumes", action="store_true", help="no pod mounts anything")
     options = parser.parse_args()
     began = time.monotonic()
-    tally = asyncio.run(judged(options.seed, options.worlds, options.pods))
+    tally = asyncio.run(
+        judged(options.seed, options.worlds, options.pods, volumes=not options.no_volumes)
+    )
     for each in tally.disagreements:
         print(each)
     print(

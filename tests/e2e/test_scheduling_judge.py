@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from e2e.scheduling_judge import counts_of
+from e2e.scheduling_storage import Disks
 from e2e.scheduling_worlds import Chance
 
 
@@ -34,3 +35,28 @@ def test_equal_seeds_make_equal_worlds() -> None:
 
     assert world(1) == world(1)
     assert world(1) != world(2)
+
+
+def test_equal_seeds_make_equal_volumes_and_another_seed_names_them_otherwise() -> None:
+    def world(seed: int) -> str:
+        disks, nodes = Disks(seed), ["n0", "n1"]
+        made = [disks.classes(), disks.drivers(nodes), disks.volumes(nodes), disks.claims()]
+        pods = [Chance(seed).pod(f"p{index}") for index in range(10)]
+        return json.dumps([made, [disks.mounting(pod) for pod in pods]])
+
+    assert world(1) == world(1)
+    assert "s2-" not in world(1)
+    assert '"s2-c0"' in world(2)
+
+
+def test_some_pods_of_a_world_mount_claims_and_some_do_not() -> None:
+    disks = Disks(1)
+    known = {each["metadata"]["name"] for each in disks.claims()}
+    pods = [disks.mounting(Chance(1).pod(f"p{index}")) for index in range(40)]
+    mounted = [
+        {each["persistentVolumeClaim"]["claimName"] for each in pod["spec"].get("volumes", ())}
+        for pod in pods
+    ]
+    assert 0 < sum(bool(names) for names in mounted) < 40
+    assert any(len(names) > 1 for names in mounted)
+    assert set().union(*mounted) <= known | {disks.named("none")}
