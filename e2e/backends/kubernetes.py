@@ -98,7 +98,7 @@ class KubernetesBackend:
             if self._cluster is None:
                 self._cluster = await self._set_up(said)
             cluster = self._cluster
-            cluster.plane.shape = _with_more(cluster.plane.shape, needs)
+            cluster.plane.shape = with_more(cluster.plane.shape, needs)
             options = local_options(self.directory / "kubeconfig", environment, flags)
             shutil.rmtree(self.directory / "etcd", ignore_errors=True)
             shutil.copytree(self.directory / "snapshot", self.directory / "etcd")
@@ -131,7 +131,7 @@ class KubernetesBackend:
         return cluster
 
 
-def _with_more(shape: Shape, needs: frozenset[str]) -> Shape:
+def with_more(shape: Shape, needs: frozenset[str]) -> Shape:
     """The shape whose programs are told of what only these abilities ask for."""
     gates = tuple(gate for need in sorted(needs) for gate in _GATES.get(need, ()))
     apis = tuple(api for need in sorted(needs) for api in _APIS.get(need, ()))

@@ -8,11 +8,13 @@ import pytest
 from e2e import __main__, skips
 from e2e.backends import embedded
 from e2e.backends.base import BackendFailed
+from e2e.backends.kubernetes import OWN_POD_GROUPS, with_more
 from e2e.scenario import Play, Scenario
 from e2e.skips import Skips
 from e2e.world import Unmet, World
 from kube_queue.api.errors import ConnectionLost, NotFound
 from kube_queue.app.kubeconfig import write_kubeconfig
+from kube_queue.controlplane.cluster import Shape
 
 
 class Cluster:
@@ -41,12 +43,14 @@ class Clusters:
 
     def __init__(self, folder: Path) -> None:
         self.made: list[Cluster] = []
+        self.asked: list[object] = []
         self.refuses_to_start: Exception | None = None
         self.refuses_to_stop: Exception | None = None
         self._kubeconfig = folder / "kubeconfig"
         write_kubeconfig(self._kubeconfig, server="http://127.0.0.1:9", token="secret")
 
-    async def start(self, **_more: object) -> Cluster:
+    async def start(self, *, needs: object = None, **_more: object) -> Cluster:
+        self.asked.append(needs)
         if self.refuses_to_start is not None:
             raise self.refuses_to_start
         self.made.append(Cluster(self._kubeconfig, self.refuses_to_stop))
@@ -150,3 +154,19 @@ async def test_an_embedded_cluster_that_is_given_up_while_it_starts_leaves_nothi
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert started[0].returncode is not None
+
+
+async def test_a_back_end_is_told_what_its_cluster_has_to_have(backend: Clusters):
+    backend.has = frozenset({"more"})
+    picky = Scenario("Q1", "holds", _fine, needs=frozenset({"more"}))
+    assert await __main__.run(backend, [picky, Scenario("Q2", "holds", _fine)]) == 0
+    assert backend.asked == [{"more"}, frozenset()]
+
+
+def test_only_a_scenario_that_asks_for_it_has_alpha_features_on():
+    plain = Shape()
+    assert with_more(plain, frozenset({"rbac"})) == plain
+    asked = with_more(plain, frozenset({OWN_POD_GROUPS}))
+    assert "GenericWorkload" in asked.gates
+    assert asked.apis == ("scheduling.k8s.io/v1alpha2",)
+    assert with_more(asked, frozenset()) == plain
