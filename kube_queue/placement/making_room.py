@@ -53,8 +53,10 @@ class Rule(Protocol):
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
         """What has to leave the row so that the pod fits; the cluster is the same afterwards."""
 
-    def best_plan(self, search: Search, pod: Pod, rows: Mask) -> RowPlan | None:
-        """The plan that does least harm, of as many of these rows as are looked at closely."""
+    def best_plan(self, search: Search, pod: Pod, within: Mask | None) -> RowPlan | None:
+        """The plan that does least harm, of as many of the search's candidates as are looked at
+        closely. ``within``: only these rows.
+        """
 
 
 class Room:
@@ -270,18 +272,18 @@ class Search:
         it can.
         """
         self.rule.begin(self, pod)
-        rows = self._candidates(pod, within)
         kept = self.room.cluster.row_of.get(self.room.cluster.nomination(pod.uid))
-        if kept is not None and rows[kept]:
-            plan = self.rule.row_plan(self, pod, kept)
+        if kept is not None and (within is None or within[kept]):
+            takes = self.room.placer.views.of(pod.spec).row_takes(kept) is None
+            plan = self.rule.row_plan(self, pod, kept) if takes else None
             if plan is not None:
                 return plan
-        best = self.rule.best_plan(self, pod, rows)
+        best = self.rule.best_plan(self, pod, within)
         if best is not None:
             self.room.turn = best.row + 1
         return best
 
-    def _candidates(self, pod: Pod, within: Mask | None) -> Mask:
+    def candidates(self, pod: Pod, within: Mask | None) -> Mask:
         """Rows that take the pod if enough others leave, by amounts."""
         cluster = self.room.cluster
         rows = self.room.placer.views.of(pod.spec).allowed

@@ -11,7 +11,7 @@ from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.columns import LARGEST, IntColumn, Mask
 from kube_queue.placement.framework import Plugin, Profile, Refusals, StateFilter
 from kube_queue.placement.verdict import Refusal, Verdict, counted, refused
-from kube_queue.placement.views import View, Views, too_large
+from kube_queue.placement.views import Views, too_large
 
 _TOLD = 4_096
 FIT = "NodeResourcesFit"
@@ -125,33 +125,36 @@ class Placer:
         if cannot is not None:
             return refused(cannot, cluster.node_count)
         found: list[tuple[Refusal, int]] = []
-        left: Mask = np.array([node is not None for node in cluster.nodes], np.bool_)
         for plugin in self.profile.state_filters:
             if plugin.filters_by_pods(pod):
                 refusals = plugin.refusals(pod)
                 if isinstance(refusals, Refusal):
                     return refused(refusals, cluster.node_count)
-        if within is not None:
-            found.append((OUTSIDE, int((left & ~within).sum())))
-            left &= within
         view = self.views.of(pod.spec)
+        left = view.live
+        if within is not None:
+            found.append((OUTSIDE, _count(left & ~within)))
+            left &= within
         for refusal, mask in view.node_refusals():
-            found.append((refusal, int((mask & left).sum())))
+            found.append((refusal, _count(mask & left)))
             left &= ~mask
         left = self._tell(self._before_fit, pod, left, found)
-        found += self._lacking(pod, left, view)
+        found += self._lacking(pod, left)
         left &= view.feasible
         self._tell(self._after_fit, pod, left, found)
         return counted(cluster.node_count, found)
 
-    def _lacking(self, pod: Pod, left: Mask, view: View) -> Iterator[tuple[Refusal, int]]:
+    def _lacking(self, pod: Pod, left: Mask) -> Iterator[tuple[Refusal, int]]:
         columns = self.cluster.columns
         for name, amount in pod.spec.request.items:
-            short = left & (columns.allocatable(name) - columns.used(name) < amount)
-            never = short & (columns.allocatable(name) < amount)
-            text = "Too many pods" if name == "pods" else f"Insufficient {name}"
-            yield Refusal(FIT, text), int((short & ~never).sum())
-            yield Refusal(FIT, text, unresolvable=True), int(never.sum())
+            has = columns.allocatable(name)
+            short = left & (has - columns.used(name) < amount)
+            count = _count(short)
+            if count:
+                never = _count(short & (has < amount))
+                text = "Too many pods" if name == "pods" else f"Insufficient {name}"
+                yield Refusal(FIT, text), count - never
+                yield Refusal(FIT, text, unresolvable=True), never
 
     def _tell(
         self,
@@ -169,7 +172,7 @@ class Placer:
                 found.append((refusal, int((mask & left).sum())))
             for number, refusal in enumerate(refusals.reasons, start=1):
                 mask = refusals.codes == number
-                found.append((refusal, int((mask & left).sum())))
+                found.append((refusal, _count(mask & left)))
                 left &= ~mask
         return left
 
@@ -195,6 +198,10 @@ def _first_refusal(plugins: Iterable[StateFilter], pod: Pod, row: int) -> Refusa
         if refusal is not None:
             return refusal
     return None
+
+
+def _count(rows: Mask) -> int:
+    return int(np.count_nonzero(rows))
 
 
 def unplaceable(pod: Pod) -> Refusal | None:

@@ -14,7 +14,7 @@ from kube_queue.placement.quota import Capacity, Shortage
 from kube_queue.placement.row_board import Board
 from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, in_turn, least_harmful
 from kube_queue.placement.units import Unit
-from kube_queue.placement.victims import Pick, rank
+from kube_queue.placement.victims import Pick, Standing, rank
 
 _LOWEST: Final = 2**31
 
@@ -95,13 +95,16 @@ class LowerPriority:
             self._board = self._boards(pod, leaf, self._priority, room.turn)
             self._board.refresh(room)
 
-    def best_plan(self, search: Search, pod: Pod, rows: Mask) -> RowPlan | None:
+    def best_plan(self, search: Search, pod: Pod, within: Mask | None) -> RowPlan | None:
         def plan(row: int) -> RowPlan | None:
             return self.row_plan(search, pod, row)
 
+        def rows() -> Mask:
+            return search.candidates(pod, within)
+
         if self._board is not None:
-            return self._board.best(rows, plan)
-        turn = in_turn(rows, search.room.turn)
+            return self._board.best(within, rows, plan)
+        turn = in_turn(rows(), search.room.turn)
         return least_harmful(turn, CANDIDATES, lambda row: self._least(search, pod, row), plan)
 
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
@@ -112,9 +115,13 @@ class LowerPriority:
         if board is None:
             return self._tried(search, pod, row)
         if not board.knows(row):
-            grouped = search.room.victims.any_grouped(row)
-            board.keep(row, self._reckoned(search, pod, row), grouped=grouped)
+            there = self._standing(search, pod, row)
+            board.keep(row, self._reckoned(search, pod, row, there), grouped=there.grouped)
         return board.plan(row)
+
+    def _standing(self, search: Search, pod: Pod, row: int) -> Standing:
+        leaf = self._capacity.homes.of(pod).leaf
+        return search.room.victims.standing(row, leaf, self._priority)
 
     def _least(self, search: Search, pod: Pod, row: int) -> Harm | None:
         """What a row costs by amounts alone; where more than amounts is against the pod, only that
@@ -123,51 +130,47 @@ class LowerPriority:
         refusal = search.room.placer.state_refusal(pod, row)
         if refusal is not None and refusal.unresolvable:
             return None
-        reckoned = self._reckoned(search, pod, row)
+        there = self._standing(search, pod, row)
+        reckoned = self._reckoned(search, pod, row, there)
         if reckoned is None or refusal is None:
             return reckoned.harm if reckoned is not None else None
-        leaf = self._capacity.homes.of(pod).leaf
-        lower = search.room.victims.lower(row, leaf, self._priority)
-        return (0, lower[0].priority) if lower else None
+        return (0, there.lower[0].priority) if there.lower else None
 
-    def _reckoned(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
+    def _reckoned(self, search: Search, pod: Pod, row: int, there: Standing) -> RowPlan | None:
         """The plan by amounts alone."""
-        leaf = self._capacity.homes.of(pod).leaf
         columns = search.room.cluster.columns
-        going = search.room.victims.on_row(row)[1]
         request = pod.spec.request.items
         need = [
             amount + columns.takes(row, name) - columns.has(row, name) for name, amount in request
         ]
-        for each in going:
+        for each in there.going:
             need = _less(need, request, each)
         on_row = search.room.cluster.pods[row]
         picks: list[Pick] = []
-        for pick in self._in_turn(search, row, leaf):
-            if all(amount <= 0 for amount in need):
+        for pick in self._in_turn(search, pod, there):
+            if max(need, default=0) <= 0:
                 break
             picks.append(pick)
             for each in pick.pods:
                 if each.uid in on_row:
                     need = _less(need, request, each)
-        if any(amount > 0 for amount in need):
+        if max(need, default=0) > 0:
             return None
         for pick in tuple(reversed(picks)):
             again = need
             for each in pick.pods:
                 if each.uid in on_row:
                     again = _less(again, request, each, -1)
-            if all(amount <= 0 for amount in again):
+            if max(again, default=0) <= 0:
                 picks.remove(pick)
                 need = again
         return RowPlan(row, tuple(picks), self._harm(search, picks, row))
 
     def _tried(self, search: Search, pod: Pod, row: int) -> RowPlan | None:
         """The plan by every filter, tried out."""
-        leaf = self._capacity.homes.of(pod).leaf
-        going = search.room.victims.on_row(row)[1]
-        turn = self._in_turn(search, row, leaf)
-        search.journal.take(going)
+        there = self._standing(search, pod, row)
+        turn = self._in_turn(search, pod, there)
+        search.journal.take(there.going)
         taken: list[Pick] = []
         try:
             for pick in turn:
@@ -187,27 +190,27 @@ class LowerPriority:
         finally:
             for pick in reversed(taken):
                 search.journal.give_back(pick.pods, pick.unit)
-            search.journal.give_back(going)
+            search.journal.give_back(there.going)
 
-    def _in_turn(self, search: Search, row: int, leaf: str) -> list[Pick]:
-        """Who of the row may leave, in the order in which they have to: the least important first,
+    def _in_turn(self, search: Search, pod: Pod, there: Standing) -> list[Pick]:
+        """Who of a row may leave, in the order in which they have to: the least important first,
         those whom a budget protects last.
         """
-        room = search.room
-        lower = room.victims.lower(row, leaf, self._priority)
-        grouped = room.victims.any_grouped(row)
-        if not (grouped or room.spared or any(room.budgets.any_for(p.namespace) for p in lower)):
-            return [Pick((pod,)) for pod in lower if not search.is_own(pod)]
+        room, lower = search.room, there.lower
+        budgets = any(room.budgets.any_for(each.namespace) for each in lower)
+        if not (there.grouped or room.spared or budgets):
+            return [Pick((each,)) for each in lower if not search.is_own(each)]
+        leaf = self._capacity.homes.of(pod).leaf
         picks: dict[str, Pick] = {}
-        for pod in lower:
-            pick = self._pick(search, pod, leaf)
+        for each in lower:
+            pick = self._pick(search, each, leaf)
             if pick is not None:
                 picks.setdefault(pick.pods[0].uid, pick)
-        if grouped:
+        if there.grouped:
             found = sorted(self._spared(search, list(picks.values()), leaf), key=_importance)
         else:
             found = list(picks.values())
-        if not any(room.budgets.any_for(pod.namespace) for pick in found for pod in pick.pods):
+        if not any(room.budgets.any_for(each.namespace) for pick in found for each in pick.pods):
             return found
         spent: list[Pod] = []
         free: list[Pick] = []

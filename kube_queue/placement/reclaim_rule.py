@@ -143,8 +143,8 @@ class Reclaim:
             total = total - victims.free(leaf).used(name)
         return total
 
-    def best_plan(self, search: Search, pod: Pod, rows: Mask) -> RowPlan | None:
-        turn = islice(in_turn(rows, search.room.turn), MOST_ROWS)
+    def best_plan(self, search: Search, pod: Pod, within: Mask | None) -> RowPlan | None:
+        turn = islice(in_turn(search.candidates(pod, within), search.room.turn), MOST_ROWS)
         return least_harmful(
             turn,
             _AT_ONCE,

@@ -8,6 +8,7 @@ are known is chosen, and what is known grows by rows that are looked at in turn.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,7 @@ from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Room
 from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, in_turn
 
-_MORE: Final = 8
+_MORE: Final = 4
 """Rows that are looked at for a pod besides those that are known."""
 _KEPT: Final = 5 * CANDIDATES
 """Plans that are kept when there are more than twice as many: the better ones."""
@@ -27,6 +28,8 @@ class Board:
     def __init__(self, turn: int) -> None:
         self._turn = turn
         """The row after the one looked at last."""
+        self._ahead: deque[int] = deque()
+        """Rows to look at next: candidates when they were last asked for."""
         self._plans: dict[int, RowPlan] = {}
         self._without: set[int] = set()
         """Rows that have no plan."""
@@ -35,6 +38,7 @@ class Board:
         self._grouped: set[int] = set()
         """Rows where somebody leaves with others, of other rows perhaps."""
         self._seen = -1
+        self._nodes = -1
         self._budgets = -1
         self._groups = -1
 
@@ -42,6 +46,9 @@ class Board:
         """Only plans that still hold are left."""
         changes, budgets, groups = room.cluster.changes, room.budgets.version, room.victims.groups
         rows = changes.since(self._seen) if self._seen >= 0 else None
+        if room.cluster.node_changes.version != self._nodes:
+            self._nodes = room.cluster.node_changes.version
+            self._ahead.clear()
         if rows is None or budgets != self._budgets:
             self._plans.clear()
             self._without.clear()
@@ -73,24 +80,43 @@ class Board:
         if grouped:
             self._grouped.add(row)
 
-    def best(self, rows: Mask, plan_of: Callable[[int], RowPlan | None]) -> RowPlan | None:
-        """The plan of least harm of those of these rows that are known; so many more are looked at
-        that there are CANDIDATES, and some that were not known in any case.
+    def best(
+        self,
+        within: Mask | None,
+        candidates: Callable[[], Mask],
+        plan_of: Callable[[int], RowPlan | None],
+    ) -> RowPlan | None:
+        """The plan of least harm of those that are known; so many more are made that there are
+        CANDIDATES of them, and some more in any case. ``within``: only these rows.
         """
-        fresh = rows.copy()
-        fresh[list(self._plans)] = False
-        known = int(rows.sum() - fresh.sum())
-        fresh[list(self._without)] = False
+        known = len(self._plans)
+        if within is not None:
+            known = sum(bool(within[row]) for row in self._plans)
         more = max(CANDIDATES - known, _MORE)
-        for row in in_turn(fresh, self._turn):
+        # Who is a candidate is asked once for many pods: a plan is exact, whoever it is made for.
+        asked = False
+        if within is not None:
+            self._ahead.clear()
+        while more:
+            if not self._ahead:
+                if asked:
+                    break
+                self._look_ahead(candidates())
+                asked = True
+                continue
+            row = self._ahead.popleft()
             self._turn = row + 1
+            if self.knows(row):
+                continue
             plan = plan_of(row)
             more -= plan is not None
-            if not more or (plan is not None and not plan.picks):
+            if plan is not None and not plan.picks:
                 break
+        if within is not None:
+            self._ahead.clear()
         if len(self._by_harm) > 2 * _KEPT:
             self._thin()
-        return self._least(rows)
+        return self._least(within)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -98,13 +124,19 @@ class Board:
         self._plans.pop(row, None)
         self._without.discard(row)
 
-    def _least(self, rows: Mask) -> RowPlan | None:
+    def _look_ahead(self, rows: Mask) -> None:
+        """The rows that are looked at next are those of the mask that are not known, in turn."""
+        rows[list(self._plans)] = False
+        rows[list(self._without)] = False
+        self._ahead = deque(in_turn(rows, self._turn))
+
+    def _least(self, within: Mask | None) -> RowPlan | None:
         heap, elsewhere = self._by_harm, []
         found: RowPlan | None = None
         while heap and found is None:
             harm, row = heap[0]
             plan = self._plans.get(row)
-            if plan is not None and plan.harm == harm and rows[row]:
+            if plan is not None and plan.harm == harm and (within is None or within[row]):
                 found = plan
             else:
                 heapq.heappop(heap)

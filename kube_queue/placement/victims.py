@@ -48,6 +48,17 @@ class _Record(NamedTuple):
     """Others may have to leave with it."""
 
 
+class Standing(NamedTuple):
+    """The pods of a row, as one who makes room there sees them."""
+
+    lower: list[Pod]
+    """Those that could be made to leave, first the one that goes first."""
+    going: list[Pod]
+    """Those on their way out."""
+    grouped: bool
+    """Whether with one of the first others may have to leave."""
+
+
 def rank(pod: Pod) -> Rank:
     """Sorts victims: lower priority, not ready before ready, newest first."""
     return pod.priority, pod.ready, -pod.created, pod.namespace, pod.name, pod.uid
@@ -195,19 +206,24 @@ class Victims:
                 evictable.append(pod)
         return evictable, going
 
-    def lower(self, row: int, leaf: str, below: int) -> list[Pod]:
-        """The row's pods of the leaf (empty: of no quota) below the priority that could be made to
-        leave, first the one that goes first.
+    def standing(self, row: int, leaf: str, below: int) -> Standing:
+        """Who stands on the row, for whoever may make pods of the leaf (empty: of no quota) below
+        the priority leave.
         """
         self._refresh()
         records = self._records
-        found = []
+        lower: list[Pod] = []
+        going: list[Pod] = []
+        grouped = False
         for uid, pod in self._cluster.pods[row].items():
             record = records[uid]
-            if record.evictable and record.leaf == leaf and record.priority < below:
-                found.append(pod)
-        found.sort(key=rank)
-        return found
+            if record.going:
+                going.append(pod)
+            elif record.evictable and record.priority < below and record.leaf == leaf:
+                lower.append(pod)
+                grouped |= record.grouped
+        lower.sort(key=rank)
+        return Standing(lower, going, grouped)
 
     def fewest(self, row: int, name: str, amount: int) -> int | None:
         """How many of the row's pods that are charged to a quota have to leave at least for so much

@@ -18,6 +18,8 @@ from kube_queue.placement.framework import Codes, Profile
 from kube_queue.placement.verdict import Refusal
 
 _NO_NODE: Final = Refusal("NodeName", "node(s) are gone", unresolvable=True)
+_GONE: Final = 1
+"""The code of rows without a node."""
 _FEW: Final = 8
 """Up to so many rows are worked out one by one."""
 _KEPT: Final = 4_096
@@ -73,6 +75,12 @@ class View:
         self.refresh()
         return np.equal(self._codes, 0)
 
+    @property
+    def live(self) -> Mask:
+        """The rows that have a node; up to date."""
+        self.refresh()
+        return np.not_equal(self._codes, _GONE)
+
     def row_takes(self, row: int) -> Refusal | None:
         """Why the row's node does not take pods of the spec, whatever its pods; up to date."""
         self.refresh()
@@ -80,9 +88,9 @@ class View:
         return self._reasons[code - 1] if code else None
 
     def node_refusals(self) -> Iterator[tuple[Refusal, Mask]]:
-        """Each reason of nodes, and the rows it is given for; up to date."""
+        """Each reason of nodes that are there, and the rows it is given for; up to date."""
         self.refresh()
-        for number, refusal in enumerate(self._reasons, start=1):
+        for number, refusal in enumerate(self._reasons[_GONE:], start=_GONE + 1):
             yield refusal, self._codes == number
 
     # --- inside ---------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class View:
     def _code(self, row: int) -> int:
         node = self._cluster.nodes[row]
         if node is None:
-            return 1
+            return _GONE
         for each in self._filters:
             refusal = each.node_refusal(self.spec, node)
             if refusal is not None:
@@ -130,7 +138,7 @@ class View:
         more = rows - len(self._codes)
         if more <= 0:
             return
-        self._codes = np.concatenate((self._codes, np.ones(more, np.int16)))
+        self._codes = np.concatenate((self._codes, np.full(more, _GONE, np.int16)))
         self.feasible = np.concatenate((self.feasible, np.zeros(more, np.bool_)))
         grown = np.zeros(more, np.int64)
         self.score = np.concatenate((self.score, grown))
