@@ -144,24 +144,23 @@ class Reclaim:
         return total
 
     def best_plan(self, search: Search, pod: Pod, within: Mask | None) -> RowPlan | None:
-        turn = islice(in_turn(search.candidates(pod, within), search.room.turn), MOST_ROWS)
+        turn = in_turn(search.candidates(pod, within), search.room.turn)
+        rows = list(islice(turn, MOST_ROWS))
+        place = {row: number for number, row in enumerate(rows)}
+        lacks = _lacks(search, pod, rows)
         return least_harmful(
-            turn,
+            rows,
             _AT_ONCE,
-            lambda row: self._least(search, pod, row),
+            lambda row: self._least(search, row, ((name, of[place[row]]) for name, of in lacks)),
             lambda row: self.row_plan(search, pod, row),
         )
 
-    def _least(self, search: Search, pod: Pod, row: int) -> Harm | None:
+    def _least(self, search: Search, row: int, lacks: Iterable[tuple[str, int]]) -> Harm | None:
         """As many go as of the row's largest pods would have to."""
-        columns, victims = search.room.cluster.columns, search.room.victims
-        going = victims.going()
         most = 0
-        for name, amount in pod.spec.request.items:
-            need = amount + columns.takes(row, name) - columns.has(row, name)
-            need -= going.takes(row, name)
-            if need > 0:
-                fewest = victims.fewest(row, name, need)
+        for name, lacking in lacks:
+            if lacking > 0:
+                fewest = search.room.victims.fewest(row, name, lacking)
                 if fewest is None:
                     return None
                 most = max(most, fewest)
@@ -342,6 +341,19 @@ class Reclaim:
             for name in short
             if pod.spec.request[name] and all(_excess(node, name) > 0 for node in givers)
         ]
+
+
+def _lacks(search: Search, pod: Pod, rows: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Of each resource what the pod finds too little of on each of the rows once those on their way
+    out have gone; less than 1: enough.
+    """
+    columns, going = search.room.cluster.columns, search.room.victims.going()
+    index = np.array(rows, np.intp)
+    found = []
+    for name, amount in pod.spec.request.items:
+        lacking = amount + columns.used(name)[index] - columns.allocatable(name)[index]
+        found.append((name, (lacking - going.used(name)[index]).tolist()))
+    return found
 
 
 def _excess(node: NodeSums, name: str) -> int:
