@@ -24,13 +24,14 @@ class Domains:
     def __init__(self, key: str, nodes: Sequence[Node | None]) -> None:
         self.key = key
         self._numbers: dict[str, int] = {}
-        self._of_row: Numbers = np.zeros(max(len(nodes), _FIRST), np.int32)
+        # Of the type that columns are indexed by, so that no look-up has to convert it.
+        self._of_row: Rows = np.zeros(max(len(nodes), _FIRST), np.intp)
         self._rows = len(nodes)
         for row, node in enumerate(nodes):
             self.place(row, node)
 
     @property
-    def of_row(self) -> Numbers:
+    def of_row(self) -> Rows:
         """By row: the number of its domain, or NO_DOMAIN."""
         return self._of_row[: self._rows]
 

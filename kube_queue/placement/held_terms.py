@@ -16,7 +16,7 @@ from kube_queue.api.nodes import Node
 from kube_queue.api.pod_affinity import PodTerm
 from kube_queue.api.pods import Labels, Pod, PodSpec
 from kube_queue.placement.cluster import Cluster
-from kube_queue.placement.columns import IntColumn
+from kube_queue.placement.columns import IntColumn, Mask
 from kube_queue.placement.domains import NO_DOMAIN, Domains, grown
 from kube_queue.placement.pod_counts import PodCounts
 from kube_queue.placement.selecting import Askers, Selection, part_of, reads_namespaces
@@ -49,6 +49,12 @@ class HeldTerm:
         """By row: the weight in its domain."""
         self._of_domain = grown(self._of_domain, self.domains.size)
         found: IntColumn = self._of_domain[self.domains.of_row]
+        return found
+
+    def somewhere(self) -> Mask:
+        """The rows in whose domain it weighs something."""
+        self._of_domain = grown(self._of_domain, self.domains.size)
+        found: Mask = (self._of_domain > 0)[self.domains.of_row]
         return found
 
     def at(self, row: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from kube_queue.api.nodes import Node
 from kube_queue.api.pods import Labels, Pod
 from kube_queue.placement.cluster import Cluster
+from kube_queue.placement.columns import Mask
 from kube_queue.placement.domains import NO_DOMAIN, Domains, Eligible, Numbers, grown
 from kube_queue.placement.selecting import (
     Askers,
@@ -72,6 +73,11 @@ class DomainCount:
     def of_row(self) -> Numbers:
         """By row: the pods in its domain."""
         found: Numbers = self.of_domain()[self.domains.of_row]
+        return found
+
+    def somewhere(self) -> Mask:
+        """The rows in whose domain there is a pod."""
+        found: Mask = (self.of_domain() > 0)[self.domains.of_row]
         return found
 
     def at(self, row: int) -> int:

@@ -78,12 +78,12 @@ class InterPodAffinity:
         # The first of these reasons is told, so it is written last.
         for term in self._forbidding.about(pod):
             if term.holders:
-                codes[term.of_row() > 0] = 3
+                codes[term.somewhere()] = 3
         if pod.spec.affinity:
             asked = self._asked.of(pod.spec)
             for count in asked.away:
                 if count.total:
-                    codes[count.of_row() > 0] = 2
+                    codes[count.somewhere()] = 2
             if asked.near:
                 codes[~self._near(pod, asked)] = 1
         return Refusals(codes, (self._not_near, self._not_away, self._not_wanted))
@@ -103,7 +103,7 @@ class InterPodAffinity:
         first = self._is_first(pod, asked)
         near: Mask = np.ones(self._cluster.columns.rows, np.bool_)
         for count in asked.near:
-            near &= (count.domains.of_row if first else count.of_row()) > 0
+            near &= count.domains.of_row > 0 if first else count.somewhere()
         return near
 
     def _is_near(self, pod: Pod, asked: _Asked, row: int) -> bool:

@@ -7,9 +7,10 @@ Services and ReplicaSets and only ever score, are not applied.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kube_queue.api.node_selectors import NO_EXECUTE, NO_SCHEDULE, untolerated
 from kube_queue.api.nodes import Node
@@ -27,6 +28,8 @@ from kube_queue.placement.verdict import Refusal
 
 _HARD: Final = frozenset({NO_SCHEDULE, NO_EXECUTE})
 _HOST: Final = "kubernetes.io/hostname"
+
+T = TypeVar("T", bound="np.generic[Any]")
 
 
 class _Counted(NamedTuple):
@@ -101,21 +104,26 @@ class PodTopologySpread:
         scored = feasible.copy()
         for each in soft:
             scored &= each.pods.domains.of_row != NO_DOMAIN
-        scores = np.zeros(self._cluster.columns.rows, np.int64)
-        if not scored.any():
-            return scores
-        raw = np.zeros(int(scored.sum()), np.float64)
+        rows = int(np.count_nonzero(scored))
+        if not rows:
+            return np.zeros(len(scored), np.int64)
+        raw: NDArray[np.float64] = np.zeros(len(scored), np.float64)
         for constraint, pods, _ in soft:
-            domains = pods.domains.of_row[scored]
-            one_each = constraint.key == _HOST
-            size = len(domains) if one_each else np.count_nonzero(np.bincount(domains))
-            raw += pods.of_domain()[domains] * np.log(size + 2) + (constraint.max_skew - 1)
+            of_row = pods.domains.of_row
+            if constraint.key == _HOST:
+                size = rows
+            else:
+                size = int(np.count_nonzero(np.bincount(_among(of_row, scored, rows))))
+            # Worked out by domain, of which there are few, or as many as rows.
+            of_domain = pods.of_domain() * np.log(size + 2) + (constraint.max_skew - 1)
+            raw += of_domain[of_row]
         rounded = np.floor(raw + 0.5).astype(np.int64)
-        least, most = int(rounded.min()), int(rounded.max())
+        among = _among(rounded, scored, rows)
+        least, most = int(among.min()), int(among.max())
+        scores: IntColumn = np.full(len(scored), MAX_SCORE, np.int64)
         if most:
-            scores[scored] = MAX_SCORE * (most + least - rounded) // most
-        else:
-            scores[scored] = MAX_SCORE
+            scores = MAX_SCORE * (most + least - rounded) // most
+        scores[~scored] = 0
         return scores
 
     # --- inside ---------------------------------------------------------------------------------
@@ -151,6 +159,11 @@ class PodTopologySpread:
 
     def _drop(self, constraints: _Constraints) -> None:
         self._counts.drop(each.pods for side in constraints for each in side)
+
+
+def _among(column: NDArray[T], rows: Mask, count: int) -> NDArray[T]:
+    """The entries of these rows, of which there are so many."""
+    return column if count == len(column) else column[rows]
 
 
 def _eligibility(
