@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kube_queue.api.pods import PodSpec
@@ -34,7 +36,12 @@ class NodeResourcesBalancedAllocation:
         asked = tuple(spec.request[name] for name in COMPARED)
         if not any(asked):
             return 0
-        return _score(self._balance(row, asked), self._balance(row, (0,) * len(COMPARED)))
+        has = [self._columns.has(row, name) for name in COMPARED]
+        if min(has) <= 0:
+            return _score(MAX_SCORE, MAX_SCORE)
+        takes = [self._columns.takes(row, name) for name in COMPARED]
+        then = [taken + amount for taken, amount in zip(takes, asked, strict=True)]
+        return _score(_balance(then, has), _balance(takes, has))
 
     def _balances(self, rows: Rows | slice, more: tuple[int, ...]) -> IntColumn:
         """100 where the shares are alike, 50 where one is nothing and the other all."""
@@ -49,15 +56,11 @@ class NodeResourcesBalancedAllocation:
         balance: IntColumn = ((1.0 - deviation) * MAX_SCORE).astype(np.int64)
         return balance
 
-    def _balance(self, row: int, more: tuple[int, ...]) -> int:
-        has = [self._columns.has(row, name) for name in COMPARED]
-        if min(has) <= 0:
-            return MAX_SCORE
-        shares = [
-            min((self._columns.takes(row, name) + amount) / each, 1.0)
-            for name, amount, each in zip(COMPARED, more, has, strict=True)
-        ]
-        return int((1.0 - abs(shares[0] - shares[1]) / 2) * MAX_SCORE)
+
+def _balance(takes: Sequence[int], has: Sequence[int]) -> int:
+    """The balance of one row that has some of both."""
+    first, second = (min(taken / each, 1.0) for taken, each in zip(takes, has, strict=True))
+    return int((1.0 - abs(first - second) / 2) * MAX_SCORE)
 
 
 def _score(balance: Amount, without: Amount) -> Amount:

@@ -123,7 +123,8 @@ class PodTopologySpread:
         scores: IntColumn = np.full(len(scored), MAX_SCORE, np.int64)
         if most:
             scores = MAX_SCORE * (most + least - rounded) // most
-        scores[~scored] = 0
+        if rows < len(scored):
+            scores[~scored] = 0
         return scores
 
     # --- inside ---------------------------------------------------------------------------------

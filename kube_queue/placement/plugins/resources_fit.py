@@ -28,9 +28,13 @@ class Weights:
         self._rows = 0
         cluster.follow(self)
 
-    def extra(self, index: int, rows: Rows | slice | int) -> IntColumn:
+    def extra(self, index: int, rows: Rows | slice) -> IntColumn:
         """What is counted of COMPARED[index] besides what is really taken."""
         return self._extra.used(COMPARED[index])[rows]
+
+    def extra_of(self, index: int, row: int) -> int:
+        """The same of one row."""
+        return self._extra.takes(row, COMPARED[index])
 
     def pod_added(self, pod: Pod, row: int) -> None:
         self._count(pod, row, 1)
@@ -73,12 +77,13 @@ class _Allocated:
 
     def resource_score(self, spec: PodSpec, row: int) -> int:
         total = counted = 0
+        columns, weights = self._columns, self._weights
         for index, name in enumerate(COMPARED):
-            has = self._columns.has(row, name)
-            takes = int(self._columns.used(name)[row]) + int(self._weights.extra(index, row))
-            takes += spec.weight[index]
+            has = columns.has(row, name)
             if has > 0:
                 counted += 1
+                takes = columns.takes(row, name) + weights.extra_of(index, row)
+                takes += spec.weight[index]
                 if takes <= has:
                     total += max(self._part(has, takes), 0) * MAX_SCORE // has
         return total // max(counted, 1)
