@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ from kube_queue.placement.framework import Preemption
 from kube_queue.placement.gangs import Gangs
 from kube_queue.placement.placing import Placer, unplaceable
 from kube_queue.placement.quota import Capacity, Demand, Shortage
-from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan
+from kube_queue.placement.row_search import CANDIDATES, MOST_ROWS, Harm, RowPlan, in_turn
 from kube_queue.placement.topology import constraint_of, domains, pinned
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Refusal
@@ -295,6 +296,16 @@ class Search:
             free = free + going.used(name)
             rows = rows & (free + self.rule.may_free(self, pod, name) >= amount)
         return rows
+
+    def in_turn(self, pod: Pod, within: Mask | None) -> list[int]:
+        """The candidates that are looked at now, MOST_ROWS at most, from the row in turn on. If
+        none of them helps it is the turn of those behind them.
+        """
+        rows = in_turn(self.candidates(pod, within), self.room.turn)
+        found = list(islice(rows, MOST_ROWS))
+        if len(found) == MOST_ROWS:
+            self.room.turn = found[-1] + 1
+        return found
 
     # --- giving back ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Search
 from kube_queue.placement.quota import Capacity, Shortage
 from kube_queue.placement.row_board import Board
-from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, in_turn, least_harmful
+from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, least_harmful
 from kube_queue.placement.units import Unit
 from kube_queue.placement.victims import Pick, Standing, rank
 
@@ -104,7 +104,7 @@ class LowerPriority:
 
         if self._board is not None:
             return self._board.best(within, rows, plan)
-        turn = in_turn(rows(), search.room.turn)
+        turn = search.in_turn(pod, within)
         return least_harmful(turn, CANDIDATES, lambda row: self._least(search, pod, row), plan)
 
     def row_plan(self, search: Search, pod: Pod, row: int) -> RowPlan | None:

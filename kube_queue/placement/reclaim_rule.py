@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Search
 from kube_queue.placement.quota import Capacity, Shortage
 from kube_queue.placement.quota_sums import NodeSums, View
-from kube_queue.placement.row_search import MOST_ROWS, Harm, RowPlan, in_turn, least_harmful
+from kube_queue.placement.row_search import Harm, RowPlan, least_harmful
 from kube_queue.placement.victims import ANY_QUOTA, Pick, Rank, rank
 
 _SETTLED: Final = View(settled=True)
@@ -144,8 +144,7 @@ class Reclaim:
         return total
 
     def best_plan(self, search: Search, pod: Pod, within: Mask | None) -> RowPlan | None:
-        turn = in_turn(search.candidates(pod, within), search.room.turn)
-        rows = list(islice(turn, MOST_ROWS))
+        rows = search.in_turn(pod, within)
         place = {row: number for number, row in enumerate(rows)}
         lacks = _lacks(search, pod, rows)
         return least_harmful(

@@ -14,7 +14,7 @@ from typing import Final
 
 from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Room
-from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, in_turn
+from kube_queue.placement.row_search import CANDIDATES, MOST_ROWS, Harm, RowPlan, in_turn
 
 _MORE: Final = 4
 """Rows that are looked at for a pod besides those that are known."""
@@ -87,17 +87,18 @@ class Board:
         plan_of: Callable[[int], RowPlan | None],
     ) -> RowPlan | None:
         """The plan of least harm of those that are known; so many more are made that there are
-        CANDIDATES of them, and some more in any case. ``within``: only these rows.
+        CANDIDATES of them, and some more in any case, of MOST_ROWS at most: the next pod goes on
+        there. ``within``: only these rows.
         """
         known = len(self._plans)
         if within is not None:
             known = sum(bool(within[row]) for row in self._plans)
         more = max(CANDIDATES - known, _MORE)
         # Who is a candidate is asked once for many pods: a plan is exact, whoever it is made for.
-        asked = False
+        asked, left = False, MOST_ROWS
         if within is not None:
             self._ahead.clear()
-        while more:
+        while more and left:
             if not self._ahead:
                 if asked:
                     break
@@ -109,6 +110,7 @@ class Board:
             if self.knows(row):
                 continue
             plan = plan_of(row)
+            left -= 1
             more -= plan is not None
             if plan is not None and not plan.picks:
                 break

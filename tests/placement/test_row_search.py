@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,8 @@ from kube_queue.api.pods import Pod
 from kube_queue.placement.gangs import Gangs, key_of
 from kube_queue.placement.making_room import Room, Search
 from kube_queue.placement.reclaim_rule import Reclaim
-from kube_queue.placement.row_search import RowPlan, least_harmful
+from kube_queue.placement.row_board import Board
+from kube_queue.placement.row_search import MOST_ROWS, RowPlan, least_harmful
 from tests.placement.builders import PodBuilder, a_node
 from tests.placement.quota_worlds import QuotaWorld, a_budget, pod_in, quota, tree
 
@@ -62,6 +64,23 @@ def test_a_row_that_costs_more_in_any_case_is_not_looked_at_closely() -> None:
     assert found is not None
     assert found.row == 1
     assert closely == [1]
+
+
+def test_rows_behind_those_that_were_looked_at_have_their_turn_with_the_next_pod() -> None:
+    board = Board(0)
+    last = MOST_ROWS + 50
+
+    def plan(row: int) -> RowPlan | None:
+        board.keep(row, RowPlan(row, (), (1, row)) if row == last else None, grouped=False)
+        return board.plan(row)
+
+    def asked() -> RowPlan | None:
+        return board.best(None, lambda: np.ones(last + 1, np.bool_), plan)
+
+    assert asked() is None
+    found = asked()
+    assert found is not None
+    assert found.row == last
 
 
 # --- priority preemption -------------------------------------------------------------------------
