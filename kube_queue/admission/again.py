@@ -27,7 +27,6 @@ is done.
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 from kube_queue.admission.borrowers import lower
@@ -43,7 +42,6 @@ from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.resources import ResourceVector
 
 _TIDY_FROM: Final = 1024
-_rank: Final = attrgetter("rank")
 
 
 class _Sort(NamedTuple):
@@ -166,15 +164,18 @@ class Again:
         if line is None:
             self._under_way.clear()
         ready = self._ready() if self._lifted or self._called else []
-        if not ready:
-            return ready
-        first = line
-        if not any(group.lane.line is line for group in ready):
-            best = min((group.lane for group in ready), key=_rank)
-            if rank is not None and best.rank >= rank:
+        best: Lane | None = None
+        for group in ready:
+            lane = group.lane
+            if lane.line is line:
+                break
+            if best is None or lane.rank < best.rank:
+                best = lane
+        else:
+            if best is None or (rank is not None and best.rank >= rank):
                 return []
-            first = best.line
-        return self._turns_in(first, [group for group in ready if group.lane.line is first])
+            line = best.line
+        return self._turns_in(line, [group for group in ready if group.lane.line is line])
 
     def _turns_in(self, line: Line | None, ready: list[Group]) -> list[Group]:
         assert line is not None
@@ -199,14 +200,15 @@ class Again:
         tried = self._tried
         for place in tuple(self._lifted):
             here = place.groups.fitting(self._present(place.node, place.sort))
-            fresh = [group for group in here if group not in tried]
+            fresh = [group for group in here if group not in tried] if tried else here
             if fresh:
                 found.update(dict.fromkeys(fresh))
             else:
                 self._settled(place)
         ready = []
         for group in found:
-            if not group.units or group.watched is None:
+            # It sleeps no more: it has another verdict, or nobody is left in it.
+            if group.watched is None:
                 self._called.pop(group, None)
                 self._drop(group)
             elif group.lane not in self._under_way:

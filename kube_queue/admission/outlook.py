@@ -82,11 +82,13 @@ def enough_leaves(chain: tuple[LedgerNode, ...], demand: Demand) -> bool:
         for bound, amounts in demand:
             free = node.free[bound]
             for resource, amount in amounts:
-                if resource in free and node.soon(bound, resource) + own.get(resource, 0) < amount:
-                    return False
-        if any(node.soon(*room) < 0 for room in node.over):
+                if resource in free:
+                    soon = node.soon(bound, resource)
+                    if soon < amount and soon + own.get(resource, 0) < amount:
+                        return False
+        if node.over and any(node.soon(*room) < 0 for room in node.over):
             return False
-        for resource, slack in node.slack.items():
+        for resource, slack in node.slack.items() if node.slack else ():
             own[resource] = own.get(resource, 0) + slack
     return True
 

@@ -177,9 +177,14 @@ class LedgerNode:
         """What is free once everybody who was told to go has gone and every promise is kept; less
         than zero where more was promised than there will be. KeyError: nothing bounds it.
         """
-        room = bound, resource
-        free = self.free[bound][resource] + self.reserved.get(room, 0)
-        return free + self.leaving.get(room, 0) - self.promised.get(room, 0)
+        free, room = self.free[bound][resource], (bound, resource)
+        if self.reserved:
+            free += self.reserved.get(room, 0)
+        if self.leaving:
+            free += self.leaving.get(room, 0)
+        if self.promised:
+            free -= self.promised.get(room, 0)
+        return free
 
     def taken(self, resource: str) -> int:
         """What is used or promised."""
