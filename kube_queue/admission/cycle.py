@@ -188,7 +188,7 @@ class _Cycle:
         if waiter is None or charge.leaf is None:
             raise ValueError(f"unit {uid} does not wait")
         unit = waiter.unit
-        self._core.ledger.charge(uid, *charge)
+        self._core.ledger.take(uid, charge)
         self._core.pending.ends.decided(Held(unit, charge.leaf, charge.request, self._now))
         self._written += 1
         self.decisions.append(

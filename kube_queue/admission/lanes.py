@@ -233,14 +233,14 @@ class Lane:
         """The least that a node of the chain has left, and the node. LookupError: unbounded."""
         bound, resource = dimension
         least: int | None = None
-        tightest, own = self.chain[0], 0
+        tightest, own, lends = self.chain[0], 0, self.lends and bound == MAX
         for node in self.chain:
             free = node.free[bound]
             if resource in free:
                 left = free[resource] + own
                 if least is None or left < least:
                     least, tightest = left, node
-            if node.slack and bound == MAX:
+            if lends:
                 own += node.slack.get(resource, 0)
         if least is None:
             raise LookupError(f"nothing bounds {resource} for {self.leaf}")

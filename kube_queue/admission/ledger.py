@@ -142,7 +142,10 @@ class QuotaLedger(QuotaBounds):
         self, uid: str, leaf: str | None, request: ResourceVector, preemptible: bool = True
     ) -> Charge | None:
         """The uid holds exactly this. Returns the charge it replaced if that was another one."""
-        fresh = Charge(leaf if leaf in self._chains else None, request, preemptible)
+        return self.take(uid, Charge(leaf if leaf in self._chains else None, request, preemptible))
+
+    def take(self, uid: str, fresh: Charge) -> Charge | None:
+        """The same for a charge whose leaf is in the tree, or None."""
         former = self._charges.get(uid)
         if former == fresh:
             return None

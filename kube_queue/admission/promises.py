@@ -126,6 +126,8 @@ class Promises:
 
     def due(self) -> list[str]:
         """Units whose victims are all gone, in the order in which they were promised."""
+        if not self._due:
+            return []
         return sorted(self._due, key=lambda uid: self._promises[uid].serial)
 
     def early(self) -> list[str]:
