@@ -57,7 +57,8 @@ GARBAGE = subject(
     case("nothing to wait for", post("secrets", secret()), _policy("Foreground"),
          gone("secrets/a")),
     case("an owner that never was",
-         post("configmaps", config_map("child", ownerReferences=[NEVER])), gone("configmaps/child")),
+         post("configmaps", config_map("child", ownerReferences=[NEVER])),
+         gone("configmaps/child")),
     case("an owner of an unknown kind", post("configmaps", config_map("child", ownerReferences=[
         owner("Gadget", "absent", "00000000-0000-4000-8000-000000000000", "x.example.com/v1")])),
          get("configmaps/child")),
