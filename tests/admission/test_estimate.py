@@ -21,6 +21,7 @@ from kube_queue.api.queues import Policy
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.units import Unit
 from tests.builders import START, UnitBuilder, World, a_quota, a_tree, a_unit, one_quota
+from tests.examples import examples
 
 
 def ran(builder: UnitBuilder, seconds: float) -> UnitBuilder:
@@ -256,7 +257,7 @@ class Story:
                 world.ends(heappop(self._ends)[2])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_a_unit_starts_within_its_estimate_when_run_times_are_kept(data: st.DataObject) -> None:
     tree = data.draw(drawn_trees())

@@ -16,6 +16,7 @@ from kube_queue.api.queues import Policy
 from kube_queue.api.quota import QuotaTree
 from kube_queue.api.resources import ResourceVector
 from tests.builders import QuotaBuilder, World, a_quota, a_tree, a_unit, amounts, vector
+from tests.examples import examples
 
 ROOT, LEFT, RIGHT = "root", "root/left", "root/right"
 
@@ -167,7 +168,7 @@ def fits(
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     tree=trees(),
     steps=st.lists(

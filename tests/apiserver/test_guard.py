@@ -24,6 +24,7 @@ from kube_queue.apiserver.guard import is_loopback
 from kube_queue.apiserver.http import RunningServer, serve
 from kube_queue.apiserver.tls import self_signed
 from tests.apiserver.client import CONFIG_MAPS, START, a_config_map, a_server
+from tests.examples import examples
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n%b\r\n"
 LISTED = GET % (CONFIG_MAPS.encode(), b"Authorization: Bearer right\r\n")
@@ -112,7 +113,7 @@ async def test_a_bug_of_ours_is_still_logged(caplog: pytest.LogCaptureFixture) -
     assert "a bug" in caplog.text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 10**6))
 def test_any_bytes_on_a_connection_leave_the_server_well(seed: int) -> None:
     async def run() -> None:
@@ -153,7 +154,7 @@ def served_kinds() -> Kinds:
 KINDS = served_kinds()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_request_about_any_kind_breaks_the_server(seed: int) -> None:
     async def run() -> None:

@@ -25,6 +25,7 @@ from tests.apiserver.client import (
     a_server,
     a_unit,
 )
+from tests.examples import examples
 
 junk = st.recursive(
     st.none()
@@ -131,7 +132,7 @@ async def ask(
     return response
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_any_value_in_any_field_is_accepted_or_refused(data: st.DataObject) -> None:
     async def run() -> None:
@@ -149,7 +150,7 @@ def test_any_value_in_any_field_is_accepted_or_refused(data: st.DataObject) -> N
     asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]))
 def test_any_bytes_are_accepted_or_refused(raw: bytes, method: str) -> None:
     async def run() -> None:
@@ -163,7 +164,7 @@ def test_any_bytes_are_accepted_or_refused(raw: bytes, method: str) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(junk, st.sampled_from([MERGE, JSON_PATCH, STRATEGIC]), st.data())
 def test_any_patch_is_accepted_or_refused(patch: Any, media: str, data: st.DataObject) -> None:
     async def run() -> None:

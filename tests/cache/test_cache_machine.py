@@ -12,7 +12,6 @@ from fractions import Fraction
 from itertools import groupby
 from math import ceil
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -30,6 +29,7 @@ from tests.cache.cluster import ClusterMachine, Write
 from tests.cache.model import Held, Model, Run, earliest_start
 from tests.cache.promises import Promise, Promises
 from tests.cache.trees import POLICIES, QUEUES, TREES
+from tests.examples import examples
 
 
 class CacheMachine(ClusterMachine):
@@ -520,27 +520,7 @@ def _preemptor(decision: Decision) -> str:
     return decision.preemptor if isinstance(decision, Evict) else ""
 
 
-class TestCache(CacheMachine.TestCase):
-    """A few lives of a cache."""
-
-    settings = settings(max_examples=40, stateful_step_count=40)
-
-
-class TestBorrowers(BorrowersMachine.TestCase):
-    """A few lives with borrowers."""
-
-    settings = settings(max_examples=40, stateful_step_count=40)
-
-
-@pytest.mark.long
-class TestMoreCaches(CacheMachine.TestCase):
-    """More lives of a cache."""
-
-    settings = settings(max_examples=300, stateful_step_count=40)
-
-
-@pytest.mark.long
-class TestMoreBorrowers(BorrowersMachine.TestCase):
-    """More lives with borrowers."""
-
-    settings = settings(max_examples=300, stateful_step_count=40)
+TestCache = CacheMachine.TestCase
+TestCache.settings = settings(max_examples=examples(100), stateful_step_count=40)
+TestBorrowers = BorrowersMachine.TestCase
+TestBorrowers.settings = settings(max_examples=examples(100), stateful_step_count=40)

@@ -37,6 +37,7 @@ from kube_queue.jobframework.extension import (
 )
 from kube_queue.jobframework.registry import load_extensions
 from kube_queue.jobframework.view import view_job
+from tests.examples import examples
 from tests.extensions.asking import total
 from tests.extensions.manifests import (
     Manifest,
@@ -400,7 +401,7 @@ def test_a_missing_field_anywhere_is_no_crash(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_a_job_of_which_any_part_is_anything_gets_an_answer(name: str, data: st.DataObject) -> None:
     extension = extension_named(name)
     sample = data.draw(st.sampled_from(SAMPLES[name]))
@@ -415,7 +416,7 @@ def test_a_job_of_which_any_part_is_anything_gets_an_answer(name: str, data: st.
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 @given(spec=json_values, status=json_values, annotations=json_values)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_a_job_that_is_anything_gets_an_answer(
     name: str, spec: Any, status: Any, annotations: Any
 ) -> None:

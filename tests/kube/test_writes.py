@@ -36,6 +36,7 @@ from kube_queue.kube.writes import (
     Superseded,
     WriteScheduler,
 )
+from tests.examples import examples
 from tests.kube.scripted import ScriptedTransport
 
 
@@ -351,7 +352,7 @@ def test_a_bug_in_a_write_ends_the_scheduler_with_it(where: str) -> None:
         run_virtual(main())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -14,6 +14,7 @@ from kube_queue.placement.decisions import Bind
 from kube_queue.placement.framework import Profile
 from kube_queue.placement.plugins import BASE
 from kube_queue.placement.units import Part, Unit, UnitKey
+from tests.examples import examples
 from tests.placement.builders import HOST, ZONE, NodeBuilder, PodBuilder, a_node, a_pod
 
 RESOURCES = ("cpu", "memory", "pods", "nvidia.com/gpu")
@@ -104,7 +105,7 @@ class World:
         return found
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_gang_is_placed_if_and_only_if_it_can_be(seed: int) -> None:
     world = World(seed)

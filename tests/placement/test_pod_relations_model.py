@@ -18,6 +18,7 @@ from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.framework import Refusal, StateFilter, StateScore
 from kube_queue.placement.plugins.inter_pod_affinity import InterPodAffinity
 from kube_queue.placement.plugins.pod_topology_spread import PodTopologySpread
+from tests.examples import examples
 from tests.placement.builders import HOST, ZONE, NodeBuilder, PodBuilder, a_node, a_pod
 from tests.placement.model import Model
 
@@ -182,7 +183,7 @@ class Both:
         return {node.name: int(scores[row]) for row, node in self.cluster.live_rows()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seeds, st.integers(1, 10))
 def test_kept_counts_say_what_all_pods_say(seed: int, events: int) -> None:
     both, chance = Both(), Chance(seed)
@@ -194,7 +195,7 @@ def test_kept_counts_say_what_all_pods_say(seed: int, events: int) -> None:
             both.agree_about(pod)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seeds, st.integers(1, 30))
 def test_counts_that_were_kept_are_those_counted_anew_in_any_order(seed: int, events: int) -> None:
     both, chance = Both(), Chance(seed)

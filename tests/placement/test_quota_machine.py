@@ -12,6 +12,7 @@ from kube_queue.api.pods import Pod
 from kube_queue.api.quota import QuotaTree
 from kube_queue.placement.decisions import Bind, Decision, Preempt
 from kube_queue.placement.framework import Preemption
+from tests.examples import examples
 from tests.placement.builders import a_node
 from tests.placement.quota_worlds import QuotaWorld, again, pod_in, quota, tree
 
@@ -278,7 +279,7 @@ class Capacity(RuleBasedStateMachine):
 
 
 Capacity.TestCase.settings = settings(
-    max_examples=12,
+    max_examples=examples(30),
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -292,7 +293,7 @@ TestCapacity = Capacity.TestCase
         st.tuples(st.sampled_from(LEAVES), st.integers(1, 4), st.integers(0, 2)), max_size=14
     ),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_replacements_of_victims_do_not_win_their_room_back_for_ever(
     found: QuotaTree, pods: list[tuple[str, int, int]]
 ) -> None:

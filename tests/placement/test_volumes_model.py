@@ -16,6 +16,7 @@ from kube_queue.placement.plugins.volume_binding import VolumeBinding
 from kube_queue.placement.plugins.volume_restrictions import VolumeRestrictions
 from kube_queue.placement.plugins.volume_zone import VolumeZone
 from kube_queue.placement.storage import Storage
+from tests.examples import examples
 from tests.placement.builders import ZONE, PodBuilder, World, a_node, a_pod
 from tests.placement.volumes import LOCAL, a_claim, a_class, a_volume, drivers_of, store
 
@@ -137,7 +138,7 @@ def reaches(volume: Volume, node: Node) -> bool:
     return terms is None or any(term.matches(node.name, node.labels) for term in terms)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, 2**32))
 def test_columns_say_what_a_plain_look_says(seed: int) -> None:
     chance = Random(seed)
@@ -158,7 +159,7 @@ def test_columns_say_what_a_plain_look_says(seed: int) -> None:
                 assert (not text) == (reached and bindable(world, plugin, pod, node))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 2**32))
 def test_no_volume_is_given_to_two_claims_and_all_are_given_back(seed: int) -> None:
     chance = Random(seed)

@@ -11,6 +11,7 @@ from kube_queue.simulator.kubeflow_kinds import KUBEFLOW_KINDS, MPIJOB
 from kube_queue.simulator.operators import OPERATORS
 from kube_queue.simulator.outcome import Outcome
 from kube_queue.simulator.views import PodView, pod_view
+from tests.examples import examples
 from tests.simulator.test_kubeflow_operator import a_kubeflow_job
 from tests.simulator.test_mpi_first import an_old_mpijob
 from tests.simulator.test_rayjob_operator import a_rayjob
@@ -82,7 +83,7 @@ def pods_of(outcome: Outcome, phase: str) -> list[PodView]:
 
 
 @pytest.mark.parametrize("part", sorted(OPERATORS))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(data=st.data())
 def test_a_spoiled_manifest_is_looked_at_from_its_beginning_to_its_end(
     part: str, data: st.DataObject
@@ -99,7 +100,7 @@ def test_a_spoiled_manifest_is_looked_at_from_its_beginning_to_its_end(
 
 
 @pytest.mark.parametrize("part", sorted(OPERATORS))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(data=st.data())
 def test_a_spoiled_status_is_looked_at_too(part: str, data: st.DataObject):
     job = data.draw(st.sampled_from(GOOD[part]))

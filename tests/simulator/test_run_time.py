@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube_queue.simulator.run_time import DEFAULT_RUN_SECONDS, script_of
+from tests.examples import examples
 
 
 def pod(*commands: list[str], **annotations: str) -> dict[str, object]:
@@ -90,7 +91,7 @@ def test_the_annotated_exit_code_beats_the_script():
     assert script_of(pod(["sh", "-c", "exit 3"], exit_code="137")).exit_code == 137
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
