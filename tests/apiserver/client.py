@@ -67,7 +67,7 @@ class Stream:
         self._lines = lines
 
     async def next(self) -> Object:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             event: Object = json.loads(await anext(self._lines))
         return event
 
@@ -77,7 +77,7 @@ class Stream:
         return [(event["type"], event["object"]["metadata"]["name"]) for event in events]
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await anext(self._lines, None) is None
 
 

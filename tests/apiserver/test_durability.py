@@ -267,7 +267,7 @@ async def test_what_the_server_was_doing_itself_goes_on_when_there_is_room_again
         await asyncio.sleep(0.1)
         assert await api.names("/api/v1/namespaces/team/configmaps") == ["a"]
         store.full = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await api.get(f"{NAMESPACES}/team")).status != 404:
                 await asyncio.sleep(0.01)
 
@@ -295,7 +295,7 @@ async def test_what_a_dead_server_had_not_finished_is_finished_by_the_next(tmp_p
     }
     store.commit(changes, store.rv + 2)
     store.close()
-    async with served(tmp_path) as api, asyncio.timeout(5):
+    async with served(tmp_path) as api, asyncio.timeout(30):
         while await api.names("/api/v1/namespaces/default/pods"):
             await asyncio.sleep(0.01)
         while (await api.get(f"{NAMESPACES}/team")).status != 404:

@@ -17,7 +17,7 @@ async def raw(running: RunningServer, *lines: bytes) -> bytes:
     """What the server says to those bytes before it closes or pauses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     writer.write(b"".join(lines))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await reader.read(65536)
     writer.close()
     return answer
@@ -137,7 +137,7 @@ async def test_a_reader_that_leaves_is_forgotten() -> None:
         response = await session.get(CONFIG_MAPS, params={"watch": "1"})
         assert len(collection.subscribers) == 1
         response.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while collection.subscribers:
                 await asyncio.sleep(0.01)
     await running.close()

@@ -191,7 +191,7 @@ async def test_bookmarks_come_by_and_by(local: Api, monkeypatch: pytest.MonkeyPa
     stream = Stream(await raw_stream(local.server))
     await local.made("/api/v1/namespaces", {"metadata": {"name": "moves-the-version"}})
     version = (await local.get(CONFIG_MAPS)).body["metadata"]["resourceVersion"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (event := await stream.next())["object"]["metadata"]["resourceVersion"] != version:
             assert event["type"] == "BOOKMARK"
     assert event["object"]["kind"] == "ConfigMap"

@@ -49,7 +49,7 @@ class Cluster:
 
     async def phases(self, expected: dict[str, str]) -> None:
         """Return once the controller tells these phases of units."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 _, answer = await self.get("/visibility/v1/units")
                 if {one["name"]: one["phase"] for one in answer["units"]} == expected:

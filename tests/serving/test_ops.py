@@ -55,7 +55,7 @@ async def test_a_cluster_without_our_kinds_makes_it_wait_not_fail() -> None:
     running = asyncio.create_task(
         run_controller(client, SETTINGS, clock=clock, rng=random.Random(1), ready=told.append)
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while client.requests["list"] < 3:
             await asyncio.sleep(0.01)
         assert told == []
@@ -99,7 +99,7 @@ async def test_no_port_is_opened_when_serving_is_off() -> None:
             ready=told.set_result,
         )
     )
-    assert await asyncio.wait_for(told, 10) == ""
+    assert await asyncio.wait_for(told, 30) == ""
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await server.close()
