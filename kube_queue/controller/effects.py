@@ -24,10 +24,6 @@ Where the placement check is on, a unit whose pods the nodes have no room for is
 its quota back, says why, and has no turn until nodes or pods change. Only where others were evicted
 for it does its quota stay assumed, or they would come back and be evicted again at its next turn.
 
-    Admit ──▶ no room ──▶ held back ──nodes change──▶ has its turns again ──▶ Admit ...
-                 │ others were evicted for it
-                 └──────▶ quota kept ──nodes change──▶ asked about again
-
 The quota of an assumed unit is returned only when it is certain that the unit does not hold it: as
 long as the outcome is unknown (no answer, or a server's fault) the write is repeated, and its
 precondition makes the repetition harmless. An eviction that is refused for good is told to the
@@ -39,7 +35,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -60,6 +55,7 @@ from kube_queue.api.types import QUEUE_UNITS
 from kube_queue.api.units import Unit
 from kube_queue.cache import Cache
 from kube_queue.controller.evicting import NotEvictable, eviction
+from kube_queue.controller.held_back import HeldBack
 from kube_queue.controller.records import UnitRecord, labels_of, unit_record
 from kube_queue.controller.steps import (
     CONFLICTS,
@@ -77,10 +73,6 @@ from kube_queue.observability.meters import Meters
 
 UNKNOWN_PAUSE: Final = 2.0
 """Seconds until a write of unknown outcome is repeated, after the write scheduler gave up."""
-HELD_PAUSE: Final = 1.0
-"""Seconds in which changes of nodes become one look at those who wait for room."""
-TRIED_AT_ONCE: Final = 64
-"""So many that were held back have a turn at one look; the others at the next ones."""
 REFUSED_PAUSE: Final = 5.0
 """Seconds until the cache is told that a unit cannot be evicted."""
 
@@ -139,16 +131,9 @@ class Effects:
         self._settled = settled
         self._open: dict[str, Unit] = {}
         self._answered: dict[str, float] = {}
-        self._kept: dict[str, tuple[Admit, Unit]] = {}
-        """Admissions that wait for room on the nodes, by uid; their quota stays assumed."""
-        self._held_back: dict[str, None] = {}
-        """uids of units that have no turn until nodes change, who had the last one longest ago
-        first."""
-        self._to_try: dict[str, None] = {}
-        """Those of them that have a turn soon, because nodes changed."""
+        self._held_back = HeldBack(means.cache, self._open_again, settled)
         self._let_through: set[str] = set()
         """uids of units that the nodes have room for, while their admission is being written."""
-        self._look_due = False
         self._stopped = False
 
     @property
@@ -180,55 +165,30 @@ class Effects:
     def stop(self) -> None:
         """Nothing more is written from here."""
         self._stopped = True
+        self._held_back.stop()
 
     def unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
         """An informer handler: the lag of the watch behind our own writes is measured."""
         seen = new or old
         if new is None and old is not None:
-            self._kept.pop(old.uid, None)
-            self._held_back.pop(old.uid, None)
+            self._held_back.gone(old.uid)
         elif old is not None and new is not None and new.uid in self._held_back:
             self._held_back_changed(old.unit, new.unit)
         if seen is not None and (answered := self._answered.pop(seen.uid, None)) is not None:
             self._means.meters.lagged(asyncio.get_running_loop().time() - answered)
 
     def _held_back_changed(self, old: Unit, new: Unit) -> None:
-        """Other pods may fit; a change of its words, which are written here, is none."""
-        if not _same_question(new, old) or (old.reason, old.message) == (new.reason, new.message):
-            self._let_try(new.uid)
-            self._settled()
+        # Its words are written here: they say nothing new of it.
+        if not _only_words(old, new):
+            self._held_back.changed(new.uid)
 
     def nodes_changed(self) -> None:
         """Nodes may have room for who was held back: soon they all have a turn."""
-        self._to_try = dict(self._held_back)
-        if self._to_try or self._kept:
-            self._look_soon()
+        self._held_back.nodes_changed()
 
-    def _look_soon(self) -> None:
-        if not self._look_due and not self._stopped:
-            self._look_due = True
-            asyncio.get_running_loop().call_later(HELD_PAUSE, self._look_again)
-
-    def _look_again(self) -> None:
-        self._look_due = False
-        if self._stopped:
-            return
-        kept, self._kept = self._kept, {}
-        for uid, (decision, unit) in kept.items():
-            if self._means.cache.unit(uid) is not None:
-                self._open[uid] = unit
-                self._write(decision, unit)
-        for uid in list(islice(self._to_try, TRIED_AT_ONCE)):
-            del self._to_try[uid]
-            self._let_try(uid)
-        if self._to_try:
-            self._look_soon()
-        self._settled()
-
-    def _let_try(self, uid: str) -> None:
-        if uid in self._held_back:
-            del self._held_back[uid]
-            self._means.cache.let_try(uid)
+    def _open_again(self, decision: Admit, unit: Unit) -> None:
+        self._open[unit.uid] = unit
+        self._write(decision, unit)
 
     def _admit(self, decision: Admit) -> None:
         unit = self._means.cache.unit(decision.uid)
@@ -236,7 +196,7 @@ class Effects:
         if unit is None or record is None or record.uid != decision.uid:
             self._means.cache.forget(decision.uid, self._means.clock())
             return
-        self._held_back.pop(decision.uid, None)
+        self._held_back.gone(decision.uid)
         self._open[decision.uid] = unit
         self._write(decision, unit)
 
@@ -322,11 +282,7 @@ class Effects:
 
     def _hold(self, decision: Admit, unit: Unit, problem: str) -> None:
         """The unit is released once the nodes have room; until then it says why it is not."""
-        if decision.others_left:
-            self._kept[decision.uid] = decision, unit
-        else:
-            self._held_back[decision.uid] = None
-            self._means.cache.hold_back(decision.uid, problem)
+        self._held_back.hold(decision, unit, problem)
         record = self._means.record(unit.namespace, unit.name)
         if record is None or record.uid != unit.uid:
             return
@@ -459,6 +415,11 @@ def _same_question(seen: Unit, decided: Unit) -> bool:
         reason=decided.reason,
         message=decided.message,
     )
+
+
+def _only_words(old: Unit, new: Unit) -> bool:
+    """Whether the unit's reason or message changed, and nothing else of it."""
+    return _same_question(new, old) and (old.reason, old.message) != (new.reason, new.message)
 
 
 def _unknown(error: KubeQueueError) -> bool:
