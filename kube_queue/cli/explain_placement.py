@@ -27,6 +27,7 @@ HELD: Final = {
     "Quota": "waits for quota",
     "Object": "cannot be placed as it is",
     "Node": "waits for a node",
+    "Scheduler": "waits for a co-scheduler",
 }
 """Words for a Waiting one, by what holds it."""
 

@@ -14,7 +14,8 @@
     GANG    name, source, minimum, waiting, placed, gated, succeeded, failed, satisfied,
             policy, companions ["namespace/name"]
     state   Waiting, Binding, Scheduled, Gated, Terminating, Finished, NotOurs
-    held    what a Waiting one waits for: Turn, Leaving, Gang, Quota, Object, Node; else empty
+    held    what a Waiting one waits for: Turn, Leaving, Gang, Quota, Object, Node, or Scheduler
+            where it fits and none answers; else empty
 
 Without a kind a pod of the name is meant, else a gang. `permanent`: no pod that leaves changes it.
 """
@@ -22,6 +23,7 @@ Without a kind a pod of the name is meant, else a gang. `permanent`: no pod that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -87,16 +89,22 @@ class PlacementVisibility:
         pod = side.pods.get(namespace, name) if kind not in GANG_WORDS else None
         if pod is not None:
             ours = pod.scheduler in side.scheduler_names
-            words = answer_words(explain_pod(side.cache, pod), ours=ours)
+            words = answer_words(self._as_is(explain_pod(side.cache, pod)), ours=ours)
             if not self._decides and words["state"] == "Binding":
-                words |= {"state": "Waiting", "node": "", "message": FITS_NOW}
+                words |= {"state": "Waiting", "held": "Scheduler", "node": "", "message": FITS_NOW}
             return 200, orjson.dumps(words)
         if kind not in POD_WORDS:
             found = explain_gang(side.cache, UnitKey(namespace, name))
             if found is not None:
-                return 200, orjson.dumps(answer_words(found, ours=True))
+                return 200, orjson.dumps(answer_words(self._as_is(found), ours=True))
         what = "pod" if kind in POD_WORDS else "gang" if kind else "pod or gang"
         return _refusal(404, f"the co-scheduler knows no {what} {namespace}/{name}")
+
+    def _as_is(self, answer: PlacementAnswer) -> PlacementAnswer:
+        """Whom nobody evicts does not leave, and no room is kept."""
+        if self._decides:
+            return answer
+        return replace(answer, leaving=(), nominated="", claims=())
 
 
 def _refusal(status: int, sentence: str) -> tuple[int, bytes]:

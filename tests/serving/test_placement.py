@@ -237,16 +237,22 @@ def test_what_is_unknown_or_no_question_is_refused_in_a_sentence() -> None:
 
 def test_where_nobody_answers_the_answer_is_made_from_the_clusters_objects() -> None:
     async def story(world: World) -> None:
-        await world.create(a_node("n1").having(cpu="2"))
+        await world.create(a_node("n1").having(cpu="2"), a_node("n2").having(cpu="3"))
+        await world.create_priority("high", 100)
+        await world.create(a_pod("there").asking(cpu="1").on("n2"))
         await world.create(a_pod("fits").asking(cpu="1"), a_pod("large").asking(cpu="4"))
+        await world.create(a_pod("evicts").asking(cpu="3").of_class("high"))
         answers = {}
-        for name in ("fits", "large"):
+        for name in ("fits", "large", "evicts"):
             query = {"namespace": "default", "name": name}
             status, body = await rebuilt_placement_answer(world.user, "explain", query)
             assert status == 200
             answers[name] = orjson.loads(body)
-        assert answers["fits"]["message"] == FITS_NOW
+        text = placement_explained(answers["fits"])
+        assert text.startswith(f"Pod default/fits: waits for a co-scheduler\n  {FITS_NOW}\n")
+        # In truth nobody is evicted.
+        assert (answers["evicts"]["held"], answers["evicts"]["leaving"]) == ("Node", [])
         assert answers["large"]["reasons"][0]["reason"] == "Insufficient cpu"
-        assert await world.bound() == set()
+        assert await world.bound() == {"there"}
 
     in_world(story, start=False)
