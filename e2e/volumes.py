@@ -29,7 +29,8 @@ ZONE: Final = "topology.kubernetes.io/zone"
 HOSTNAME: Final = "kubernetes.io/hostname"
 NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 PROVISIONER: Final = "disks.kube-queue.example"
-_CONTROLLER: Final = "kube-controller-manager"
+_SERVER: Final = "api-server"
+"""The part that is the embedded API server: a cluster of it has no kube-controller-manager."""
 
 
 def storage_class(name: str, provisioner: str = NO_PROVISIONER, *, zone: str = "") -> Object:
@@ -180,7 +181,7 @@ async def volume_controller(world: World) -> AsyncIterator[None]:
     """In the block somebody completes what volumes and claims begin: kube-controller-manager, or
     where that does not run, one who does as it does with volumes that a scheduler has chosen.
     """
-    if world.cluster.pid(_CONTROLLER) is not None:
+    if world.cluster.pid(_SERVER) is None:
         yield
         return
     async with _working(partial(_complete, world)) as changed:

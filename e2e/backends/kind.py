@@ -32,6 +32,8 @@ from kube_queue.api.types import (
     LEASES,
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     QUEUE_UNITS,
     QUEUES,
@@ -70,6 +72,8 @@ _WIPED = (
     QUEUES,
     RESOURCE_QUOTAS,
     PODS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     EVENTS,
 )
 
