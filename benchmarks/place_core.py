@@ -1,10 +1,10 @@
 """place-core: what a decision about a pod costs the placement core, without any I/O.
 
 10,000 pods of 1 cpu onto empty nodes of 32, alone and in gangs; then the cost of a pod at more
-nodes; then pods that found no room while others leave. In CPU time; the yard is a fixed loop of
-dictionary writes, for the speed of the machine at that moment. Each row has a process of its own.
+nodes. In CPU time; the yard is a fixed loop of dictionary writes, for the speed of the machine at
+that moment. Each row has a process of its own. Dearer decisions are measured by place_rules.
 
-Run: python -m benchmarks.place_core [--pods 10000] [--json FILE]
+Run: python -m benchmarks.place_core [--pods 10000] [--row NODES GANG] [--json FILE]
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ ROWS: Final = (
     (5_000, 500),
     (5_000, 10_000),
     (1_000, 1),
+    (1_000, 20),
     (1_000, 500),
+    (1_000, 10_000),
     (500, 1),
     (20_000, 1),
 )
