@@ -159,7 +159,7 @@ async def test_an_embedded_cluster_that_is_given_up_while_it_starts_leaves_nothi
 async def test_a_back_end_is_told_what_its_cluster_has_to_have(backend: Clusters):
     backend.has = frozenset({"more"})
     picky = Scenario("Q1", "holds", _fine, needs=frozenset({"more"}))
-    assert await __main__.run(backend, [picky, Scenario("Q2", "holds", _fine)]) == 0
+    assert await __main__.run([backend], [picky, Scenario("Q2", "holds", _fine)]) == 0
     assert backend.asked == [{"more"}, frozenset()]
 
 
