@@ -59,7 +59,11 @@ class Walk:
 
     def node(self, name: str) -> Node | None:
         """The node of that name, if it has been started."""
-        return self.nodes.get(node_id(self.name, name))
+        found = self.nodes.get(node_id(self.name, name))
+        if found is not None:
+            # Whoever writes a status may have left it out; the identity says what it is.
+            found["name"] = name
+        return found
 
     def start(self, name: str, kind: str, template: str) -> Node:
         """A new node that is Pending."""

@@ -111,3 +111,13 @@ def test_a_spoiled_status_is_looked_at_too(part: str, data: st.DataObject):
     bad = spoiled(status, data.draw(st.sampled_from(places(status))), data.draw(nonsense))
     phase = data.draw(st.sampled_from(PHASES))
     decide({**job, "status": bad}, pods_of(first, phase) + pods_of(second, phase), NOW + 2)
+
+
+def test_a_node_of_a_workflow_that_lost_its_name_is_gone_on_with_under_it():
+    workflow = GOOD["workflow"][0]
+    decide = OPERATORS["workflow"].plan
+    status = decide(workflow, [], NOW).status
+    nameless = {**status, "nodes": {**status["nodes"], "wf": {"phase": "Running"}}}
+    after = decide({**workflow, "status": nameless}, [], NOW + 1).status
+    assert after["nodes"].keys() == status["nodes"].keys()
+    assert after["nodes"]["wf"]["name"] == "wf"
