@@ -18,6 +18,8 @@ from kube_queue.placement.row_search import CANDIDATES, MOST_ROWS, Harm, RowPlan
 
 _MORE: Final = 4
 """Rows that are looked at for a pod besides those that are known."""
+_FOR_BETTER: Final = 32
+"""Rows that are looked at besides where the best of those is worse than the one before."""
 _KEPT: Final = 5 * CANDIDATES
 """Plans that are kept when there are more than twice as many: the better ones."""
 
@@ -37,6 +39,8 @@ class Board:
         """A heap of all plans, and of some that do not hold any more."""
         self._grouped: set[int] = set()
         """Rows where somebody leaves with others, of other rows perhaps."""
+        self._former: Harm = ()
+        """How much harm the plan chosen last did."""
         self._seen = -1
         self._nodes = -1
         self._budgets = -1
@@ -93,11 +97,35 @@ class Board:
         known = len(self._plans)
         if within is not None:
             known = sum(bool(within[row]) for row in self._plans)
-        more = max(CANDIDATES - known, _MORE)
-        # Who is a candidate is asked once for many pods: a plan is exact, whoever it is made for.
-        asked, left = False, MOST_ROWS
+            self._ahead.clear()
+        self._look(max(CANDIDATES - known, _MORE), candidates, plan_of)
+        found = self._least(within)
+        if found is not None and _severity(found) > self._former:
+            # The best of those that are known are used up: others may still be as good.
+            self._look(_FOR_BETTER, candidates, plan_of)
+            found = self._least(within)
+        if found is not None:
+            self._former = _severity(found)
         if within is not None:
             self._ahead.clear()
+        if len(self._by_harm) > 2 * _KEPT:
+            self._thin()
+        return found
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _forget(self, row: int) -> None:
+        self._plans.pop(row, None)
+        self._without.discard(row)
+
+    def _look(
+        self, more: int, candidates: Callable[[], Mask], plan_of: Callable[[int], RowPlan | None]
+    ) -> None:
+        """So many more plans are made, of rows in turn; fewer where there are not so many, or one
+        of them costs nothing.
+        """
+        # Who is a candidate is asked once for many pods: a plan is exact, whoever it is made for.
+        asked, left = False, MOST_ROWS
         while more and left:
             if not self._ahead:
                 if asked:
@@ -114,17 +142,6 @@ class Board:
             more -= plan is not None
             if plan is not None and not plan.picks:
                 break
-        if within is not None:
-            self._ahead.clear()
-        if len(self._by_harm) > 2 * _KEPT:
-            self._thin()
-        return self._least(within)
-
-    # --- inside ---------------------------------------------------------------------------------
-
-    def _forget(self, row: int) -> None:
-        self._plans.pop(row, None)
-        self._without.discard(row)
 
     def _look_ahead(self, rows: Mask) -> None:
         """The rows that are looked at next are those of the mask that are not known, in turn."""
@@ -153,3 +170,8 @@ class Board:
         best = heapq.nsmallest(_KEPT, self._plans.values(), key=lambda plan: plan.harm)
         self._plans = {plan.row: plan for plan in best}
         self._by_harm = [(plan.harm, plan.row) for plan in best]
+
+
+def _severity(plan: RowPlan) -> Harm:
+    """The harm, without what only tells equals apart: when pods started, and the row."""
+    return plan.harm[:-2] or plan.harm

@@ -184,3 +184,11 @@ def test_ten_preemptors_evict_ten_not_more() -> None:
     world.sees(*(low(f"h{n}", 2, 9) for n in range(12)))
     assert world.evicts() == sorted(f"l{n}" for n in range(10))
     assert world.later(20).evicts() == []
+
+
+def test_nodes_that_nobody_looked_at_are_when_the_best_of_the_others_are_used_up() -> None:
+    world = on_nodes(*[2] * 170)
+    for n in range(170):
+        world.runs(low(f"l{n}", 2, 0 if n in (0, 160) else 3), node=f"n{n}")
+    assert world.sees(low("h0", 2, 9)).evicts() == ["l0"]
+    assert world.sees(low("h1", 2, 9)).evicts() == ["l160"]
