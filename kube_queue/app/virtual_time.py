@@ -56,6 +56,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the epoch: the wall clock to hand to what runs on this loop."""
         return self._epoch + self._selector.now
 
+    def spend(self, seconds: float) -> None:
+        """Whoever runs now has worked for so long."""
+        self._selector.now += seconds
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:

@@ -22,6 +22,8 @@ Key = tuple[str, str, str]
 
 FULL_DETAIL_BELOW: Final = 100.0
 """Changes a second from which on a Queue's status is written without its list of units."""
+REST: Final = 20
+"""A status that took a while to work out rests that many times as long: 5 % of a core at most."""
 QUIET_SECONDS: Final = 1.0
 """The least span over which changes a second are counted."""
 
@@ -69,6 +71,8 @@ class StatusWriter:
         self._written: dict[Key, tuple[str, bytes]] = {}
         self._open: Counter[Key] = Counter()
         """Writes under way."""
+        self._rests: dict[Key, float] = {}
+        """Until when those that were costly are left alone."""
         self._news = asyncio.Event()
 
     def touched(self, key: Key) -> None:
@@ -92,6 +96,7 @@ class StatusWriter:
         self._changes.pop(key, None)
         self._since.pop(key, None)
         self._written.pop(key, None)
+        self._rests.pop(key, None)
 
     async def run(self, writes: WriteScheduler) -> None:
         """Write until cancelled."""
@@ -101,18 +106,27 @@ class StatusWriter:
             # What happens together is told together.
             await asyncio.sleep(self._pause)
             while self._changes:
-                if self._write_next(writes):
+                key = self._next()
+                if key is None or self._write(key, writes):
                     await asyncio.sleep(self._pause)
                 else:
                     await asyncio.sleep(0)
 
-    def _write_next(self, writes: WriteScheduler) -> bool:
-        """Whether the most-changed object needed a write, now on its way."""
-        key, count = max(self._changes.items(), key=lambda entry: (entry[1], entry[0]))
-        elapsed = asyncio.get_running_loop().time() - self._since.pop(key)
-        del self._changes[key]
-        hurried = count >= FULL_DETAIL_BELOW * max(elapsed, QUIET_SECONDS)
+    def _next(self) -> Key | None:
+        """The most-changed object; None while all that changed rest."""
+        now = asyncio.get_running_loop().time()
+        self._rests = {key: until for key, until in self._rests.items() if until > now}
+        awake = (entry for entry in self._changes.items() if entry[0] not in self._rests)
+        return max(awake, key=lambda entry: (entry[1], entry[0]), default=(None, 0))[0]
+
+    def _write(self, key: Key, writes: WriteScheduler) -> bool:
+        """Whether the object needed a write, now on its way."""
+        began = asyncio.get_running_loop().time()
+        elapsed = began - self._since.pop(key)
+        hurried = self._changes.pop(key) >= FULL_DETAIL_BELOW * max(elapsed, QUIET_SECONDS)
         wanted = self._source.wanted(key, hurried=hurried)
+        ended = asyncio.get_running_loop().time()
+        self._rests[key] = ended + REST * (ended - began)
         if wanted is None:
             return False
         if hurried:

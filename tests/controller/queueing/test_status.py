@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from kube_queue.api.types import CRDS, QUEUES
-from kube_queue.app.virtual_time import run_virtual
+from kube_queue.app.virtual_time import VirtualTimeLoop, run_virtual
 from kube_queue.controller.status import Key, StatusWriter, Wanted
 from kube_queue.kube.client import Client
 from kube_queue.kube.writes import WriteScheduler
@@ -159,12 +159,16 @@ def test_a_threshold_that_is_no_integer_is_named_as_what_is_wrong() -> None:
 
 @dataclass
 class Facts:
-    """A source whose every answer differs from the last."""
+    """A source whose every answer differs from the last, and costs so many seconds by name."""
 
     asked: list[Key] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
 
     def wanted(self, key: Key, *, hurried: bool) -> Wanted | None:
         self.asked.append(key)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.spend(self.costs.get(key[2], 0.0))
         status = {"pending": len(self.asked)}
         return Wanted(QUEUES, key[1], key[2], f"uid-{key[2]}", status, b"")
 
@@ -181,5 +185,24 @@ def test_the_most_changed_status_is_written_first() -> None:
         await asyncio.sleep(1)
         task.cancel()
         assert [key[2] for key in facts.asked] == ["wild", "busy", "calm"]
+
+    run_virtual(story())
+
+
+def test_a_costly_status_takes_a_twentieth_of_the_time_and_holds_up_no_other() -> None:
+    async def story() -> None:
+        facts = Facts(costs={"large": 0.1})
+        writer = StatusWriter(facts, rate=10)
+        scheduler = WriteScheduler(Client(ScriptedTransport()), rng=random.Random(1))
+        task = asyncio.create_task(writer.run(scheduler))
+        loop = asyncio.get_running_loop()
+        while loop.time() < 60:
+            for name in ("large", "large", "small"):
+                writer.touched((QUEUES.plural, "kube-queue", name))
+            await asyncio.sleep(0.1)
+        task.cancel()
+        names = [key[2] for key in facts.asked]
+        assert 26 <= names.count("large") <= 30
+        assert names.count("small") >= 300
 
     run_virtual(story())
