@@ -8,13 +8,14 @@ server keeps its objects (`--data-dir`): its writes are told of after their comm
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiohttp import web
@@ -209,21 +210,36 @@ async def bare() -> None:
     await asyncio.Event().wait()
 
 
-async def start(*command: str) -> tuple[asyncio.subprocess.Process, int]:
+@contextlib.asynccontextmanager
+async def running(*command: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A server of its own runs for the block, and its port is known."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.PIPE
     )
-    assert process.stdout is not None
-    url = (await process.stdout.readline()).decode().strip()
-    return process, int(url.rpartition(":")[2])
+    try:
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().strip()
+        yield process, int(url.rpartition(":")[2])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
 
 
 async def one_round(count: int, watchers: int, folder: str) -> dict[str, float]:
     """Every figure once, on fresh processes; the folder is empty."""
     server = ("-m", "kube_queue.apiserver")
-    ours, port = await start(*server)
-    kept, kept_port = await start(*server, "--data-dir", folder)
-    echo, echo_port = await start(__file__, "--bare")
+    async with (
+        running(*server) as (_, port),
+        running(*server, "--data-dir", folder) as (_, kept_port),
+        running(__file__, "--bare") as (_, echo_port),
+    ):
+        return await _figures(count, watchers, port, kept_port, echo_port)
+
+
+async def _figures(
+    count: int, watchers: int, port: int, kept_port: int, echo_port: int
+) -> dict[str, float]:
     merge = "application/merge-patch+json"
 
     def create(prefix: str) -> Callable[[int], tuple[str, str, bytes, str]]:
@@ -245,7 +261,7 @@ async def one_round(count: int, watchers: int, folder: str) -> dict[str, float]:
     crd = json.dumps(CRD).encode()
     for each in (port, kept_port):
         await writes(each, 1, 1, lambda _: ("POST", path, crd, "application/json"))
-    figures = {
+    return {
         "creates": await writes(port, count, 16, create("unit")),
         "kept_creates": await writes(kept_port, count, 16, create("unit")),
         "bare_creates": await writes(echo_port, count, 16, create("unit")),
@@ -255,10 +271,6 @@ async def one_round(count: int, watchers: int, folder: str) -> dict[str, float]:
         "deliveries": await deliveries(port, count, watchers, again, await present(port)),
         "bare_deliveries": await deliveries(echo_port, count, watchers, echoed_patch),
     }
-    for process in (ours, kept, echo):
-        process.terminate()
-        await process.wait()
-    return figures
 
 
 async def measure(rounds: int, count: int, watchers: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.server import CRD, GROUP, deliveries, present, start, unit, writes
+from benchmarks.server import CRD, GROUP, deliveries, present, running, unit, writes
 
 PAGE = 500
 MERGE = "application/merge-patch+json"
@@ -45,17 +45,16 @@ def echoed(number: int) -> tuple[str, str, bytes, str]:
 
 async def many_watchers(watchers: int, changes: int) -> dict[str, Any]:
     """Deliveries a second, and what a watcher costs in memory."""
-    ours, port = await start("-m", "kube_queue.apiserver")
-    echo, echo_port = await start(BARE, "--bare")
-    await _define(port)
-    await writes(port, 1, 1, lambda _: ("POST", GROUP, unit("watched"), "application/json"))
-    before = memory(ours)
-    rate = await deliveries(port, changes, watchers, patch, await present(port))
-    after = memory(ours)
-    bare = await deliveries(echo_port, changes, watchers, echoed)
-    for process in (ours, echo):
-        process.terminate()
-        await process.wait()
+    async with (
+        running("-m", "kube_queue.apiserver") as (ours, port),
+        running(BARE, "--bare") as (_, echo_port),
+    ):
+        await _define(port)
+        await writes(port, 1, 1, lambda _: ("POST", GROUP, unit("watched"), "application/json"))
+        before = memory(ours)
+        rate = await deliveries(port, changes, watchers, patch, await present(port))
+        after = memory(ours)
+        bare = await deliveries(echo_port, changes, watchers, echoed)
     return {
         "watchers": watchers,
         "deliveries": round(rate),
@@ -72,23 +71,23 @@ async def _define(port: int) -> None:
 
 async def many_objects(objects: int) -> dict[str, Any]:
     """Seconds to list them all, in pages and at once."""
-    ours, port = await start("-m", "kube_queue.apiserver")
-    await _define(port)
-    await writes(
-        port, objects, 32, lambda n: ("POST", GROUP, unit(f"unit-{n:06}"), "application/json")
-    )
-    before = memory(ours)
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{port}", read_bufsize=1 << 20, connector=aiohttp.TCPConnector(limit=1)
-    ) as session:
-        paged, pages = await _paged(session, objects)
-        began = time.perf_counter()
-        async with session.get(GROUP) as answer:
-            whole = await answer.read()
-        at_once = time.perf_counter() - began
-    after = memory(ours)
-    ours.terminate()
-    await ours.wait()
+    async with running("-m", "kube_queue.apiserver") as (ours, port):
+        await _define(port)
+        await writes(
+            port, objects, 32, lambda n: ("POST", GROUP, unit(f"unit-{n:06}"), "application/json")
+        )
+        before = memory(ours)
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}",
+            read_bufsize=1 << 20,
+            connector=aiohttp.TCPConnector(limit=1),
+        ) as session:
+            paged, pages = await _paged(session, objects)
+            began = time.perf_counter()
+            async with session.get(GROUP) as answer:
+                whole = await answer.read()
+            at_once = time.perf_counter() - began
+        after = memory(ours)
     bare_paged, bare_at_once = await _bare(pages, whole)
     return {
         "objects": objects,
@@ -125,10 +124,14 @@ async def _paged(session: aiohttp.ClientSession, objects: int) -> tuple[float, l
 
 async def _bare(pages: list[bytes], whole: bytes) -> tuple[float, float]:
     """The same bytes from a bare aiohttp server, which echoes what it is sent once and keeps it."""
-    process, port = await start("-m", "benchmarks.bare_pages")
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{port}", read_bufsize=1 << 20, connector=aiohttp.TCPConnector(limit=1)
-    ) as session:
+    async with (
+        running("-m", "benchmarks.bare_pages") as (_, port),
+        aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}",
+            read_bufsize=1 << 20,
+            connector=aiohttp.TCPConnector(limit=1),
+        ) as session,
+    ):
         for number, page in enumerate([whole, *pages]):
             async with session.put(f"/{number}", data=page):
                 pass
@@ -141,8 +144,6 @@ async def _bare(pages: list[bytes], whole: bytes) -> tuple[float, float]:
         async with session.get("/0") as answer:
             await answer.read()
         at_once = time.perf_counter() - began
-    process.terminate()
-    await process.wait()
     return paged, at_once
 
 

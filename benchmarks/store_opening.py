@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.figures import since_start, write_json
-from benchmarks.server import CRD, GROUP, start, unit
+from benchmarks.server import CRD, GROUP, running, unit
 from kube_queue.apiserver.journal import Changes, Journal
 
 _CHUNK = 1_000
@@ -55,15 +55,13 @@ def _stored(number: int, rv: int) -> bytes:
 
 async def _define(folder: Path) -> None:
     """The store holds what a new cluster holds, and the kind of the units."""
-    process, port = await start("-m", "kube_queue.apiserver", "--data-dir", str(folder))
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     async with (
+        running("-m", "kube_queue.apiserver", "--data-dir", str(folder)) as (_, port),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
         session.post(path, json=CRD) as answer,
     ):
         answer.raise_for_status()
-    process.terminate()
-    await process.wait()
 
 
 async def opening(count: int) -> dict[str, Any]:
@@ -74,17 +72,15 @@ async def opening(count: int) -> dict[str, Any]:
         _fill(folder, count)
         size = (folder / "store.db").stat().st_size
         began = time.perf_counter()
-        process, port = await start("-m", "kube_queue.apiserver", "--data-dir", name)
-        took = time.perf_counter() - began
-        used = since_start(process.pid)
-        async with (
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
-            session.get(f"{GROUP}?limit=1") as answer,
-        ):
-            listed = await answer.json()
+        async with running("-m", "kube_queue.apiserver", "--data-dir", name) as (process, port):
+            took = time.perf_counter() - began
+            used = since_start(process.pid)
+            async with (
+                aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+                session.get(f"{GROUP}?limit=1") as answer,
+            ):
+                listed = await answer.json()
         found = len(listed["items"]) + listed["metadata"].get("remainingItemCount", 0)
-        process.terminate()
-        await process.wait()
     if found != count:
         raise SystemExit(f"{count} units were stored, and {found} are listed")
     return {
