@@ -11,7 +11,7 @@ import contextlib
 import random
 from dataclasses import dataclass
 
-from e2e.fuzz.values import JUNK
+from e2e.fuzz.values import junk
 
 HOST = b"Host: f\r\n"
 PODS = b"/api/v1/namespaces/default/pods"
@@ -174,10 +174,8 @@ def _cut(rng: random.Random, head: bytes) -> bytes:
 def _mutated(rng: random.Random, raw: bytes) -> bytes:
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(raw) + 1)
-        junk = rng.choice(
-            (rng.randbytes(1), b"\r\n", b"\x00", b":", b" ", str(rng.choice(JUNK)).encode())
-        )
-        raw = raw[:place] + junk[:200] + raw[place + rng.randint(0, 2) :]
+        odd = rng.choice((rng.randbytes(1), b"\r\n", b"\x00", b":", b" ", str(junk(rng)).encode()))
+        raw = raw[:place] + odd[:200] + raw[place + rng.randint(0, 2) :]
     return raw
 
 

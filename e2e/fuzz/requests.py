@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from e2e.fuzz.values import JUNK, Maker, encoded, spoiled
+from e2e.fuzz.values import Maker, encoded, junk, spoiled
 
 JSON = "application/json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -345,7 +345,7 @@ def _patch(rng: random.Random, kinds: Kinds, served: Served) -> tuple[str, bytes
                 "op": rng.choice(names),
                 "path": rng.choice(paths),
                 "from": rng.choice(paths),
-                "value": rng.choice(JUNK),
+                "value": junk(rng),
             }
             for _ in range(rng.choice((1, 1, 2, 5)))
         ]

@@ -1,6 +1,6 @@
 """Values for bodies: objects made from a schema, and junk put in their places.
 
-Holds: Maker, spoiled, encoded. All chance comes from the random.Random that is handed in.
+Holds: Maker, junk, spoiled, encoded. All chance comes from the random.Random that is handed in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RAW = {
     "@deeper@": b'{"a":' * 600 + b"1" + b"}" * 600,
 }
 """Markers in an object -> the bytes that stand for them once it is encoded."""
-JUNK: tuple[Any, ...] = (
+_JUNK: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63)),
     *(1.5, 1e308, -1e-300, "", " ", "a", "A", "-", "true", "null", "0", "-1", "1e999", "1E3"),
     *("1Ki", ".5", "+1", "1.", "0x10", "9" * 30, "9" * 5000, "1" * 70_000, "1e-999", "100%"),
@@ -120,12 +120,17 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def junk(rng: random.Random) -> Any:
+    """One of the odd values, the caller's own: what he puts into it is in no later one."""
+    return _copied(rng.choice(_JUNK))
+
+
 def spoiled(rng: random.Random, value: Any) -> Any:
     """The value with junk in one to three places; it is changed itself."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         known = places(value)
         if not known or rng.random() < 0.02:
-            return rng.choice(JUNK)
+            return junk(rng)
         node, key = rng.choice(known)
         _spoil(rng, node, key, known)
     return value
@@ -134,18 +139,18 @@ def spoiled(rng: random.Random, value: Any) -> Any:
 def _spoil(rng: random.Random, node: Any, key: Any, known: list[tuple[Any, Any]]) -> None:
     how = rng.random()
     if how < 0.7:
-        node[key] = _copied(rng.choice(JUNK))
+        node[key] = junk(rng)
     elif how < 0.76:
         del node[key]
     elif how < 0.82:
         other, place = rng.choice(known)
         node[key] = _copied(other[place]) if _is_there(other, place) else None
     elif how < 0.88 and isinstance(node, dict):
-        node[str(rng.choice(JUNK))[:300]] = _copied(node[key])
+        node[str(junk(rng))[:300]] = _copied(node[key])
     elif how < 0.94 and isinstance(node[key], list):
         node[key] = (node[key] or [{}]) * rng.choice((2, 50, 5000))
     elif isinstance(node, list):
-        node.insert(0, _copied(rng.choice(JUNK)))
+        node.insert(0, junk(rng))
     else:
         node[key] = [_copied(node[key])]
 

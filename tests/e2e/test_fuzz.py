@@ -1,12 +1,14 @@
 """What keeps a run of hostile requests from hanging, and from passing unseen."""
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
 from e2e.fuzz.idle import IdleWatches
 from e2e.fuzz.patience import Patience
+from e2e.fuzz.requests import Kinds, Served, request
 from e2e.fuzz.server import Server, Unwell
 from e2e.fuzz.watchdog import Watchdog
 
@@ -93,3 +95,13 @@ async def test_an_idle_watch_that_is_lost_is_told(tmp_path: Path) -> None:
     finally:
         idle.close()
         await server.stop()
+
+
+def test_what_a_request_is_hangs_on_the_seed_and_on_no_request_before_it() -> None:
+    kinds = Kinds([Served("/api/v1", "", "v1", "ConfigMap", "configmaps", True, {}, ())])
+
+    def run() -> list[bytes]:
+        rng = random.Random(1)
+        return [request(rng, kinds).body for _ in range(3000)]
+
+    assert run() == run()
