@@ -64,6 +64,8 @@ class Proxy:
         """Pods whose bindings were asked for, one a request."""
         self.server, self.token, self._tls = _way_to(kubeconfig)
         self._closed = asyncio.Event()
+        self._under_way: set[asyncio.Task[web.Response]] = set()
+        """Bindings on their way to the server."""
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
@@ -98,16 +100,26 @@ class Proxy:
         found = _BINDING.fullmatch(request.path) if request.method == "POST" else None
         if found is None:
             return await self._hand_on(request)
+        body = await request.read()
         fault = self.judge(len(self.asked), found[1])
         self.asked.append(found[1])
         if fault is Fault.REFUSED:
             return _conflict(found[1])
-        if fault is Fault.UNANSWERED:
-            await self._take(request)
-        if fault in (Fault.UNANSWERED, Fault.LOST):
-            await self._closed.wait()
-            return _conflict(found[1])
-        return await self._hand_on(request)
+        if fault in (Fault.NONE, Fault.UNANSWERED):
+            # What was judged to arrive arrives, even if whoever asked is killed meanwhile.
+            task = asyncio.create_task(self._take(request, body))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            answer = await asyncio.shield(task)
+            if fault is Fault.NONE:
+                return answer
+        await self._closed.wait()
+        return _conflict(found[1])
+
+    async def settled(self) -> None:
+        """Every binding that is to arrive has arrived."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     def _asked_of(self, request: web.Request, body: bytes) -> Any:
         assert self._session is not None
@@ -115,9 +127,10 @@ class Proxy:
         url = f"{self.server}{request.raw_path}"
         return self._session.request(request.method, url, headers=headers, data=body or None)
 
-    async def _take(self, request: web.Request) -> None:
-        async with self._asked_of(request, await request.read()) as answer:
-            await answer.read()
+    async def _take(self, request: web.Request, body: bytes) -> web.Response:
+        async with self._asked_of(request, body) as answer:
+            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP}
+            return web.Response(status=answer.status, headers=kept, body=await answer.read())
 
     async def _hand_on(self, request: web.Request) -> web.StreamResponse:
         async with self._asked_of(request, await request.read()) as answer:
@@ -164,10 +177,11 @@ class OwnScheduler:
             raise Unmet(f"the scheduler did not start: {' / '.join(said[-3:])}") from None
 
     async def kill(self) -> None:
-        """It is gone, by signal 9."""
+        """It is gone, by signal 9, and so is what it had sent."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+        await self.proxy.settled()
 
     def log(self) -> str:
         """What it has logged."""
