@@ -27,13 +27,12 @@ import platform
 import random
 import resource
 import statistics
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from typing import Any, Final, NamedTuple
 
+from benchmarks.apart import in_fresh_process
 from benchmarks.core_needle import measure_needle
 from kube_queue.admission import Admit, Decision, Evict
 from kube_queue.api.lifecycle import Phase
@@ -331,16 +330,10 @@ def child(policy: str, what: str, size: int, releases: int, evicts: Evicts) -> N
     print(json.dumps(figures))
 
 
-def in_fresh_process(
-    policy: Policy, what: str, size: int, releases: int, evicts: Evicts
-) -> dict[str, Any]:
+def apart(policy: Policy, what: str, size: int, releases: int, evicts: Evicts) -> dict[str, Any]:
     """One measurement's figures, from a process that did nothing else."""
-    command = [sys.executable, "-m", "benchmarks.core_drain", "--child", policy.value, what]
-    done = subprocess.run(
-        [*command, str(size), str(releases), *evicts], check=True, capture_output=True, text=True
-    )
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
+    words = ("--child", policy.value, what, str(size), str(releases), *evicts)
+    return in_fresh_process("benchmarks.core_drain", *words)
 
 
 HEADER: Final = (
@@ -421,17 +414,17 @@ def main() -> None:
             evicts = Evicts(reclaim, options.preemption)
             rows = of_policy[reclaim.value] = []
             for depth in depths:
-                rows.append(in_fresh_process(policy, "release", depth, options.releases, evicts))
+                rows.append(apart(policy, "release", depth, options.releases, evicts))
                 print(release_row(policy, reclaim, rows[-1]), flush=True)
             print(growth(rows), flush=True)
         if options.needle:
             rows = of_policy["needle"] = []
             for depth in depths:
-                rows.append(in_fresh_process(policy, "needle", depth, options.releases, evicts))
+                rows.append(apart(policy, "needle", depth, options.releases, evicts))
                 print(release_row(policy, "needle", rows[-1]), flush=True)
             print(growth(rows), flush=True)
         if options.drain:
-            of_policy["drain"] = in_fresh_process(policy, "drain", options.units, 0, evicts)
+            of_policy["drain"] = apart(policy, "drain", options.units, 0, evicts)
             print(drain_row(policy, of_policy["drain"]), flush=True)
     if options.json:
         figures = {"python": platform.python_version(), "policies": found}

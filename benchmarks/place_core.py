@@ -13,12 +13,12 @@ import argparse
 import gc
 import json
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
 
+from benchmarks.apart import in_fresh_process
 from benchmarks.figures import write_json
 from benchmarks.place_load import OURS, node, pod
 from kube_queue.api.nodes import node_of
@@ -134,8 +134,7 @@ def main() -> int:
     rows = []
     for nodes, gang in ROWS:
         words = ("--pods", str(options.pods), "--row", str(nodes), str(gang))
-        command = (sys.executable, "-m", "benchmarks.place_core", *words)
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        rows.append(in_fresh_process("benchmarks.place_core", *words))
     show(rows)
     write_json(options.json, {"rows": rows})
     return 0

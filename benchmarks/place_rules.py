@@ -19,13 +19,13 @@ import json
 import random
 import resource
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
 
+from benchmarks.apart import in_fresh_process
 from benchmarks.figures import write_json
 from benchmarks.place_core import yard
 from benchmarks.place_load import OURS, node, pod
@@ -267,8 +267,7 @@ def main() -> int:
     for name in (*RELATIONS, *FULL):
         if options.only in name:
             words = ("--nodes", str(options.nodes), "--pods", str(options.pods), "--row", name)
-            command = (sys.executable, "-m", "benchmarks.place_rules", *words)
-            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+            rows.append(in_fresh_process("benchmarks.place_rules", *words))
     show(rows)
     write_json(options.json, {"rows": rows})
     return 0
