@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from e2e.scheduling_storage import Disks, bound_to, fits, reference, volume_for
+from e2e.scheduling_storage import Disks, fits, volume_for
 from e2e.scheduling_worlds import Manifest
+from e2e.volumes import bound_to, reference
 from kube_queue.api.storage import (
     SELECTED_NODE,
     claim_of,

@@ -7,10 +7,10 @@ nothing is left over for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from e2e.scheduling_worlds import HOST, NAMESPACES, ZONE, Chance, Manifest
-from kube_queue.api.storage import BIND_COMPLETED
+from e2e.volumes import reached_from, reference
 
 LOCAL, MADE, NOW = "local", "made", "now"
 """Classes: of volumes that are there, of volumes that can be made, and one that does not wait."""
@@ -151,12 +151,6 @@ class Disks:
         return {**pod, "spec": {**pod["spec"], "volumes": volumes}}
 
 
-def reached_from(key: str, *values: str) -> Manifest:
-    """Only nodes with one of these values reach the volume."""
-    term = {"matchExpressions": [{"key": key, "operator": "In", "values": list(values)}]}
-    return {"required": {"nodeSelectorTerms": [term]}}
-
-
 def volume_for(claim: Manifest, node: Manifest) -> Manifest:
     """What the maker of volumes makes for the claim on this node."""
     zone = node["metadata"]["labels"].get(ZONE)
@@ -172,18 +166,6 @@ def volume_for(claim: Manifest, node: Manifest) -> Manifest:
     if zone:
         spec["nodeAffinity"] = reached_from(ZONE, zone)
     return {"metadata": {"name": name}, "spec": spec}
-
-
-def reference(claim: Manifest) -> Manifest:
-    """The claim as a volume names it."""
-    known = {key: claim["metadata"][key] for key in ("namespace", "name", "uid")}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **known}
-
-
-def bound_to(volume: str) -> Manifest:
-    """What a claim gets once its volume is kept for it."""
-    annotations: dict[str, Any] = {BIND_COMPLETED: "yes"}
-    return {"metadata": {"annotations": annotations}, "spec": {"volumeName": volume}}
 
 
 def fits(volume: Manifest, claim: Manifest) -> bool:

@@ -64,7 +64,6 @@ def claim(name: str, class_name: str, size: str = "5Gi") -> Object:
 
 def volume(name: str, class_name: str, key: str, value: str, size: str = "10Gi") -> Object:
     """A volume that only nodes with this label reach."""
-    term = {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -75,9 +74,27 @@ def volume(name: str, class_name: str, key: str, value: str, size: str = "10Gi")
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": class_name,
             "local": {"path": f"/mnt/{name}"},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+            "nodeAffinity": reached_from(key, value),
         },
     }
+
+
+def reached_from(key: str, *values: str) -> Object:
+    """Only nodes with one of these values reach the volume."""
+    term = {"matchExpressions": [{"key": key, "operator": "In", "values": list(values)}]}
+    return {"required": {"nodeSelectorTerms": [term]}}
+
+
+def reference(claim: Object) -> Object:
+    """The claim as a volume names it."""
+    known = {key: claim["metadata"][key] for key in ("namespace", "name", "uid")}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **known}
+
+
+def bound_to(volume_name: str) -> Object:
+    """What a claim gets once its volume is kept for it."""
+    annotations = {BIND_COMPLETED: "yes"}
+    return {"metadata": {"annotations": annotations}, "spec": {"volumeName": volume_name}}
 
 
 def mounting(pod: Object, *claims: str) -> Object:
@@ -135,7 +152,7 @@ async def provisioned(world: World) -> AsyncIterator[None]:
     async def make(wanted: Object) -> None:
         metadata, class_name = wanted["metadata"], wanted["spec"]["storageClassName"]
         made = volume(f"for-{metadata['name']}", class_name, ZONE, zones[_asks_for(wanted)])
-        made["spec"]["claimRef"] = _reference(metadata)
+        made["spec"]["claimRef"] = reference(wanted)
         await world.apply(made)
 
     await world.follow(NODES, node_seen)
@@ -169,11 +186,6 @@ async def _working(
         task = group.create_task(go_on())
         yield queue
         task.cancel()
-
-
-def _reference(metadata: Object) -> Object:
-    known = {key: metadata[key] for key in ("namespace", "name", "uid")}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **known}
 
 
 @asynccontextmanager
@@ -213,10 +225,7 @@ async def _bind(world: World, kept_for: Object, name: str) -> None:
         PERSISTENT_VOLUME_CLAIMS, kept_for["namespace"], kept_for["name"]
     )
     assert found["metadata"]["uid"] == kept_for["uid"], found["metadata"]
-    change = {
-        "metadata": {"annotations": {BIND_COMPLETED: "yes"}},
-        "spec": {"volumeName": name},
-    }
+    change = bound_to(name)
     where: dict[str, Any] = {"namespace": kept_for["namespace"]}
     await world.patch(PERSISTENT_VOLUME_CLAIMS, kept_for["name"], change, **where)
     status = {"status": {"phase": "Bound"}}
