@@ -52,10 +52,11 @@ class _Cycle:
 
     def ring(self) -> None:
         """What was to be looked at by now is. For whom others left while it might not be tried yet
-        (their evictions were read after a restart), that is promised from now on.
+        (their evictions were read after a restart), that is promised from now on; what was kept on
+        for a while is due.
         """
         for uid in self._core.pending.ring(self._now):
-            self._core.promises.restore(uid)
+            self._core.promises.rung(uid)
 
     def keep_promises(self) -> None:
         """Whose victims are all gone is admitted; if it does not fit it waits like anybody."""
@@ -66,7 +67,7 @@ class _Cycle:
             charge = core.promises.called_in(uid)
             if charge is not None and self._fits(charge):
                 self._keep(uid, charge)
-            else:
+            elif charge is None or not core.promises.linger(uid, charge, self._now):
                 core.promises.end(uid)
 
     def settle_debts(self) -> None:
@@ -76,6 +77,8 @@ class _Cycle:
             uid, charge = owed
             if self._fits(charge):
                 self._take_out(uid, charge)
+            else:
+                promises.linger(uid, charge, self._now)
 
     def next_turn(self) -> tuple[Line, Choice] | None:
         """The unit that is tried next. Who found no victims and may find some now takes part."""

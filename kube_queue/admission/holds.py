@@ -53,6 +53,15 @@ def queue_stopped(name: str, stop: StopPolicy) -> Hold:
     )
 
 
+def kept_back() -> Hold:
+    """Others have left for it, and what they held cannot be its own yet."""
+    return Hold(
+        Reason.RECLAIM_PENDING,
+        "units left to make room for it; their quota is kept for it until their last pods are gone",
+        "waits until their last pods are gone, some seconds at most",
+    )
+
+
 def nodes_full(problem: str) -> Hold:
     """The nodes have no room for its pods; ``problem`` is what they said."""
     return Hold(Reason.NODES_HAVE_NO_ROOM, problem, "waits until nodes have room for all its pods")

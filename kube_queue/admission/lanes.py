@@ -64,7 +64,17 @@ class Place:
 class Waiter:
     """One waiting unit with its place; ``group`` is None while it is in no lane."""
 
-    __slots__ = ("cooling_until", "due_at", "group", "hold", "kept", "key", "place", "unit")
+    __slots__ = (
+        "cooling_until",
+        "due_at",
+        "group",
+        "hold",
+        "kept",
+        "kept_until",
+        "key",
+        "place",
+        "unit",
+    )
 
     def __init__(self, unit: Unit, place: Place) -> None:
         self.unit = unit
@@ -75,6 +85,8 @@ class Waiter:
         """Why it has no turn now, None if only the quota can be the reason."""
         self.kept: Hold | None = None
         """Why somebody keeps it from its turns, until he says otherwise."""
+        self.kept_until = 0.0
+        """When he wants to look at it again; seconds since the epoch, 0 = never."""
         # Most are due at any time, and share one zero.
         self.due_at = unit.requeue_at / 1_000_000 if unit.requeue_at else 0.0
         """Not before then; seconds since the epoch, 0 = at any time."""

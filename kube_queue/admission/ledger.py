@@ -214,6 +214,19 @@ class QuotaLedger(QuotaBounds):
             add(self._chains[leaf], demand, sign)
             self._keep_after(self._chains[leaf], demand)
 
+    def fits_without_pods(self, charge: Charge) -> bool:
+        """Whether the charge would fit if no pod held anything that no unit stands for. KeyError:
+        its leaf is not in the tree.
+        """
+        pods = dict(self._unmanaged)
+        for leaf in pods:
+            self.set_unmanaged(leaf, EMPTY)
+        demand = self.demand(charge.request, charge.preemptible)
+        found = self.blocker(self._chains[charge.leaf or ""], demand)
+        for leaf, held in pods.items():
+            self.set_unmanaged(leaf, held)
+        return found is None
+
     def unmanaged(self, leaf: str) -> ResourceVector:
         """What pods that no unit stands for hold in the leaf."""
         return self._unmanaged.get(leaf, EMPTY)

@@ -59,10 +59,7 @@ class PendingQueues:
             inherited = self._backoff_of(former)
             self.remove(unit.uid)
             waiter = self._newcomer(unit, place)
-            waiter.kept = former.kept
-            waiter.cooling_until = former.cooling_until
-            if waiter.cooling_until:
-                self._timers.set(waiter.cooling_until, waiter)
+            self._take_over(former, waiter)
             self._enter(waiter, inherited)
 
     def _newcomer(self, unit: Unit, place: Place) -> Waiter:
@@ -71,6 +68,15 @@ class PendingQueues:
             # Its time has come already: a promise to it holds, whatever of it is edited.
             waiter.due_at = 0.0
         return waiter
+
+    def _take_over(self, former: Waiter, waiter: Waiter) -> None:
+        """What kept the unit from its turns does so still."""
+        waiter.kept = former.kept
+        waiter.kept_until = former.kept_until
+        waiter.cooling_until = former.cooling_until
+        for moment in (waiter.kept_until, waiter.cooling_until):
+            if moment:
+                self._timers.set(moment, waiter)
 
     def remove(self, uid: str) -> bool:
         """The unit waits no more. Returns whether it did."""
@@ -101,13 +107,16 @@ class PendingQueues:
             self._lanes.leave(waiter)
             waiter.hold = cooling(until)
 
-    def hold(self, uid: str, why: Hold) -> None:
+    def hold(self, uid: str, why: Hold, until: float = 0.0) -> None:
         """The waiting unit has no turn until ``unhold``, whatever happens to it meanwhile.
 
-        Under Block it stays the head; elsewhere others pass. KeyError: it does not wait.
+        Under Block it stays the head; elsewhere others pass. ``ring`` names it at ``until``, and
+        holds it on. KeyError: it does not wait.
         """
         waiter = self._waiters[uid]
-        waiter.kept = why
+        waiter.kept, waiter.kept_until = why, until
+        if until:
+            self._timers.set(until, waiter)
         group = waiter.group
         if group is not None and not group.lane.line.scan.keeps_held_in_lane:
             self._lanes.leave(waiter)
@@ -118,7 +127,7 @@ class PendingQueues:
         """The unit has its turns again; nothing happens if it does not wait or was not held."""
         waiter = self._waiters.get(uid)
         if waiter is not None and waiter.kept is not None:
-            waiter.kept = None
+            waiter.kept, waiter.kept_until = None, 0.0
             self._resume(waiter)
 
     def waiter(self, uid: str) -> Waiter | None:
@@ -280,17 +289,14 @@ class PendingQueues:
             self._queues[name] = QueueState(state.queue, state.policy, self._scans, state.cursor)
         for former, inherited in zip(waiters, backoffs, strict=True):
             waiter = self._newcomer(former.unit, place(former.unit))
-            waiter.kept = former.kept
-            waiter.cooling_until = former.cooling_until
-            if waiter.cooling_until:
-                self._timers.set(waiter.cooling_until, waiter)
+            self._take_over(former, waiter)
             self._enter(waiter, inherited)
 
     # --- the clock ----------------------------------------------------------------------------
 
     def ring(self, now: float) -> list[str]:
         """Everything that was to be looked at by ``now`` (seconds since the epoch) is. Returns the
-        uids of units that may be tried from now on.
+        uids of units that may be tried from now on, or that whoever holds them looks at.
         """
         self._timers.news = False
         woken: list[str] = []
@@ -328,6 +334,8 @@ class PendingQueues:
             waiter.due_at = 0.0
         if waiter.cooling_until and waiter.cooling_until <= now:
             waiter.cooling_until = 0.0
+        if waiter.kept_until and waiter.kept_until <= now:
+            waiter.kept_until = 0.0
         self._resume(waiter)
 
     def _resume(self, waiter: Waiter) -> None:
@@ -345,6 +353,7 @@ class PendingQueues:
         return self._waiters.get(item.unit.uid) is item and moment in (
             item.due_at,
             item.cooling_until,
+            item.kept_until,
         )
 
     def _look_at(self, lane: Lane, moment: float) -> None:

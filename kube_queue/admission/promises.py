@@ -5,7 +5,9 @@ restart). Until it ends, its unit is out of the queues and as much is kept back 
 victims gave up so far. It ends
 
 * when the last victim is gone: the unit is admitted, or, if something else than a decision took the
-  room meanwhile (another tree, an adopted job), waits like anybody;
+  room meanwhile (another tree, an adopted job), waits like anybody. Where pods that no unit stands
+  for have the room, as the victims' own do while the watch of pods is behind that of units, the
+  promise is kept for ``LINGER`` seconds more;
 * when there is room before that, because others gave something back that nobody else takes: the
   unit is admitted;
 * when its unit is gone, held, or asks for something else or elsewhere;
@@ -15,15 +17,17 @@ Victims of a promise that ended still leave; nobody is evicted twice for the sam
 
 Whoever takes over finds evictions that name a unit, and units that have left for one and wait. Of
 the latter he cannot tell whether the promise had ended, so it is kept once: the unit is tried
-before anybody else, and waits like anybody if it does not fit.
+before anybody else, and waits like anybody if it does not fit. A unit whose admission could not be
+written keeps what others left for it until it is tried again, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
 
 from kube_queue.admission.early import Early
-from kube_queue.admission.holds import Hold
+from kube_queue.admission.holds import Hold, kept_back
 from kube_queue.admission.lanes import Waiter
 from kube_queue.admission.ledger import Charge, QuotaLedger
 from kube_queue.admission.pending import PendingQueues
@@ -32,18 +36,22 @@ from kube_queue.api.reasons import Reason
 from kube_queue.api.resources import ResourceVector
 from kube_queue.api.units import Unit
 
-_NAMED_IN_MESSAGE = 3
+LINGER: Final = 10.0
+"""Seconds for which pods that are seen a moment longer than their unit do not end a promise."""
+_NAMED_IN_MESSAGE: Final = 3
 
 
 class _Promise:
     """What one unit waits for."""
 
-    __slots__ = ("charge", "serial", "victims")
+    __slots__ = ("charge", "serial", "until", "victims")
 
     def __init__(self, charge: Charge, victims: Iterable[str], serial: int) -> None:
         self.charge = charge
         self.victims = dict.fromkeys(victims)
         self.serial = serial
+        self.until = 0.0
+        """Kept until then though all victims are gone; seconds since the epoch, 0 = not asked."""
 
 
 class _Leaving:
@@ -91,7 +99,7 @@ class Promises:
         """The waiting unit is to get this once the victims are gone."""
         for victim in victims:
             self._leaves(victim, _Leaving(uid, seen=False))
-        self._promise(uid, charge, victims)
+        self._promise(uid, charge, victims, self._why(victims))
 
     def end(self, uid: str) -> None:
         """Nothing is promised to the unit; if it waits it does so like anybody."""
@@ -102,6 +110,34 @@ class Promises:
         self._pending.unhold(uid)
         if (promise.charge.leaf or "") in self._ledger:
             self._pending.released(promise.charge)
+
+    def linger(self, uid: str, charge: Charge, now: float) -> bool:
+        """Everybody left for the unit and it does not fit: it has its promise for some seconds
+        more if only pods that no unit stands for are in its way. Returns whether it has.
+        """
+        promise = self._promises.get(uid)
+        until = promise.until if promise is not None and promise.until else now + LINGER
+        if now >= until or not self._ledger.fits_without_pods(charge):
+            return False
+        self.keep_on(uid, charge, until)
+        return True
+
+    def keep_on(self, uid: str, charge: Charge, until: float) -> None:
+        """What others left for the waiting unit is kept for it until then, if that is what it asks
+        for; in seconds since the epoch.
+        """
+        if self._charge_of(self._pending.waiter(uid)) != charge:
+            return
+        self._due.pop(uid, None)
+        self._promise(uid, charge, (), kept_back(), until)
+
+    def rung(self, uid: str) -> None:
+        """The unit's time has come: what is promised to it is looked at, or found again."""
+        promise = self._promises.get(uid)
+        if promise is None:
+            self.restore(uid)
+        elif promise.until and not promise.victims:
+            self._due[uid] = None
 
     def called_in(self, uid: str) -> Charge | None:
         """What was promised to the unit, None if it cannot be admitted now; it is kept back no
@@ -276,16 +312,19 @@ class Promises:
         victims = [one for one in self._for.get(uid, ()) if not self._leaving[one].over]
         charge = self._charge_of(self._pending.waiter(uid)) if uid and victims else None
         if charge is not None:
-            self._promise(uid, charge, victims)
+            self._promise(uid, charge, victims, self._why(victims))
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _promise(self, uid: str, charge: Charge, victims: Collection[str]) -> None:
+    def _promise(
+        self, uid: str, charge: Charge, victims: Collection[str], why: Hold, until: float = 0.0
+    ) -> None:
         self._serial += 1
-        self._promises[uid] = _Promise(charge, victims, self._serial)
+        promise = self._promises[uid] = _Promise(charge, victims, self._serial)
+        promise.until = until
         self._ledger.promise(uid, charge, victims)
         self._early.look_at(uid)
-        self._pending.hold(uid, self._why(victims))
+        self._pending.hold(uid, why, until)
         self._moved(charge.leaf or "", charge.request)
 
     def _leaves(self, uid: str, leaving: _Leaving) -> None:

@@ -168,7 +168,7 @@ class Cache(Answers):
         for decision in decisions:
             if isinstance(decision, Admit):
                 known = self._known[decision.uid]
-                known.assumed = Assumption(decision.resource_version)
+                known.assumed = Assumption(decision.resource_version, decision.others_left)
                 self._hold(known, now)
                 self._mark(self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED))
         return decisions
@@ -207,17 +207,23 @@ class Cache(Answers):
 
     def forget(self, uid: str, now: float) -> None:
         """The admission was not written: its quota is free and the unit waits as last seen, not
-        tried again for 1, 2, 4, 8, 16, 20 s after failures in a row. Without an assumption about
-        the uid nothing happens.
+        tried again for 1, 2, 4, 8, 16, 20 s after failures in a row. What others left for it is
+        kept for it until it is tried the first time. Without an assumption about the uid nothing
+        happens.
         """
         known = self._known.get(uid)
         if known is None or known.assumed is None:
             return
+        others_left, charge = known.assumed.others_left, self.ledger.held(uid)
         known.assumed = None
         known.failures += 1
         self._set(known)
-        if self.pending.waiter(uid) is not None:
-            self.pending.cool(uid, now + backoff(known.failures))
+        if self.pending.waiter(uid) is None:
+            return
+        until = now + backoff(known.failures)
+        self.pending.cool(uid, until)
+        if others_left and known.failures == 1 and charge is not None:
+            self.core.promises.keep_on(uid, charge, until)
 
     def hold_back(self, uid: str, problem: str) -> None:
         """The nodes have no room for the pods of an assumed unit, for this reason: its quota is

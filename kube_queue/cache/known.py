@@ -20,9 +20,11 @@ class Known:
 class Assumption:
     """An admission that was decided at ``version`` and not seen yet."""
 
-    __slots__ = ("version", "written")
+    __slots__ = ("others_left", "version", "written")
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, others_left: bool) -> None:
         self.version = version
+        self.others_left = others_left
+        """Whether others were evicted for it."""
         self.written = ""
         """The resourceVersion of the state that was written, once the write succeeded."""

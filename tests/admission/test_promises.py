@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from kube_queue.admission import Admit
+from kube_queue.admission.promises import LINGER
 from kube_queue.api.lifecycle import Phase
 from kube_queue.api.names import LEND_LIMIT_ATTRIBUTE
 from kube_queue.api.preemption import ReclaimPolicy
 from kube_queue.api.queues import Policy
 from kube_queue.api.resources import EMPTY
 from tests.admission.storms import Storm, leaf, two, under, unit
-from tests.builders import UnitBuilder, a_queue
+from tests.builders import UnitBuilder, a_queue, vector
 
 
 def promised(policy: Policy = Policy.PRIORITY) -> Storm:
@@ -216,6 +217,64 @@ def test_a_promise_that_does_not_fit_when_its_victims_are_gone_is_dropped() -> N
     assert world.ends("beta-3").admits() == ["alpha-1"]
 
 
+def lingering() -> Storm:
+    """beta-2 has left for alpha-1, and its pods are still seen."""
+    world = promised().leave("beta-2")
+    world.cache.unmanaged_seen("", "beta", vector(cpu=3))
+    return world
+
+
+def test_pods_seen_a_moment_longer_than_the_unit_they_belong_to_do_not_end_a_promise() -> None:
+    world = lingering().sees(unit("beta-3", 1, 9))
+    assert world.admits() == []
+    assert world.why("alpha-1")[0] == "ReclaimPending"
+    world.cache.unmanaged_seen("", "beta", vector(cpu=1))
+    assert world.admits() == []
+    world.cache.unmanaged_seen("", "beta", EMPTY)
+    assert world.cache.has_work()
+    assert world.admits() == ["alpha-1"]
+
+
+def test_pods_that_stay_end_a_promise_after_some_seconds() -> None:
+    world = lingering()
+    assert world.admits() == []
+    world.cache.unmanaged_seen("", "beta", vector(cpu=1))
+    assert world.admits() == []
+    assert world.cache.next_wake() == world.now + LINGER
+    world.now += LINGER
+    assert world.sees(unit("beta-3", 1, 9)).admits() == ["beta-3"]
+
+
+def test_a_tree_that_changes_takes_along_what_is_kept_until_pods_are_gone() -> None:
+    world = lingering()
+    assert world.admits() == []
+    world.cache.tree_seen(under(7, leaf("alpha", 3), leaf("beta", 3)))
+    world.cache.unmanaged_seen("", "beta", vector(cpu=3))
+    assert world.cache.next_wake() == world.now + LINGER
+    world.cache.unmanaged_seen("", "beta", EMPTY)
+    assert world.admits() == ["alpha-1"]
+
+
+def test_what_others_left_for_is_kept_while_a_failed_write_of_the_admission_is_waited_out() -> None:
+    world = promised().leave("beta-2")
+    assert world.admits() == ["alpha-1"]
+    world.cache.forget("uid-alpha-1", world.now)
+    assert world.why("alpha-1")[0] == "Backoff"
+    assert world.sees(unit("beta-3", 1, 9)).admits() == []
+    world.now += 1
+    assert world.admits() == ["alpha-1"]
+    world.cache.forget("uid-alpha-1", world.now)
+    assert "beta-3" in world.admits()
+
+
+def test_what_others_left_for_is_not_kept_for_a_unit_that_asks_for_something_else() -> None:
+    world = promised().leave("beta-2")
+    assert world.admits() == ["alpha-1"]
+    world.sees(unit("alpha-1", 1).at_version(9))
+    world.cache.forget("uid-alpha-1", world.now)
+    assert "beta-3" in world.sees(unit("beta-3", 1, 9)).admits()
+
+
 @pytest.mark.parametrize("preemptor_first", [True, False])
 @pytest.mark.parametrize("tree_first", [True, False])
 def test_promises_are_made_anew_from_the_evictions_that_name_them(
@@ -340,6 +399,18 @@ def test_what_was_owed_and_does_not_fit_is_forgotten() -> None:
     world.ends("beta-7").sees(unit("beta-9", 3, 99))
     world.cache.queue_seen(a_queue("root-beta", priority=1))
     assert world.admits()[0] == "beta-9"
+
+
+def test_what_was_owed_is_kept_until_the_pods_of_who_left_are_gone() -> None:
+    world = taken_over(promised().leave("beta-2"), *ALL).sees(unit("beta-9", 1, 99))
+    world.cache.unmanaged_seen("", "beta", vector(cpu=1))
+    assert world.admits() == []
+    assert world.why("alpha-1") == (
+        "ReclaimPending",
+        "units left to make room for it; their quota is kept for it until their last pods are gone",
+    )
+    world.cache.unmanaged_seen("", "beta", EMPTY)
+    assert world.decides()[0].uid == "uid-alpha-1"
 
 
 @pytest.mark.parametrize("how", ["admitted since", "in the same second", "deactivated", "deleted"])

@@ -195,6 +195,9 @@ class CacheMachine(ClusterMachine):
                 self.cache.forget(write.uid, self.now)
                 if assumed:
                     self.cooling[write.uid] = self.now + 20
+                if write.uid in self.cache.core.promises:
+                    # What others left for it is kept while it waits out its backoff.
+                    self.promises.open[write.uid] = Promise(write.uid)
             else:
                 self.cache.confirm(write.uid, write.version)
             if not self.cache.assumed(write.uid):
@@ -294,6 +297,7 @@ class CacheMachine(ClusterMachine):
         self._note_promised()
         self.timeless = False
         decisions = self.cache.cycle(self.now, limit)
+        self._note_what_is_kept_on(decisions)
         for preemptor, several in groupby(decisions, key=_preemptor):
             if preemptor:
                 self._check_debts()
@@ -310,6 +314,13 @@ class CacheMachine(ClusterMachine):
         if settles:
             self.everything_settles()
 
+    def _note_what_is_kept_on(self, decisions: list[Decision]) -> None:
+        # Until the last pods of those who left before a restart are gone.
+        made = {_preemptor(decision) for decision in decisions}
+        for uid in self.cache.core.promises:
+            if uid not in self.promises.open and uid not in made:
+                self.promises.open[uid] = Promise(uid, disturbed=True)
+
     def _mark_promised(self) -> None:
         for uid in tuple(self.promises.open):
             if not self._is_promised(uid):
@@ -322,8 +333,7 @@ class CacheMachine(ClusterMachine):
         self.model.promised = {promise.preemptor for promise in self.promises.owed()}
 
     def _is_promised(self, uid: str) -> bool:
-        waiting = self.cache.why(uid)
-        return waiting is not None and waiting.reason is Reason.RECLAIM_PENDING
+        return uid in self.cache.core.promises
 
     def _check_admission(self, decision: Admit) -> None:
         uid = decision.uid
@@ -435,7 +445,8 @@ class CacheMachine(ClusterMachine):
     def _check_nobody_left(self) -> None:
         kept, held = self.promises.kept(), self.model.charged()
         for promise in self.promises.owed():
-            assert promise.leaving, f"all victims left and {promise.preemptor} is not admitted"
+            waits = promise.leaving or promise.preemptor in self._cooling()
+            assert waits, f"all victims left and {promise.preemptor} is not admitted"
         for promise in self.promises.open.values():
             unit = self.model.units[promise.preemptor]
             may = unit in self.model.waiting(self.now) and unit.uid not in self._cooling()

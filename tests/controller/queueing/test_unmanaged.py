@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from kube_queue.api.conditions import rfc3339
+from kube_queue.api.quota import queue_name
+from kube_queue.api.reasons import Reason
 from kube_queue.api.types import (
     JOBS,
     PODS,
@@ -13,6 +16,8 @@ from kube_queue.api.types import (
     ResourceType,
 )
 from kube_queue.config import Settings
+from kube_queue.jobframework.unit_status import requeued
+from kube_queue.jobframework.unit_view import view_unit
 from tests.controller.queueing.world import Object, World, a_leaf, a_root, in_world
 
 QUOTA = "quota.scheduling.alibabacloud.com/name"
@@ -473,6 +478,34 @@ def test_pods_of_no_unit_follow_their_namespace_to_another_leaf() -> None:
         await world.settle()
         assert used(world) == 0
         assert used(world, "root/other") == 2000
+
+    in_world(story)
+
+
+def test_a_promise_outlives_pods_that_are_seen_a_moment_longer_than_their_unit() -> None:
+    async def story(world: World) -> None:
+        mine = {"cpu": "2"}
+        leaves = (a_leaf("default", 4, min=mine), a_leaf("team-a", 4, min=mine))
+        await world.create_tree(a_root(*leaves, max={"cpu": "4"}))
+        await world.settle()
+        for name in ("stays", "goes"):
+            job = await a_queued_job(world, name, 2)
+            await world.settle(2)
+            await a_pod(world, f"{name}-0", of=job)
+        await world.create_unit("wants", cpu=2, namespace="team-a", queue=queue_name("root/team-a"))
+        await world.settle()
+        told = view_unit(await world.unit("goes"))
+        assert told.condition("Evicted")
+        # The job side has seen the pod go, which we have not.
+        message = str(told.condition("Evicted")["message"])
+        left = requeued(told, Reason.RECLAIMED, message, rfc3339(world.clock()))
+        await world.set_status("goes", left["status"])
+        await world.create_unit("thief", cpu=1)
+        await world.settle()
+        assert await world.admitted() == {"stays"}
+        await world.user.delete(PODS, "default", "goes-0", grace_seconds=0)
+        await world.settle()
+        assert await world.admitted() == {"stays", "wants"}
 
     in_world(story)
 
