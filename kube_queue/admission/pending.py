@@ -114,13 +114,13 @@ class PendingQueues:
         holds it on. KeyError: it does not wait.
         """
         waiter = self._waiters[uid]
-        waiter.kept, waiter.kept_until = why, until
+        before, waiter.kept, waiter.kept_until = waiter.kept, why, until
         if until:
             self._timers.set(until, waiter)
         group = waiter.group
         if group is not None and not group.lane.line.scan.keeps_held_in_lane:
             self._lanes.leave(waiter)
-        if group is not None or waiter.hold is None:
+        if group is not None or waiter.hold in (None, before):
             waiter.hold = why
 
     def unhold(self, uid: str) -> None:

@@ -128,7 +128,6 @@ class Promises:
         """
         if self._charge_of(self._pending.waiter(uid)) != charge:
             return
-        self._due.pop(uid, None)
         self._promise(uid, charge, (), kept_back(), until)
 
     def rung(self, uid: str) -> None:
@@ -305,11 +304,12 @@ class Promises:
 
     def restore(self, uid: str) -> None:
         """If others leave for the waiting unit, and never did for a promise that ended, it has its
-        promise.
+        promise, and waits for all of them.
         """
-        if uid in self._promises:
-            return
         victims = [one for one in self._for.get(uid, ()) if not self._leaving[one].over]
+        promise = self._promises.get(uid)
+        if promise is not None and promise.victims.keys() >= set(victims):
+            return
         charge = self._charge_of(self._pending.waiter(uid)) if uid and victims else None
         if charge is not None:
             self._promise(uid, charge, victims, self._why(victims))
@@ -322,6 +322,7 @@ class Promises:
         self._serial += 1
         promise = self._promises[uid] = _Promise(charge, victims, self._serial)
         promise.until = until
+        self._due.pop(uid, None)
         self._ledger.promise(uid, charge, victims)
         self._early.look_at(uid)
         self._pending.hold(uid, why, until)

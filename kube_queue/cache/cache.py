@@ -302,6 +302,7 @@ class Cache(Answers):
         if known.unit.phase in HOLDS_QUOTA:
             self._holds(known.unit)
             self._hold(known)
+            self.core.promises.holds(known.unit)
         else:
             self._release(known.unit.uid)
             if known.unit.phase in FINISHED:
@@ -324,7 +325,6 @@ class Cache(Answers):
         before = self.ledger.held(unit.uid)
         held = self._places.held(unit)
         former = self.ledger.charge(unit.uid, leaf, held, unit.preemptible)
-        self.core.promises.holds(unit)
         if former is not None:
             self.pending.released(former)
         if leaf is not None and self.ledger.held(unit.uid) is not before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -217,6 +218,12 @@ def test_a_promise_that_does_not_fit_when_its_victims_are_gone_is_dropped() -> N
     assert world.ends("beta-3").admits() == ["alpha-1"]
 
 
+KEPT_BACK = (
+    "ReclaimPending",
+    "units left to make room for it; their quota is kept for it until their last pods are gone",
+)
+
+
 def lingering() -> Storm:
     """beta-2 has left for alpha-1, and its pods are still seen."""
     world = promised().leave("beta-2")
@@ -227,7 +234,7 @@ def lingering() -> Storm:
 def test_pods_seen_a_moment_longer_than_the_unit_they_belong_to_do_not_end_a_promise() -> None:
     world = lingering().sees(unit("beta-3", 1, 9))
     assert world.admits() == []
-    assert world.why("alpha-1")[0] == "ReclaimPending"
+    assert world.why("alpha-1") == KEPT_BACK
     world.cache.unmanaged_seen("", "beta", vector(cpu=1))
     assert world.admits() == []
     world.cache.unmanaged_seen("", "beta", EMPTY)
@@ -292,6 +299,26 @@ def test_promises_are_made_anew_from_the_evictions_that_name_them(
     assert world.why("alpha-1")[0] == "ReclaimPending"
     assert world.sees(unit("beta-9", 3, 99)).decides()[0].uid == "uid-beta-9"
     assert world.gone("beta-2").admits() == ["alpha-1"]
+
+
+@pytest.mark.parametrize("tree_first", [True, False])
+@pytest.mark.parametrize("order", list(permutations(("alpha-1", "beta-2", "beta-3"))))
+def test_a_promise_made_anew_waits_for_all_who_leave_for_its_unit(
+    order: tuple[str, ...], tree_first: bool
+) -> None:
+    tree = under(6, leaf("alpha", 4), leaf("beta", 0))
+    old = Storm(tree).running(unit("beta-1", 2), unit("beta-2", 2), unit("beta-3", 2))
+    assert old.sees(unit("alpha-1", 4)).evicts() == ["beta-3", "beta-2"]
+    old.told("beta-2", "beta-3")
+    world = Storm(tree)
+    if not tree_first:
+        world.cache.tree_seen(None)
+    for name in ("beta-1", *order):
+        world.cache.unit_seen(old.known(name))
+    world.cache.tree_seen(tree)
+    assert "beta/beta-2, beta/beta-3 leave" in world.why("alpha-1")[1]
+    assert world.gone("beta-2").sees(unit("beta-4", 1, 9)).admits() == []
+    assert world.gone("beta-3").admits() == ["alpha-1"]
 
 
 def test_a_promise_is_made_anew_when_the_queue_is_seen_last() -> None:
@@ -405,10 +432,7 @@ def test_what_was_owed_is_kept_until_the_pods_of_who_left_are_gone() -> None:
     world = taken_over(promised().leave("beta-2"), *ALL).sees(unit("beta-9", 1, 99))
     world.cache.unmanaged_seen("", "beta", vector(cpu=1))
     assert world.admits() == []
-    assert world.why("alpha-1") == (
-        "ReclaimPending",
-        "units left to make room for it; their quota is kept for it until their last pods are gone",
-    )
+    assert world.why("alpha-1") == KEPT_BACK
     world.cache.unmanaged_seen("", "beta", EMPTY)
     assert world.decides()[0].uid == "uid-alpha-1"
 

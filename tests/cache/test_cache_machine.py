@@ -213,8 +213,8 @@ class CacheMachine(ClusterMachine):
             promise.disturbed = True
         self.promises.history.discard((write.uid, write.preemptor or ""))
 
-    @rule()
-    def the_controller_restarts(self) -> None:
+    @rule(backwards=st.booleans(), tree_first=st.booleans())
+    def the_controller_restarts(self, backwards: bool = False, tree_first: bool = False) -> None:
         for write in self.writes:
             write.orphan = True
         self.cooling.clear()
@@ -222,7 +222,12 @@ class CacheMachine(ClusterMachine):
         self.cache = self._cache(self.model.default)
         self.model.units = dict(self.objects)
         self.model.decided.clear()
-        for unit in self.objects.values():
+        for queue in self.model.queues.values() if tree_first else ():
+            self.cache.queue_seen(queue)
+        if tree_first:
+            self.cache.tree_seen(self.model.tree)
+        units = list(self.objects.values())
+        for unit in reversed(units) if backwards else units:
             self.cache.unit_seen(unit)
         for queue in self.model.queues.values():
             self.cache.queue_seen(queue)
