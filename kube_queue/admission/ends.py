@@ -111,7 +111,7 @@ class Ends:
         self._ends[held.unit.uid] = end
         for path in end.paths:
             if path in self._below:
-                self._below[path].add((end.at, 0, "", held.unit.uid))
+                self._below[path].add((end.at, 0, "", "", held.unit.uid))
 
     def _remove(self, uid: str) -> None:
         self._unlearned.discard(uid)
@@ -120,15 +120,15 @@ class Ends:
             return
         for path in end.paths:
             if path in self._below:
-                self._below[path].remove((end.at, 0, "", uid))
+                self._below[path].remove((end.at, 0, "", "", uid))
 
     def back(self, node: LedgerNode, bound: int, resource: str) -> Iterator[tuple[int, int]]:
         """(when, how much) comes back to the node from now on, soonest first; microseconds."""
         below = self._below.get(node.path)
         if below is None:
             below = self._collect(node)
-        for key in below.starting_at((int(self.now * _MICRO), 0, "", "")):
-            amount = self._ends[key[3]].amounts.get((bound, resource), 0)
+        for key in below.starting_at((int(self.now * _MICRO), 0, "", "", "")):
+            amount = self._ends[key[-1]].amounts.get((bound, resource), 0)
             if amount:
                 yield key[0], amount
 
@@ -142,7 +142,7 @@ class Ends:
             end = self._ends.get(uid) or self._end_of(one)
             if end is not None and node.path in end.paths:
                 self._ends[uid] = end
-                below.add((end.at, 0, "", uid))
+                below.add((end.at, 0, "", "", uid))
         return below
 
     def _leaves(self, node: LedgerNode) -> Iterator[str]:

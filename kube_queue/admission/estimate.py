@@ -167,7 +167,7 @@ class _Outlook:
                 return
             if count == WAITERS_READ:
                 raise _NotKnown(f"more than {WAITERS_READ} units are before it")
-            one = self._facts.pending.waiter(key[3])
+            one = self._facts.pending.waiter(key[-1])
             if one is not None:
                 yield one
 

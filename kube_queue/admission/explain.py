@@ -150,7 +150,7 @@ def head(pending: PendingQueues, waiter: Waiter) -> Waiter | None:
     if group is None or group.exceeds is not None:
         return None
     key = group.lane.line.scan.ahead_of(group.lane, waiter.key)
-    return pending.waiter(key[3]) if key is not None else None
+    return pending.waiter(key[-1]) if key is not None else None
 
 
 def _behind_head(pending: PendingQueues, waiter: Waiter, first: Waiter) -> tuple[Reason, str, str]:

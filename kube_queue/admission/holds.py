@@ -17,6 +17,8 @@ class Hold:
     reason: Reason
     message: str
     waits_for: str
+    until: float = 0.0
+    """When whoever keeps the unit out wants to look at it; seconds since the epoch, 0 = never."""
 
 
 def cooling(until: float) -> Hold:
@@ -53,12 +55,13 @@ def queue_stopped(name: str, stop: StopPolicy) -> Hold:
     )
 
 
-def kept_back() -> Hold:
+def kept_back(until: float) -> Hold:
     """Others have left for it, and what they held cannot be its own yet."""
     return Hold(
         Reason.RECLAIM_PENDING,
         "units left to make room for it; their quota is kept for it until their last pods are gone",
         "waits until their last pods are gone, some seconds at most",
+        until,
     )
 
 

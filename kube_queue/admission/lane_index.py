@@ -112,7 +112,7 @@ class LaneIndex:
     def dissolve(self, state: QueueState) -> None:
         """Every unit of the Queue is in no lane."""
         for key in state.order:
-            self._waiters[key[3]].group = None
+            self._waiters[key[-1]].group = None
         for lane in state.dissolve():
             self._turns.dropped(lane)
             del self._lanes[lane.leaf][lane]

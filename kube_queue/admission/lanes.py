@@ -37,11 +37,13 @@ Position = tuple[int, Key]
 """(lap, key): where a unit stands in its line's scan."""
 Kind = tuple[ResourceVector, bool, Length]
 """(request, preemptible, run time): what units of one group have in common."""
-Rank = tuple[int, float, int, str, str, str]
-"""(-queue priority, share of the leaf, head's submission, head, queue, leaf): least goes first."""
+Rank = tuple[int, float, int, str, str, str, str]
+"""(-queue priority, share of the leaf, head's submission, namespace and name, queue, leaf): least
+goes first.
+"""
 
-NO_HEAD: Final[Key] = (0, 0, "", "")
-NO_CURSOR: Final[Position] = (0, (-(2**31), 0, "", ""))
+NO_HEAD: Final[Key] = (0, 0, "", "", "")
+NO_CURSOR: Final[Position] = (0, (-(2**31), 0, "", "", ""))
 """Before every unit of the first lap."""
 
 
@@ -64,17 +66,7 @@ class Place:
 class Waiter:
     """One waiting unit with its place; ``group`` is None while it is in no lane."""
 
-    __slots__ = (
-        "cooling_until",
-        "due_at",
-        "group",
-        "hold",
-        "kept",
-        "kept_until",
-        "key",
-        "place",
-        "unit",
-    )
+    __slots__ = ("cooling_until", "due_at", "group", "hold", "kept", "key", "place", "unit")
 
     def __init__(self, unit: Unit, place: Place) -> None:
         self.unit = unit
@@ -85,8 +77,6 @@ class Waiter:
         """Why it has no turn now, None if only the quota can be the reason."""
         self.kept: Hold | None = None
         """Why somebody keeps it from its turns, until he says otherwise."""
-        self.kept_until = 0.0
-        """When he wants to look at it again; seconds since the epoch, 0 = never."""
         # Most are due at any time, and share one zero.
         self.due_at = unit.requeue_at / 1_000_000 if unit.requeue_at else 0.0
         """Not before then; seconds since the epoch, 0 = at any time."""
@@ -223,7 +213,8 @@ class Lane:
         """Where the lane stands among all lanes now."""
         head = self.order.first if self.order else NO_HEAD
         queue = self.line.queue
-        return (-queue.priority, self.chain[0].share(), head[1], head[2], queue.name, self.leaf)
+        share = self.chain[0].share()
+        return (-queue.priority, share, head[1], head[2], head[3], queue.name, self.leaf)
 
     def free(self, dimension: Dimension) -> int:
         """How much every node of the chain has left, for a dimension that one of them bounds."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-Key = tuple[int, int, str, str]
-"""(-priority, submitted, namespace/name, uid): sorts units as every queue does."""
+Key = tuple[int, int, str, str, str]
+"""(-priority, submitted, namespace, name, uid): sorts units as every queue does."""
 
 _LONGEST_CHUNK: Final = 1024
 

@@ -72,9 +72,11 @@ class PendingQueues:
     def _take_over(self, former: Waiter, waiter: Waiter) -> None:
         """What kept the unit from its turns does so still."""
         waiter.kept = former.kept
-        waiter.kept_until = former.kept_until
         waiter.cooling_until = former.cooling_until
-        for moment in (waiter.kept_until, waiter.cooling_until):
+        self._look_again_at(waiter)
+
+    def _look_again_at(self, waiter: Waiter) -> None:
+        for moment in (waiter.cooling_until, waiter.kept.until if waiter.kept else 0.0):
             if moment:
                 self._timers.set(moment, waiter)
 
@@ -102,21 +104,20 @@ class PendingQueues:
         """
         waiter = self._waiters[uid]
         waiter.cooling_until = until
-        self._timers.set(until, waiter)
+        self._look_again_at(waiter)
         if waiter.group is not None and not waiter.group.lane.line.scan.keeps_held_in_lane:
             self._lanes.leave(waiter)
             waiter.hold = cooling(until)
 
-    def hold(self, uid: str, why: Hold, until: float = 0.0) -> None:
+    def hold(self, uid: str, why: Hold) -> None:
         """The waiting unit has no turn until ``unhold``, whatever happens to it meanwhile.
 
-        Under Block it stays the head; elsewhere others pass. ``ring`` names it at ``until``, and
-        holds it on. KeyError: it does not wait.
+        Under Block it stays the head; elsewhere others pass. ``ring`` names it at ``why.until``,
+        and holds it on. KeyError: it does not wait.
         """
         waiter = self._waiters[uid]
-        before, waiter.kept, waiter.kept_until = waiter.kept, why, until
-        if until:
-            self._timers.set(until, waiter)
+        before, waiter.kept = waiter.kept, why
+        self._look_again_at(waiter)
         group = waiter.group
         if group is not None and not group.lane.line.scan.keeps_held_in_lane:
             self._lanes.leave(waiter)
@@ -127,7 +128,7 @@ class PendingQueues:
         """The unit has its turns again; nothing happens if it does not wait or was not held."""
         waiter = self._waiters.get(uid)
         if waiter is not None and waiter.kept is not None:
-            waiter.kept, waiter.kept_until = None, 0.0
+            waiter.kept = None
             self._resume(waiter)
 
     def waiter(self, uid: str) -> Waiter | None:
@@ -243,14 +244,14 @@ class PendingQueues:
         return notice(state.queue, self._default)
 
     def _move_all(self, old: QueueState, fresh: QueueState) -> None:
-        backoffs = {key[3]: self._backoff_of(self._waiters[key[3]]) for key in old.order}
+        backoffs = {key[-1]: self._backoff_of(self._waiters[key[-1]]) for key in old.order}
         for waiter in self._emptied(old):
             fresh.order.add(waiter.key)
             self._settle_in(waiter, backoffs[waiter.unit.uid])
 
     def _emptied(self, state: QueueState) -> list[Waiter]:
         self._lanes.dissolve(state)
-        return [self._waiters[key[3]] for key in state.order]
+        return [self._waiters[key[-1]] for key in state.order]
 
     # --- events ----------------------------------------------------------------------------
 
@@ -334,8 +335,6 @@ class PendingQueues:
             waiter.due_at = 0.0
         if waiter.cooling_until and waiter.cooling_until <= now:
             waiter.cooling_until = 0.0
-        if waiter.kept_until and waiter.kept_until <= now:
-            waiter.kept_until = 0.0
         self._resume(waiter)
 
     def _resume(self, waiter: Waiter) -> None:
@@ -353,7 +352,7 @@ class PendingQueues:
         return self._waiters.get(item.unit.uid) is item and moment in (
             item.due_at,
             item.cooling_until,
-            item.kept_until,
+            item.kept.until if item.kept is not None else None,
         )
 
     def _look_at(self, lane: Lane, moment: float) -> None:

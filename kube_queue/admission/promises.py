@@ -46,11 +46,13 @@ class _Promise:
 
     __slots__ = ("charge", "serial", "until", "victims")
 
-    def __init__(self, charge: Charge, victims: Iterable[str], serial: int) -> None:
+    def __init__(
+        self, charge: Charge, victims: Iterable[str], serial: int, until: float = 0.0
+    ) -> None:
         self.charge = charge
         self.victims = dict.fromkeys(victims)
         self.serial = serial
-        self.until = 0.0
+        self.until = until
         """Kept until then though all victims are gone; seconds since the epoch, 0 = not asked."""
 
 
@@ -128,7 +130,7 @@ class Promises:
         """
         if self._charge_of(self._pending.waiter(uid)) != charge:
             return
-        self._promise(uid, charge, (), kept_back(), until)
+        self._promise(uid, charge, (), kept_back(until))
 
     def rung(self, uid: str) -> None:
         """The unit's time has come: what is promised to it is looked at, or found again."""
@@ -316,16 +318,13 @@ class Promises:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _promise(
-        self, uid: str, charge: Charge, victims: Collection[str], why: Hold, until: float = 0.0
-    ) -> None:
+    def _promise(self, uid: str, charge: Charge, victims: Collection[str], why: Hold) -> None:
         self._serial += 1
-        promise = self._promises[uid] = _Promise(charge, victims, self._serial)
-        promise.until = until
+        self._promises[uid] = _Promise(charge, victims, self._serial, why.until)
         self._due.pop(uid, None)
         self._ledger.promise(uid, charge, victims)
         self._early.look_at(uid)
-        self._pending.hold(uid, why, until)
+        self._pending.hold(uid, why)
         self._moved(charge.leaf or "", charge.request)
 
     def _leaves(self, uid: str, leaving: _Leaving) -> None:

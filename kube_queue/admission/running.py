@@ -201,7 +201,7 @@ class _Stock:
 
     def uids(self) -> Iterator[str]:
         """Lowest priority first, then newest."""
-        return (key[3] for key in self._order)
+        return (key[-1] for key in self._order)
 
     def _count(self, held: Held, sign: int) -> None:
         priority = held.unit.priority
@@ -220,4 +220,4 @@ def _key(held: Held) -> Key:
     # Among units of one second the later submission is the newer one.
     unit = held.unit
     newness = (int(held.since) << 64) + unit.submitted
-    return unit.priority, -newness, unit.key, unit.uid
+    return unit.priority, -newness, unit.namespace, unit.name, unit.uid

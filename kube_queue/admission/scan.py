@@ -22,7 +22,7 @@ class Choice(NamedTuple):
 
     @property
     def uid(self) -> str:
-        return self.position[1][3]
+        return self.position[1][-1]
 
 
 class Scan(ABC):

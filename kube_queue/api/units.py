@@ -120,9 +120,9 @@ class Unit:
         return f"{self.namespace}/{self.name}"
 
 
-def order_key(unit: Unit) -> tuple[int, int, str]:
-    """Sorts units as every queue does: priority down, submission up, then namespace/name."""
-    return -unit.priority, unit.submitted, unit.key
+def order_key(unit: Unit) -> tuple[int, int, str, str]:
+    """Sorts units as every queue does: priority down, submission up, then namespace and name."""
+    return -unit.priority, unit.submitted, unit.namespace, unit.name
 
 
 def unit_name(job_name: str, suffix: str) -> str:

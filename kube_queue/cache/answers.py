@@ -177,7 +177,7 @@ class Answers:
         leading = state.order.leading(_ITEMS_IN_STATUS)
         items = []
         for position, entry in enumerate(leading, 1):
-            unit = self._known[entry[3]].unit
+            unit = self._known[entry[-1]].unit
             items.append(QueueItem(position, unit.namespace, unit.name, unit.uid, unit.priority))
         return QueueStatus(
             name=name,
@@ -186,7 +186,7 @@ class Answers:
             pending=len(state.order),
             reserved=self._counts.reserved(name),
             admitted=self._counts.admitted(name),
-            head=leading[0][2] if leading else "",
+            head=f"{leading[0][2]}/{leading[0][3]}" if leading else "",
             items=tuple(items),
         )
 

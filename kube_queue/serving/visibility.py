@@ -276,7 +276,7 @@ def _why(unit: Unit, told: Summary) -> tuple[str, str]:
     return told.reason, told.message
 
 
-def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str]]:
+def _listing_order(record: UnitRecord) -> tuple[str, bool, tuple[int, int, str, str]]:
     unit = record.unit
     return unit.queue, unit.phase is not Phase.ENQUEUED, order_key(unit)
 

@@ -60,7 +60,7 @@ class BackfillScan(PriorityScan):
 
     def joined(self, line: Line, group: Group, key: Key, newcomer: bool) -> bool:
         if not isinstance(group.length, Learned):
-            group.lane.unlearned.add(line.waiters[key[3]].unit)
+            group.lane.unlearned.add(line.waiters[key[-1]].unit)
         if group.exceeds is not None:
             return False
         is_head = group.lane.order.first == key
@@ -69,16 +69,16 @@ class BackfillScan(PriorityScan):
         return super().joined(line, group, key, newcomer) or is_head
 
     def left(self, line: Line, lane: Lane, key: Key, was_head: bool) -> bool:
-        lane.unlearned.discard(key[3])
+        lane.unlearned.discard(key[-1])
         return was_head
 
     def ahead_of(self, lane: Lane, key: Key) -> Key | None:
-        group = lane.line.waiters[key[3]].group
+        group = lane.line.waiters[key[-1]].group
         return lane.order.first if group is not None and group.kept else None
 
     def choose(self, line: Line) -> Choice | None:
         for lane in line.lanes.values():
-            head = line.waiters[lane.order.first[3]] if lane.order else None
+            head = line.waiters[lane.order.first[-1]] if lane.order else None
             if head is None or head.group is None:
                 return None
             if not head.has_turns:

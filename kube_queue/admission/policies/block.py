@@ -39,7 +39,7 @@ class BlockScan(Scan):
     def choose(self, line: Line) -> Choice | None:
         for lane in line.lanes.values():
             head = lane.order.first if lane.order else None
-            waiter = line.waiters[head[3]] if head is not None else None
+            waiter = line.waiters[head[-1]] if head is not None else None
             if waiter is None or waiter.group is None or head is None or not waiter.has_turns:
                 self._watch_only(lane, None)
                 return None
