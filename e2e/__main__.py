@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
 }
 ALONE = ("kind", "node")
 """Of these a machine has one at a time."""
+LAST_LINES, LONGEST_LINE = 40, 300
+"""So much of a log is shown where a scenario did not hold."""
 HELD, FAILED, SKIPPED = "ok", "FAIL", "SKIP"
 
 
@@ -53,12 +55,21 @@ async def _play(backend: Backend, scenario: Scenario, flags: tuple[str, ...]) ->
             environment=scenario.environment, flags=flags, needs=scenario.needs
         )
         try:
-            said.append(await _why_not(_until_over(scenario, cluster)))
+            why = await _why_not(_until_over(scenario, cluster))
+            said.extend([why, *_last_words(cluster)] if why else ())
         finally:
             said.append(await _why_not(cluster.stop()))
 
     said.append(await _why_not(whole()))
     return "\n".join(filter(None, said))
+
+
+def _last_words(cluster: RunningCluster) -> Iterator[str]:
+    """The ends of the logs, for whoever has to find out why a scenario did not hold."""
+    for part, lines in cluster.said().items():
+        yield f"the last of {part}'s log:"
+        for line in lines[-LAST_LINES:]:
+            yield f"    {line[:LONGEST_LINE]}"
 
 
 async def _until_over(scenario: Scenario, cluster: RunningCluster) -> None:

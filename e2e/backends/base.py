@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,9 @@ class RunningCluster(Protocol):
 
     def pid(self, part: str) -> int | None:
         """Process id of `controller`, `job-extensions` or `simulator`; None while it is down."""
+
+    def said(self) -> Mapping[str, Sequence[str]]:
+        """What our processes wrote to their logs, by part."""
 
     async def stop(self) -> None:
         """Everything of the cluster is gone."""

@@ -25,11 +25,13 @@ class EmbeddedCluster:
         process: asyncio.subprocess.Process,
         directory: tempfile.TemporaryDirectory[str],
         reader: asyncio.Task[None],
+        said: list[str],
     ) -> None:
         self.kubeconfig = Path(directory.name) / "kubeconfig"
         self._process = process
         self._directory = directory
         self._reader = reader
+        self._said = said
 
     def pid(self, part: str) -> int | None:
         """The process id of this part, found among the supervisor's children."""
@@ -38,6 +40,10 @@ class EmbeddedCluster:
             if "kube_queue" in arguments and part in arguments:
                 return child
         return None
+
+    def said(self) -> dict[str, list[str]]:
+        """What the supervisor and its children wrote."""
+        return {"local up": self._said}
 
     async def stop(self) -> None:
         """The supervisor was asked to stop and has left, its children with it."""
@@ -83,7 +89,7 @@ class EmbeddedBackend:
         said: list[str] = []
         serving = asyncio.Event()
         reader = asyncio.create_task(_read(process, said, serving))
-        cluster = EmbeddedCluster(process, directory, reader)
+        cluster = EmbeddedCluster(process, directory, reader, said)
         ended = asyncio.create_task(process.wait())
         ready = asyncio.create_task(serving.wait())
         try:

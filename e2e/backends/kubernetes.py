@@ -29,6 +29,7 @@ from kube_queue.simulator.profile import profile_named
 NODES = 3
 # Whoever plays a part: here the kubelets are kwok's.
 PLAYED_BY = {"simulator": "kwok"}
+OURS = ("controller", "job-extensions", "scheduler")
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -59,6 +60,15 @@ class KubernetesCluster:
         """The process id of this part; kwok's for `simulator`."""
         pid = self._cluster.pids().get(PLAYED_BY.get(part, part))
         return pid if pid is not None and _runs(pid) else None
+
+    def said(self) -> dict[str, list[str]]:
+        """What our processes wrote to their logs so far, by part."""
+        logs = {part: self.kubeconfig.parent / "logs" / f"{part}.log" for part in OURS}
+        return {
+            part: log.read_text(encoding="utf-8", errors="replace").splitlines()
+            for part, log in logs.items()
+            if log.exists()
+        }
 
     async def stop(self) -> None:
         """Everything of the cluster is gone; its objects are not kept."""

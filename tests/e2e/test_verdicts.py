@@ -29,6 +29,9 @@ class Cluster:
         del part
         return None
 
+    def said(self) -> dict[str, list[str]]:
+        return {"controller": [f"line {number}" for number in range(1, 100)]}
+
     async def stop(self) -> None:
         self.stops += 1
         if self._refusal is not None:
@@ -118,6 +121,16 @@ async def test_a_scenario_that_raises_fails_alone_and_its_cluster_stops(
     assert sentence in said
     assert said.endswith("1 passed, 1 failed, 0 skipped\n")
     assert [each.stops for each in backend.made] == [1, 1]
+
+
+async def test_a_scenario_that_did_not_hold_shows_the_ends_of_the_logs(
+    backend: Clusters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [Scenario("Q1", "it holds", raising(Unmet("nobody came")))]
+    assert await __main__.run([backend], [*chosen, Scenario("Q2", "so it does", _fine)]) == 1  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert said.count("the last of controller's log:") == 1
+    assert said.count("line 99\n") == 1 and "line 59\n" not in said
 
 
 @pytest.mark.parametrize("error", [BackendFailed("it burns"), OSError("it burns")])
