@@ -4,8 +4,9 @@ A pod counts where its own quota label or its namespace says, as long as nothing
 the job of a unit that holds quota:
 
 * of no unit, or of one that waits: once it has a node (where ResourceQuotas are the quotas: from
-  its creation, as they count it), because a pod without a node takes no room; one that waits for a
-  unit of its own, behind a scheduling gate, counts there neither: its unit asks for its room;
+  its creation, as they count it), because a pod without a node takes no room; a node that is kept
+  for it, status.nominatedNodeName, is as good as one, because others leave for it. One that waits
+  for a unit of its own, behind a scheduling gate, counts there neither: its unit asks for its room;
 * of a unit that has ended: always, and where it names no quota itself, under the unit's;
 * while it is not known yet what it stands below, in a namespace with units: as the pods beside it
   do, the first not at all. So the pods of a unit are not counted besides it, a pod of none is
@@ -62,6 +63,7 @@ class PodRecord(Generic[Takes]):
     owner: Owner | None
     quota: str
     on_node: bool
+    """Whether it has a node, or one is kept for it."""
     takes: Takes
 
 
@@ -391,7 +393,10 @@ def _record(obj: Mapping[str, Any], takes: Takes) -> PodRecord[Takes]:
         resource_version=text_of(metadata.get("resourceVersion")),
         owner=owner,
         quota=quota_label(mapping_of(metadata.get("labels"))),
-        on_node=bool(mapping_of(obj.get("spec")).get("nodeName")),
+        on_node=bool(
+            mapping_of(obj.get("spec")).get("nodeName")
+            or mapping_of(obj.get("status")).get("nominatedNodeName")
+        ),
         takes=takes,
     )
 

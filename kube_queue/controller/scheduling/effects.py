@@ -50,8 +50,9 @@ class Effects:
                 self._teller.waits(decision.unit, decision.why, decision.note)
             case Preempt():
                 meters.scheduled("preempting", len(decision.why))
+                whole_jobs = bool(decision.preemption.units)
+                self._teller.waits(decision.unit, decision.why, at_once=whole_jobs)
                 self._evictor.apply(decision)
-                self._teller.waits(decision.unit, decision.why)
 
     def settle(self) -> None:
         """What went with the decisions just applied, and with news, is told as well."""

@@ -1,14 +1,16 @@
 """Why pods wait, written to them late and only when it has changed.
 
-A pod that is placed soon is never told anything. What is told is the condition PodScheduled=False
-and one event for each changed message; a few are written at a time, through the slow lane, each as
-true as at the moment it is sent.
+A pod that is placed soon is never told anything, unless a whole job leaves for it: then the queue
+has to know at once that the quota which comes back is spoken for. What is told is the condition
+PodScheduled=False and one event for each changed message; a few are written at a time, through the
+slow lane, each as true as at the moment it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +44,7 @@ class _Telling:
     pod: Pod
     message: str
     at: float
+    lane: Lane = Lane.REASON
 
 
 class Teller:
@@ -56,21 +59,27 @@ class Teller:
         self._due: dict[str, _Telling] = {}
         """By uid, in the order in which they are due."""
         self._news = asyncio.Event()
+        self._woken = asyncio.Event()
+        """Somebody is told before whoever is waited for."""
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    def waits(self, key: UnitKey, why: Mapping[str, Verdict], note: str = "") -> None:
+    def waits(
+        self, key: UnitKey, why: Mapping[str, Verdict], note: str = "", *, at_once: bool = False
+    ) -> None:
         """The members of the unit were tried and wait, each for its reason by uid; the note is for
-        all of them.
+        all of them. ``at_once``: they are told before anybody else.
         """
         unit = self._means.cache.gangs.unit(key)
         if unit is None:
             return
-        at = asyncio.get_running_loop().time() + self._after
+        at = asyncio.get_running_loop().time() + (0.0 if at_once else self._after)
         for pod in unit.members():
             verdict = why.get(pod.uid)
             if verdict is not None:
                 message = f"{verdict.message} {note}" if note else verdict.message
                 self._note(pod, message[:MESSAGE_LENGTH], at)
+        if at_once:
+            self._hurry(why)
         if self._due:
             self._news.set()
 
@@ -92,10 +101,16 @@ class Teller:
             while self._due:
                 uid, telling = next(iter(self._due.items()))
                 if telling.at > loop.time():
-                    await asyncio.sleep(telling.at - loop.time())
+                    await self._pause(telling.at - loop.time())
                     continue
                 del self._due[uid]
                 await self._tell(telling)
+
+    async def _pause(self, seconds: float) -> None:
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     def _note(self, pod: Pod, message: str, at: float) -> None:
         waiting = self._due.get(pod.uid)
@@ -103,6 +118,13 @@ class Teller:
             waiting.message = message
         elif not self._knows(pod, message):
             self._due[pod.uid] = _Telling(pod, message, at)
+
+    def _hurry(self, uids: Iterable[str]) -> None:
+        first = {uid: self._due[uid] for uid in uids if uid in self._due}
+        for telling in first.values():
+            telling.at, telling.lane = asyncio.get_running_loop().time(), Lane.EVICT
+        self._due = {**first, **self._due}
+        self._woken.set()
 
     def _knows(self, pod: Pod, message: str) -> bool:
         nominated = self._means.cache.cluster.nomination(pod.uid)
@@ -131,7 +153,7 @@ class Teller:
             if isinstance(outcome, Done) and isinstance(outcome.result, Pod):
                 self._say(outcome.result, telling.message)
 
-        self._means.writes.submit(Lane.REASON, pod_key(telling.pod), send, done)
+        self._means.writes.submit(telling.lane, pod_key(telling.pod), send, done)
 
     async def _write(self, client: Client, telling: _Telling) -> Pod | None:
         """The pod as it was before it was told; None where there was nothing to tell any more."""

@@ -117,6 +117,25 @@ def test_a_live_pod_of_no_unit_counts_once_it_has_a_node() -> None:
     in_world(story)
 
 
+def test_a_live_pod_of_no_unit_counts_while_a_node_is_kept_for_it() -> None:
+    async def story(world: World) -> None:
+        await a_world(world, cpu=4)
+        await a_pod(world, "p1", "2", node="")
+        kept: Object = {"status": {"nominatedNodeName": "n1"}}
+        await world.user.patch(PODS, "default", "p1", kept, subresource="status")
+        await world.settle()
+        assert used(world) == 2000
+        await world.create_unit("u1", cpu=3)
+        await world.settle()
+        assert await world.admitted() == set()
+        kept["status"]["nominatedNodeName"] = None
+        await world.user.patch(PODS, "default", "p1", kept, subresource="status")
+        await world.settle()
+        assert await world.admitted() == {"u1"}
+
+    in_world(story)
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_ended_counts_no_more(phase: str) -> None:
     async def story(world: World) -> None:

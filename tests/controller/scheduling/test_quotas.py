@@ -247,6 +247,24 @@ def test_pods_of_a_unit_go_only_whole_and_by_its_own_controller() -> None:
     in_world(story)
 
 
+def test_a_pod_that_a_whole_job_leaves_for_is_nominated_before_others_are_told_anything() -> None:
+    async def story(world: World) -> None:
+        await world.user.create(LEASES, a_lease(3600))
+        await world.create_tree(two_teams())
+        await world.create(a_node("n1").having(cpu="4"))
+        await a_unit_that_runs(world)
+        await world.create(of_team("a", "a-waits", "9"))
+        await world.settle(0.2)
+        await world.create(of_team("b", "b0", "2"))
+        await world.settle(0.2)
+        assert (await world.pod("b0", "team-b"))["status"]["nominatedNodeName"] == "n1"
+        assert "conditions" not in (await world.pod("a-waits", "team-a"))["status"]
+        await world.settle(5)
+        assert (await world.pod("a-waits", "team-a"))["status"]["conditions"]
+
+    in_world(story)
+
+
 def test_without_a_queue_controller_pods_of_a_unit_are_evicted_like_all_others() -> None:
     async def story(world: World) -> None:
         await world.user.create(LEASES, a_lease())
