@@ -69,6 +69,7 @@ class Cycle:
             decision = self._place(unit, closed)
             if isinstance(decision, Wait) and may_preempt and not decision.never:
                 self._room.spared = spared
+                self._room.open = ~closed if closed is not None else None
                 decision = self._preempt(unit, decision)
             if isinstance(decision, Bind):
                 for pod, _ in decision.placements:

@@ -72,6 +72,8 @@ class Room:
         self.budgets = self.cluster.shared(Budgets)
         self.spared: frozenset[str] = frozenset()
         """uids of pods that could not be evicted for the unit that is decided about."""
+        self.open: Mask | None = None
+        """Rows that are not kept for others against that unit; None: all."""
         self.turn = 0
         """The row after the one chosen last: candidates are looked at in turn."""
 
@@ -195,9 +197,9 @@ class Search:
 
     def _on_one_row(self, pod: Pod) -> Preemption | None:
         """The plan of one row is all there is to do, and needs not be tried out."""
-        if self.room.placer.choose(pod) >= 0:
+        if self.room.placer.choose(pod, self.room.open) >= 0:
             return None
-        plan = self._best_row(pod, None)
+        plan = self._best_row(pod, self.room.open)
         if plan is None or not plan.picks:
             return None
         self.picks += plan.picks
@@ -207,7 +209,7 @@ class Search:
     def _place(self) -> bool:
         where = self._domains()
         if where is None:
-            return self._place_in(None)
+            return self._place_in(self.room.open)
         best: tuple[Harm, Mask | None] | None = None
         for name, rows in where[:CANDIDATES]:
             before = len(self.picks)
@@ -228,7 +230,11 @@ class Search:
             return []
         cluster = self.room.cluster
         found = pinned(domains(cluster, constraint), self.unit.placed(), cluster.row_of)
-        return [(domain.values, domain.rows) for domain in found]
+        is_open = self.room.open
+        return [
+            (domain.values, domain.rows if is_open is None else domain.rows & is_open)
+            for domain in found
+        ]
 
     def _place_in(self, within: Mask | None) -> bool:
         before = len(self.picks)

@@ -28,6 +28,28 @@ def test_an_equal_priority_does_not() -> None:
     assert on_nodes(2).runs(low("l", 2), node="n0").sees(low("h", 2)).evicts() == []
 
 
+def test_nobody_leaves_a_node_that_is_kept_for_somebody_else() -> None:
+    world = on_nodes(4, 4).runs(low("h", 4, 9), node="n1")
+    world.runs(*(low(f"l{index}", 1, 3) for index in range(4)), node="n0")
+    assert world.sees(low("waits", 4, 5).never_preempting()).evicts() == []
+    # By now n0 is kept for it.
+    assert world.later(400).sees(low("lower", 2, 4)).evicts() == []
+    assert world.sees(low("higher", 2, 6)).evicts() == ["l0", "l1"]
+
+
+def test_a_gang_evicts_only_where_nothing_is_kept_for_somebody_else() -> None:
+    world = on_nodes(2, 2, 2)
+    for node in range(3):
+        world.runs(low(f"l{node}", 2, 3), node=f"n{node}")
+    world.sees(low("waits", 2, 5).never_preempting()).decides()
+    world.later(400).decides()
+    (kept,) = world.brain.reservations.all()
+    theirs = {f"l{row}" for row in range(3) if not kept.rows[row]}
+    evicted = world.sees(*gang("g", 2, low("g0", 2, 4), low("g1", 2, 4))).evicts()
+    assert len(theirs) == 2
+    assert set(evicted) == theirs
+
+
 def test_a_pod_that_never_preempts_evicts_nobody() -> None:
     world = on_nodes(2).runs(low("l", 2), node="n0")
     assert world.sees(low("h", 2, 1).never_preempting()).evicts() == []
