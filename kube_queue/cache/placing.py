@@ -377,7 +377,7 @@ class PlacementCache:
         wakes_on = NO_POD_HELPS if helpless else ANY
         if any(map(helped_by_pods, unit.members())):
             wakes_on |= Event.POD_CAME
-        self.waiting.sleep(unit.key, wakes_on, now)
+        self.waiting.sleep(unit.key, wakes_on, now, again=decision.again)
 
     def _evicts(self, unit: Unit, decision: Preempt, now: float) -> None:
         self._leaving.made(unit.key, decision.preemption, now)

@@ -13,6 +13,7 @@ Members above what the gang needs are placed afterwards, each by itself, and rol
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from kube_queue.api.gangs import TopologyConstraint
 from kube_queue.api.pods import Pod
@@ -70,6 +71,7 @@ class Cycle:
             if isinstance(decision, Wait) and may_preempt and not decision.never:
                 self._room.spared = spared
                 self._room.open = ~closed if closed is not None else None
+                self._room.more = False
                 decision = self._preempt(unit, decision)
             if isinstance(decision, Bind):
                 for pod, _ in decision.placements:
@@ -195,7 +197,7 @@ class Cycle:
             plan = plugin.preemption(unit, members, why, self._room)
             if plan is not None:
                 return Preempt(unit.key, plan, wait.why)
-        return wait
+        return replace(wait, again=True) if self._room.more else wait
 
     def _refused(self, unit: Unit, refusal: Refusal) -> Wait:
         verdict: Verdict = refused(refusal, self._cluster.node_count)

@@ -41,6 +41,8 @@ class Wait:
     """It cannot fit as long as neither it nor a quota changes."""
     lacks_room: bool = False
     """Every quota would take it, the nodes do not."""
+    again: bool = False
+    """There are nodes left of which it was not asked who could leave."""
     note: str = ""
     """Why nobody is evicted for it though that might help; or empty."""
 

@@ -76,6 +76,8 @@ class Room:
         """Rows that are not kept for others against that unit; None: all."""
         self.turn = 0
         """The row after the one chosen last: candidates are looked at in turn."""
+        self.more = False
+        """Whether candidates are left that were not looked at."""
 
 
 class Journal:
@@ -310,7 +312,7 @@ class Search:
         rows = in_turn(self.candidates(pod, within), self.room.turn)
         found = list(islice(rows, MOST_ROWS))
         if len(found) == MOST_ROWS:
-            self.room.turn = found[-1] + 1
+            self.room.turn, self.room.more = found[-1] + 1, True
         return found
 
     # --- giving back ----------------------------------------------------------------------------

@@ -119,8 +119,10 @@ class Waiting:
             return key
         return None
 
-    def sleep(self, key: UnitKey, wakes_on: Event, now: float) -> None:
-        """The unit found no place; it sleeps until one of these events, and its backoff is over."""
+    def sleep(self, key: UnitKey, wakes_on: Event, now: float, *, again: bool = False) -> None:
+        """The unit found no place; it sleeps until one of these events, or only for a while
+        (``again``), and until its backoff is over.
+        """
         waiter = self._waiters.get(key)
         if waiter is None:
             return
@@ -136,16 +138,15 @@ class Waiting:
         bed.not_before = max(bed.not_before, now + _backoff(waiter.failures))
         if bed.awake == key:
             bed.awake = None
+        if again and bed.awake is None:
+            self._call(waiter.alike, bed)
 
     def wake(self, event: Event, now: float) -> None:
         """Whoever waits for the event has a turn."""
         for alike, bed in self._beds.items():
             if bed.wakes_on & event and bed.awake is None and bed.units:
                 if bed.not_before > now:
-                    self._serial += 1
-                    heapq.heappush(self._due, (bed.not_before, self._serial, alike))
-                    # Once is enough until it is looked at again.
-                    bed.awake = next(iter(bed.units))
+                    self._call(alike, bed)
                 else:
                     self._rouse(bed)
 
@@ -165,6 +166,13 @@ class Waiting:
     def _is_ready(self, entry: tuple[Order, UnitKey]) -> bool:
         waiter = self._waiters.get(entry[1])
         return waiter is not None and not waiter.asleep and not waiter.popped
+
+    def _call(self, alike: Hashable, bed: Bed) -> None:
+        """The first of the bed is woken when the backoff is over."""
+        self._serial += 1
+        heapq.heappush(self._due, (bed.not_before, self._serial, alike))
+        # Once is enough until it is looked at again.
+        bed.awake = next(iter(bed.units))
 
     def _wake_due(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from kube_queue.api.quota import QuotaTree
 from kube_queue.placement.decisions import Preempt
+from kube_queue.placement.row_search import MOST_ROWS
 from tests.builders import a_quota, a_tree
 from tests.placement.builders import PodBuilder, a_node
 from tests.placement.quota_worlds import QuotaWorld, a_budget, pod_in, queue_unit, quota, tree, two
@@ -384,3 +385,24 @@ def test_a_plan_is_made_on_the_cluster_and_taken_back() -> None:
     assert len(found) == 1
     assert {row: dict(pods) for row, pods in enumerate(world.brain.cluster.pods)} == before
     assert world.brain.cluster.columns.takes(0, "cpu") == used + 2000
+
+
+def test_nodes_that_were_not_looked_at_are_after_a_while_though_nothing_happens() -> None:
+    count = MOST_ROWS + 50
+    nodes = [a_node(f"n{n:03}").having(cpu=2, pods=110) for n in range(count)]
+    world = QuotaWorld(two(cpu=9 * count, low=count), *nodes)
+    for n in range(count):
+        label = "kept" if n < count - 1 else "free"
+        world.runs(pod_in("beta", f"b{n:03}", 2).labelled(app=label), node=f"n{n:03}")
+    world.protects(a_budget("kept", "beta", 0, app="kept"))
+    assert world.sees(pod_in("alpha", "a", 2)).evicts() == []
+    assert world.brain.next_wake(world.now) is not None
+    assert world.later(1).evicts() == [f"b{count - 1:03}"]
+
+
+def test_a_unit_that_nobody_can_leave_for_is_tried_again_only_when_something_happens() -> None:
+    world = QuotaWorld(two(cpu=40, low=4), a_node("n").having(cpu=8))
+    world.runs(*(pod_in("beta", f"b{n}", 2).labelled(app="kept") for n in range(4)), node="n")
+    world.protects(a_budget("kept", "beta", 0, app="kept"))
+    assert world.sees(pod_in("alpha", "a", 2)).evicts() == []
+    assert world.brain.next_wake(world.now) == world.brain.reservations.next_due()
