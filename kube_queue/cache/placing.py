@@ -217,7 +217,8 @@ class PlacementCache:
         if row is None or self.cluster.nodes[row] is None:
             return Refusal("NodeName", "node(s) are gone", unresolvable=True)
         self.cluster.forget(pod.uid)
-        self.cluster.lift([pod.uid], below=pod.priority)
+        self.cluster.lift([pod.uid])
+        self.cluster.lift_below(pod.priority)
         try:
             return self.cycle.placer.row_refusal(pod, row)
         finally:

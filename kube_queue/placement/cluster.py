@@ -322,12 +322,19 @@ class Cluster:
         kept = self._nominated.get(uid)
         return kept.node if kept is not None else ""
 
-    def lift(self, uids: Iterable[str], below: int) -> None:
-        """Room kept for these pods, and for all of a priority below that, is free for now."""
-        kept = [self._nominated[uid] for uid in uids if uid in self._nominated]
-        for priority, group in self._by_priority.items():
-            if priority < below:
-                kept += group.values()
+    def lift(self, uids: Iterable[str]) -> None:
+        """Room kept for these pods is free for now."""
+        self._lift(self._nominated[uid] for uid in uids if uid in self._nominated)
+
+    def lift_below(self, priority: int) -> bool:
+        """Room kept for pods of a lower priority is free for now. Returns whether there is any."""
+        before = len(self._lifted)
+        for each, group in self._by_priority.items():
+            if each < priority:
+                self._lift(group.values())
+        return len(self._lifted) > before
+
+    def _lift(self, kept: Iterable[Placed]) -> None:
         for each in kept:
             if each.pod.uid not in self._lifted:
                 self._lifted[each.pod.uid] = each

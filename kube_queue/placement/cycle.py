@@ -64,10 +64,13 @@ class Cycle:
         """
         if unit.problem is not None:
             return self._refused(unit, unit.problem)
-        # Room that is kept for the unit itself, or for what is less important, is open to it.
-        self._cluster.lift([pod.uid for pod in unit.members()], below=unit.priority)
+        # Room that is kept for the unit itself is open to it, and where there is no other also what
+        # is kept for the less important: they may be many, and lifting them costs each of them.
+        self._cluster.lift([pod.uid for pod in unit.members()])
         try:
             decision = self._place(unit, closed)
+            if isinstance(decision, Wait) and self._cluster.lift_below(unit.priority):
+                decision = self._place(unit, closed)
             if isinstance(decision, Wait) and may_preempt and not decision.never:
                 self._room.spared = spared
                 self._room.open = ~closed if closed is not None else None

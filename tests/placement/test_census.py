@@ -67,11 +67,11 @@ def test_room_that_is_firmly_kept_is_not_lifted_for_a_higher_priority() -> None:
     cluster.node_seen(a_node("n1").node)
     cluster.nominate(a_pod("soft").asking(cpu=1).pod, "n1")
     cluster.nominate(a_pod("firm").asking(cpu=2).pod, "n1", firm=True)
-    cluster.lift((), below=100)
+    assert cluster.lift_below(100)
     assert cluster.columns.takes(0, "cpu") == 2000
     cluster.lower()
     assert cluster.columns.takes(0, "cpu") == 3000
-    cluster.lift(("uid-firm",), below=0)
+    cluster.lift(("uid-firm",))
     assert cluster.columns.takes(0, "cpu") == 1000
     cluster.lower()
     cluster.nominate(a_pod("firm").pod, "")

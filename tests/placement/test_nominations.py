@@ -15,6 +15,17 @@ def test_room_of_a_nominated_pod_is_closed_to_equals_and_open_to_the_more_import
     assert scheduler.binds() == {"more": "n1"}
 
 
+def test_the_more_important_take_room_kept_for_others_only_where_there_is_no_other() -> None:
+    kept = a_pod("kept").asking(cpu="4").with_priority(5).nominated_to("n1")
+    nodes = [a_node("n1").having(cpu="64"), a_node("n2").having(cpu="4")]
+    large = a_pod("large").asking(cpu="60").with_priority(5).on("n1")
+    scheduler = Scheduler(*nodes, large, kept.of_scheduler("another"))
+    scheduler.sees(a_pod("more").asking(cpu="4").with_priority(6))
+    assert scheduler.binds() == {"more": "n2"}
+    scheduler.sees(a_pod("again").asking(cpu="4").with_priority(6))
+    assert scheduler.binds() == {"again": "n1"}
+
+
 def test_a_pod_may_use_the_room_that_is_kept_for_it() -> None:
     kept = a_pod("kept").asking(cpu="4").nominated_to("n1")
     scheduler = Scheduler(a_node("n1").having(cpu="4"), kept)
