@@ -3,7 +3,8 @@
 5,000 nodes of 32 cpu. With room: pods that spread, or want to be near or away from others. Full of
 pods of low priority: pods of a higher one, for which others leave. Full of pods that borrowed from
 another quota: pods of that quota, which take back what its min guarantees. Victims go at once, so
-a pod is decided about twice; both are counted apart.
+a pod is decided about twice; both are counted apart. Beside as many pods of a lower priority as are
+decided about, for each of which a node is kept that is not free yet.
 
 CPU time of each decision, median and 99th percentile; the yard is a fixed loop of dictionary
 writes, for the speed of the machine at that moment. Each row has a process of its own.
@@ -206,6 +207,22 @@ def reclaiming(most: int, nodes: int, count: int) -> World:
     return world
 
 
+def beside_nominations(nodes: int, count: int) -> World:
+    """Empty nodes, others of them kept for as many pods of a lower priority by their scheduler."""
+    world = World(nodes)
+    for index in range(count):
+        kept = pod(index, "another-scheduler", cpu="32")
+        kept["status"] = {"nominatedNodeName": f"node-{index:05}"}
+        world.sees(kept)
+    for index in range(count):
+        made = pod(index, OURS)
+        made["spec"]["priority"] = 1_000
+        world.sees(made)
+    world.settle()
+    world.decides()
+    return world
+
+
 def _eight() -> int:
     return 8
 
@@ -215,18 +232,19 @@ def _mixed() -> Callable[[], int]:
     return lambda: chance.choice((1, 1, 2, 2, 3, 4, 8))
 
 
-FULL: Final[dict[str, Callable[[int, int], World]]] = {
+OTHERS: Final[dict[str, Callable[[int, int], World]]] = {
+    "beside nominations": beside_nominations,
     "preempting, 4 pods a node": lambda n, c: preempting(_eight, 1, n, c),
     "preempting, mixed pods": lambda n, c: preempting(_mixed(), 10, n, c),
     "reclaiming, full nodes": lambda n, c: reclaiming(10, n, c),
     "reclaiming, full quota too": lambda n, c: reclaiming(1, n, c),
 }
-"""Worlds without room, by the name of the row."""
+"""Worlds in which there is more than the pods, by the name of the row."""
 
 
 def measure(name: str, nodes: int, count: int) -> dict[str, Any]:
     """The row's figures."""
-    world = FULL[name](nodes, count) if name in FULL else related(RELATIONS[name], nodes, count)
+    world = OTHERS[name](nodes, count) if name in OTHERS else related(RELATIONS[name], nodes, count)
     return {"row": name, "nodes": nodes, "pods": count, **world.figures()}
 
 
@@ -264,7 +282,7 @@ def main() -> int:
         print(json.dumps(measure(options.row, options.nodes, options.pods)))
         return 0
     rows = []
-    for name in (*RELATIONS, *FULL):
+    for name in (*RELATIONS, *OTHERS):
         if options.only in name:
             words = ("--nodes", str(options.nodes), "--pods", str(options.pods), "--row", name)
             rows.append(in_fresh_process("benchmarks.place_rules", *words))
