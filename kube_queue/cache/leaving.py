@@ -49,6 +49,8 @@ class Leaving:
         self._released: dict[str, str] = {}
         """By uid: nodes where no room is kept for the pods any more, though they still say so."""
         self._unnominated: list[Pod] = []
+        self._entering: dict[str, UnitKey] = {}
+        """By uid: pods that are being bound into room that others left for their unit."""
 
     # --- what was seen --------------------------------------------------------------------------
 
@@ -66,7 +68,11 @@ class Leaving:
             self._cluster.nominate(pod, node, firm=bool(self._capacity.homes.of(pod).leaf))
 
     def pod_seen(self, uid: str, pod: Pod | None) -> None:
-        """Who was told to go is deleted, or has gone (None)."""
+        """Who was told to go is deleted, or has gone (None); who took their place is there."""
+        if pod is None or pod.node or pod.finished:
+            unit = self._entering.pop(uid, None)
+            if unit is not None:
+                self.claims.kept(unit)
         if pod is not None and pod.takes_room:
             if pod.deletion:
                 self._departures.seen(pod)
@@ -112,8 +118,27 @@ class Leaving:
             self._released.pop(pod.uid, None)
             self._cluster.nominate(pod, node, firm=plan.reclaim)
 
+    def placed(self, unit: UnitKey, pods: Iterable[str], now: float) -> None:
+        """These pods of the unit, by uid, are about to be bound: nothing is kept for it any more.
+        If others left for it, that is remembered until the pods are there.
+        """
+        claim = self.claims.get(unit)
+        if claim is None:
+            self.claims.forget(unit)
+            return
+        self._entering.update(dict.fromkeys(pods, unit))
+        self.release(claim, now)
+
+    def not_bound(self, uid: str, now: float, *, taken: bool) -> None:
+        """The pod could not be bound; ``taken``: because a pod of another scheduler took the room,
+        which for a unit that others left for is as good as if it had been seen before.
+        """
+        unit = self._entering.pop(uid, None)
+        if taken and unit is not None:
+            self.claims.lost(unit, now)
+
     def forget(self, unit: UnitKey, now: float) -> None:
-        """The unit was placed, or is gone: nothing is kept for it or remembered of it."""
+        """The unit is gone: nothing is kept for it or remembered of it."""
         claim = self.claims.forget(unit)
         if claim is not None:
             self.release(claim, now)

@@ -190,10 +190,11 @@ class PlacementCache:
             decision = replace(decision, note=note) if note else decision
         return decision
 
-    def bind_failed(self, pod: Pod, now: float) -> None:
+    def bind_failed(self, pod: Pod, now: float, *, taken: bool = False) -> None:
         """The binding was refused for good: the pod takes no room, and its unit is tried again
-        once its backoff is over.
+        once its backoff is over. ``taken``: a pod of another scheduler took its room.
         """
+        self._leaving.not_bound(pod.uid, now, taken=taken)
         placed = self.cluster.placed(pod.uid)
         if placed is None or not placed.assumed:
             return
@@ -353,7 +354,7 @@ class PlacementCache:
             self.capacity.pod_waits_no_more(pod.uid)
         self._told.pop(unit.key, None)
         self._open(unit.key, now)
-        self._leaving.forget(unit.key, now)
+        self._leaving.placed(unit.key, [pod.uid for pod, _ in decision.placements], now)
         if unit.is_gang and self.gangs.unit(unit.key) is not None:
             self.waiting.sleep(unit.key, ANY, now)
         else:

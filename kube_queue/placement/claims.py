@@ -181,6 +181,11 @@ class Claims:
         self._setbacks.pop(key, None)
         return self.end(key)
 
+    def kept(self, key: UnitKey) -> None:
+        """The unit has the room that others left for it; what it had suffered is forgotten."""
+        if key not in self._claims:
+            self._setbacks.pop(key, None)
+
     def lost(self, key: UnitKey, now: float) -> None:
         """Another scheduler took the unit's room."""
         setback = self._setbacks.setdefault(key, _Setback())

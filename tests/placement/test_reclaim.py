@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kube_queue.api.quota import QuotaTree
-from kube_queue.placement.decisions import Preempt
+from kube_queue.placement.decisions import Bind, Preempt, Wait
 from kube_queue.placement.row_search import MOST_ROWS
 from tests.builders import a_quota, a_tree
 from tests.placement.builders import PodBuilder, a_node
@@ -324,6 +324,35 @@ def test_room_that_another_scheduler_took_holds_the_unit_back_longer_each_time()
         assert world.brain.unnominated()[0].name == "a"
         assert world.later(minutes * 60 - 1).evicts() == []
         world.later(2)
+
+
+def binding_fails(world: QuotaWorld, number: int, *, taken: bool) -> None:
+    """The victims of ``a`` have gone, it is about to be bound, and somebody is faster."""
+    (decision,) = world.preempts()
+    world.goes(*(pod.name for pod in decision.preemption.victims))
+    assert isinstance(world.brain.decide(world.now, 1)[0], Bind)
+    thief = pod_in("beta", f"thief{number}", 2).of_scheduler("default-scheduler")
+    world.runs(thief, node="n1")
+    world.brain.bind_failed(world.pods["a"].pod, world.now, taken=taken)
+
+
+def test_room_that_is_taken_while_the_unit_is_bound_holds_it_back_like_any_that_is_taken() -> None:
+    world = QuotaWorld(two(cpu=100, low=4), a_node("n1").having(cpu="8"))
+    world.runs(*eight(), node="n1").sees(pod_in("alpha", "a", 2))
+    for minutes in (1, 2, 4):
+        binding_fails(world, minutes, taken=True)
+        (decision,) = world.later(15).decides()
+        assert isinstance(decision, Wait)
+        assert decision.note.startswith("RoomTakenByAnotherScheduler")
+        assert world.later(minutes * 60 - 16).evicts() == []
+        world.later(2)
+
+
+def test_a_binding_that_fails_otherwise_does_not_hold_the_unit_back() -> None:
+    world = QuotaWorld(two(cpu=100, low=4), a_node("n1").having(cpu="8"))
+    world.runs(*eight(), node="n1").sees(pod_in("alpha", "a", 2))
+    binding_fails(world, 1, taken=False)
+    assert len(world.later(15).evicts()) == 2
 
 
 def test_a_nomination_of_an_earlier_scheduler_is_kept_and_lapses() -> None:

@@ -213,7 +213,7 @@ class Binder:
         if not isinstance(error, NotFound):
             say = _log.info if isinstance(error, NotBound) else _log.warning
             say("a pod was not bound", pod=binding.pod.key, node=binding.node, problem=str(error))
-        means.cache.bind_failed(binding.pod, means.clock())
+        means.cache.bind_failed(binding.pod, means.clock(), taken=isinstance(error, RoomTaken))
         self._settled()
 
 
