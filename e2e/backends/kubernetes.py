@@ -63,7 +63,7 @@ class KubernetesCluster:
 
     def said(self) -> dict[str, list[str]]:
         """What our processes wrote to their logs so far, by part."""
-        logs = {part: self.kubeconfig.parent / "logs" / f"{part}.log" for part in OURS}
+        logs = {part: self._cluster.plane.log(part) for part in OURS}
         return {
             part: log.read_text(encoding="utf-8", errors="replace").splitlines()
             for part, log in logs.items()

@@ -137,7 +137,7 @@ class Promises:
         promise = self._promises.get(uid)
         if promise is None:
             self.restore(uid)
-        elif promise.until and not promise.victims:
+        elif not promise.victims:
             self._due[uid] = None
 
     def called_in(self, uid: str) -> Charge | None:

@@ -124,7 +124,7 @@ class Leaving:
         """
         claim = self.claims.get(unit)
         if claim is None:
-            self.claims.forget(unit)
+            self.claims.kept(unit)
             return
         self._entering.update(dict.fromkeys(pods, unit))
         self.release(claim, now)

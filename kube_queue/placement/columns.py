@@ -25,6 +25,11 @@ _LARGE: Final = 2**48
 _FIRST_ROWS: Final = 64
 
 
+def both(rows: Mask, within: Mask | None) -> Mask:
+    """Those of the rows that are in the other mask too; None: in it are all."""
+    return rows if within is None else rows & within
+
+
 class Columns:
     """Allocatable and used amounts of every row, in millicores and whole units."""
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from kube_queue.api.gangs import TopologyConstraint
 from kube_queue.api.pods import Pod
 from kube_queue.placement.cluster import Cluster
-from kube_queue.placement.columns import Mask
+from kube_queue.placement.columns import Mask, both
 from kube_queue.placement.decisions import Bind, Decision, Preempt, Wait
 from kube_queue.placement.framework import Profile
 from kube_queue.placement.gangs import PLUGIN as GANG
@@ -67,14 +67,13 @@ class Cycle:
         # Room that is kept for the unit itself is open to it, and where there is no other also what
         # is kept for the less important: they may be many, and lifting them costs each of them.
         self._cluster.lift([pod.uid for pod in unit.members()])
+        is_open = ~closed if closed is not None else None
         try:
-            decision = self._place(unit, closed)
+            decision = self._place(unit, is_open)
             if isinstance(decision, Wait) and self._cluster.lift_below(unit.priority):
-                decision = self._place(unit, closed)
+                decision = self._place(unit, is_open)
             if isinstance(decision, Wait) and may_preempt and not decision.never:
-                self._room.spared = spared
-                self._room.open = ~closed if closed is not None else None
-                self._room.more = False
+                self._room.begin(spared, is_open)
                 decision = self._preempt(unit, decision)
             if isinstance(decision, Bind):
                 for pod, _ in decision.placements:
@@ -85,7 +84,7 @@ class Cycle:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _place(self, unit: Unit, closed: Mask | None) -> Decision:
+    def _place(self, unit: Unit, is_open: Mask | None) -> Decision:
         needed = [pod for part in unit.parts for pod in part.members[: part.need]]
         refusal = self._quota(unit, needed) if needed else None
         if refusal is not None:
@@ -95,9 +94,7 @@ class Cycle:
             return self._refused(unit, where)
         trial = Trial(self.placer)
         for domain in where:
-            within = domain.rows if domain is not None else None
-            if closed is not None:
-                within = ~closed if within is None else within & ~closed
+            within = both(domain.rows, is_open) if domain is not None else is_open
             if not trial.place_parts(unit.parts, within):
                 continue
             refusal = self._quota_of_chosen(unit, needed, trial)

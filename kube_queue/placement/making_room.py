@@ -23,7 +23,7 @@ import numpy as np
 from kube_queue.api.pods import Pod
 from kube_queue.placement.budgets import Budgets, Spending
 from kube_queue.placement.cluster import Placed
-from kube_queue.placement.columns import Mask
+from kube_queue.placement.columns import Mask, both
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.gangs import Gangs
 from kube_queue.placement.placing import Placer, unplaceable
@@ -78,6 +78,10 @@ class Room:
         """The row after the one chosen last: candidates are looked at in turn."""
         self.more = False
         """Whether candidates are left that were not looked at."""
+
+    def begin(self, spared: frozenset[str], is_open: Mask | None) -> None:
+        """Another unit is decided about."""
+        self.spared, self.open, self.more = spared, is_open, False
 
 
 class Journal:
@@ -232,11 +236,7 @@ class Search:
             return []
         cluster = self.room.cluster
         found = pinned(domains(cluster, constraint), self.unit.placed(), cluster.row_of)
-        is_open = self.room.open
-        return [
-            (domain.values, domain.rows if is_open is None else domain.rows & is_open)
-            for domain in found
-        ]
+        return [(domain.values, both(domain.rows, self.room.open)) for domain in found]
 
     def _place_in(self, within: Mask | None) -> bool:
         before = len(self.picks)
@@ -295,9 +295,7 @@ class Search:
     def candidates(self, pod: Pod, within: Mask | None) -> Mask:
         """Rows that take the pod if enough others leave, by amounts."""
         cluster = self.room.cluster
-        rows = self.room.placer.views.of(pod.spec).allowed
-        if within is not None:
-            rows = rows & within
+        rows = both(self.room.placer.views.of(pod.spec).allowed, within)
         going = self.room.victims.going()
         for name, amount in pod.spec.request.items:
             free = cluster.columns.allocatable(name) - cluster.columns.used(name)

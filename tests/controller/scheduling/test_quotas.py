@@ -219,6 +219,14 @@ def a_lease(seconds: int = 15) -> Object:
     }
 
 
+async def a_unit_fills_the_node(world: World, lease: Object) -> None:
+    """It borrows what the other team is guaranteed; the queue controller has this Lease."""
+    await world.user.create(LEASES, lease)
+    await world.create_tree(two_teams())
+    await world.create(a_node("n1").having(cpu="4"))
+    await a_unit_that_runs(world)
+
+
 async def unit_annotations(world: World) -> dict[str, Any]:
     unit = await world.user.get(QUEUE_UNITS, "team-a", "unit")
     found: dict[str, Any] = unit["metadata"].get("annotations") or {}
@@ -227,10 +235,7 @@ async def unit_annotations(world: World) -> dict[str, Any]:
 
 def test_pods_of_a_unit_go_only_whole_and_by_its_own_controller() -> None:
     async def story(world: World) -> None:
-        await world.user.create(LEASES, a_lease(3600))
-        await world.create_tree(two_teams())
-        await world.create(a_node("n1").having(cpu="4"))
-        await a_unit_that_runs(world)
+        await a_unit_fills_the_node(world, a_lease(3600))
         await world.create(of_team("b", "b0", "2"))
         await world.settle(5)
         uid = (await world.pod("b0", "team-b"))["metadata"]["uid"]
@@ -249,10 +254,7 @@ def test_pods_of_a_unit_go_only_whole_and_by_its_own_controller() -> None:
 
 def test_a_pod_that_a_whole_job_leaves_for_is_nominated_before_others_are_told_anything() -> None:
     async def story(world: World) -> None:
-        await world.user.create(LEASES, a_lease(3600))
-        await world.create_tree(two_teams())
-        await world.create(a_node("n1").having(cpu="4"))
-        await a_unit_that_runs(world)
+        await a_unit_fills_the_node(world, a_lease(3600))
         await world.create(of_team("a", "a-waits", "9"))
         await world.settle(0.2)
         await world.create(of_team("b", "b0", "2"))
@@ -267,10 +269,7 @@ def test_a_pod_that_a_whole_job_leaves_for_is_nominated_before_others_are_told_a
 
 def test_without_a_queue_controller_pods_of_a_unit_are_evicted_like_all_others() -> None:
     async def story(world: World) -> None:
-        await world.user.create(LEASES, a_lease())
-        await world.create_tree(two_teams())
-        await world.create(a_node("n1").having(cpu="4"))
-        await a_unit_that_runs(world)
+        await a_unit_fills_the_node(world, a_lease())
         # Its Lease stands still for 15 seconds and then another 30.
         await world.settle(60)
         await world.create(of_team("b", "b0", "2"))
