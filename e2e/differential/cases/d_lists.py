@@ -21,6 +21,8 @@ THREE = tuple(
     for number, name in enumerate("abc", 1)
 )
 FIRST = "configmaps?resourceVersion=<1.metadata.resourceVersion>"
+CAUGHT_UP = "items.2.metadata.name=c"
+"""Kubernetes answers this from a cache that may be behind the last write, as asked for."""
 EVENTS = "resourceVersionMatch=NotOlderThan&sendInitialEvents=true&allowWatchBookmarks=true"
 
 
@@ -68,8 +70,9 @@ LISTS = subject(
     _refused("a match and a token", "resourceVersion=1&resourceVersionMatch=Exact&continue=x"),
     _refused("initial events", "sendInitialEvents=true"),
     case("exactly a version", *THREE, get(f"{FIRST}&resourceVersionMatch=Exact")),
-    case("not older than a version", *THREE, get(f"{FIRST}&resourceVersionMatch=NotOlderThan")),
-    case("any version", *THREE, get("configmaps?resourceVersion=0", until="items.2.metadata.name=c",
+    case("not older than a version", *THREE, get(f"{FIRST}&resourceVersionMatch=NotOlderThan",
+                                                 until=CAUGHT_UP)),
+    case("any version", *THREE, get("configmaps?resourceVersion=0", until=CAUGHT_UP,
                                     only="kind apiVersion")),
     case("a page at a version", *THREE, get(f"{FIRST}&limit=5")),
 )  # fmt: skip
@@ -138,7 +141,7 @@ WATCHES = subject(
     case("initial events as tables", THREE[0], watch(f"configmaps?{EVENTS}", 2, accept=TABLE)),
     case("initial events as metadata", THREE[0], watch(f"configmaps?{EVENTS}", 2, accept=METADATA)),
     case("initial events from a version", *THREE[:2],
-         watch(f"{FIRST}&{EVENTS}", 3)),
+         watch(f"configmaps?resourceVersion=<2.metadata.resourceVersion>&{EVENTS}", 3)),
     case("initial events that are not wanted", *THREE[:2], watch(
         f"{FIRST}&{EVENTS}&timeoutSeconds=1".replace("Events=true", "Events=false"), 1)),
     case("initial events without bookmarks", watch(
