@@ -27,7 +27,8 @@ from kube_queue.placement.columns import Mask, both
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.gangs import Gangs
 from kube_queue.placement.placing import Placer, unplaceable
-from kube_queue.placement.quota import Capacity, Demand, Shortage
+from kube_queue.placement.quota import Capacity
+from kube_queue.placement.quota_bounds import Demand, Shortage, shortages
 from kube_queue.placement.row_search import CANDIDATES, MOST_ROWS, Harm, RowPlan, in_turn
 from kube_queue.placement.topology import constraint_of, domains, pinned
 from kube_queue.placement.units import Unit
@@ -191,9 +192,9 @@ class Search:
     # --- steps ----------------------------------------------------------------------------------
 
     def _make_quota(self) -> bool:
-        capacity = self.room.capacity
+        sums = self.room.capacity.sums
         while True:
-            found = tuple(capacity.shortages(self.demand, settled=True))
+            found = tuple(shortages(sums, self.demand, settled=True))
             if not found:
                 return True
             pick = self.rule.of_quota(self, found)
@@ -328,7 +329,7 @@ class Search:
 
     def _holds(self, pick: Pick, nothing: Demand) -> bool:
         """Whether all members fit where they are with the pick there again."""
-        if any(True for _ in self.room.capacity.shortages(nothing, settled=True)):
+        if any(True for _ in shortages(self.room.capacity.sums, nothing, settled=True)):
             return False
         cluster, placer = self.room.cluster, self.room.placer
         rows = set()

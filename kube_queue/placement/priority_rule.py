@@ -10,7 +10,8 @@ import numpy as np
 from kube_queue.api.pods import Pod
 from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Search
-from kube_queue.placement.quota import Capacity, Shortage
+from kube_queue.placement.quota import Capacity
+from kube_queue.placement.quota_bounds import Shortage
 from kube_queue.placement.row_board import Board
 from kube_queue.placement.row_search import CANDIDATES, Harm, RowPlan, least_harmful
 from kube_queue.placement.units import Unit

@@ -12,7 +12,8 @@ from kube_queue.api.pods import Pod
 from kube_queue.api.resources import ResourceVector
 from kube_queue.placement.columns import Mask
 from kube_queue.placement.making_room import Search
-from kube_queue.placement.quota import Capacity, Shortage
+from kube_queue.placement.quota import Capacity
+from kube_queue.placement.quota_bounds import Shortage
 from kube_queue.placement.quota_sums import NodeSums, View
 from kube_queue.placement.row_search import Harm, RowPlan, least_harmful
 from kube_queue.placement.victims import ANY_QUOTA, Pick, Rank, rank

@@ -9,6 +9,7 @@ from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.making_room import Room, Search
 from kube_queue.placement.quota import Capacity
+from kube_queue.placement.quota_bounds import short_for_good, short_of_min, shortages
 from kube_queue.placement.reclaim_rule import Reclaim
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Refusal, Verdict
@@ -30,10 +31,12 @@ class CapacityScheduling:
             problem = capacity.homes.of(pod).problem
             if problem:
                 return Refusal(self.name, problem, unresolvable=True)
-        short = next(capacity.shortages(capacity.demand(members, unit.members())), None)
+        demand = capacity.demand(members, unit.members())
+        short = next(shortages(capacity.sums, demand), None)
         if short is None:
             return None
-        never = capacity.never((part.members, part.need) for part in unit.parts)
+        parts = ((part.members, part.need) for part in unit.parts)
+        never = short_for_good(capacity.sums, capacity.homes, parts)
         if never is not None:
             text = f"can never be scheduled as it is: {never}"
             return Refusal(self.name, text, unresolvable=True, never=True)
@@ -50,6 +53,6 @@ class CapacityScheduling:
         if "" in leaves:
             return None
         demand = capacity.demand(members, unit.members())
-        if any(capacity.beyond_min(demand, leaf) is not None for leaf in leaves):
+        if any(short_of_min(capacity.sums, demand, leaf) is not None for leaf in leaves):
             return None
         return Search(room, unit, members, Reclaim(capacity, leaves)).run()
