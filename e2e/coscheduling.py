@@ -21,6 +21,7 @@ SCHEDULER: Final = "kube-queue-scheduler"
 MINIMUM_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/min-available"
 CONSTRAINT: Final = "alibabacloud.com/topology-aware-constraint"
 GPU: Final = "nvidia.com/gpu"
+ZONE: Final = "topology.kubernetes.io/zone"
 LONG: Final = 3600.0
 _PLAYED: Final = {"kwok.x-k8s.io/node": "fake"}
 """The node is played by kwok where kwok plays only some."""

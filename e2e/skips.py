@@ -69,7 +69,7 @@ ALLOWED: Final[Mapping[str, Skips]] = {
             **dict.fromkeys(("Q16b", "Q16c", "Q18p"), _CROWD),
             **dict.fromkeys(("Q5", "Q6", "Q7", "Q7d", "Q16k", "Q17k", "Q25k"), _IMAGES),
             **dict.fromkeys(("Q15", "Q15e", "Q16", "Q17", "Q17j"), _KEPT),
-            **dict.fromkeys((*_SCHEDULER, "Q28"), _ADDED),
+            **dict.fromkeys((*_SCHEDULER, "Q28", "Q28t"), _ADDED),
         }
     ),
 }

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from e2e.coscheduling import Object, pod, see_held, see_on_nodes, with_nodes
+from e2e.coscheduling import ZONE, Object, pod, see_held, see_on_nodes, with_nodes
 from e2e.placements import Placements
 from e2e.scenario import scenario
 from e2e.scenarios.beside import here, room
-from e2e.scenarios.topology import ZONE
 from e2e.world import World
 from kube_queue.api.errors import NotFound
 from kube_queue.api.types import CRDS, KUBERNETES_POD_GROUPS, X_POD_GROUPS, ResourceType

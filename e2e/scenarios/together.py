@@ -6,9 +6,22 @@ import contextlib
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from e2e.coscheduling import Object, add_nodes, node, pod, see_held, see_on_nodes, with_nodes
+from e2e.coscheduling import (
+    MINIMUM_LABEL,
+    SCHEDULER,
+    ZONE,
+    Object,
+    add_nodes,
+    constrained,
+    node,
+    nodes_of,
+    pod,
+    see_held,
+    see_on_nodes,
+    with_nodes,
+)
 from e2e.jobs import job, nowhere
-from e2e.placements import on_node
+from e2e.placements import GANG_LABEL, on_node
 from e2e.scenario import scenario
 from e2e.steps import see_admitted, see_waiting
 from e2e.trees import TREE_NAME, namespace, tree
@@ -68,6 +81,43 @@ async def more_promised(world: World) -> None:
         finally:
             with contextlib.suppress(NotFound):
                 await world.delete(NODES, "more", "")
+
+
+@scenario(
+    "Q28t",
+    "a job that has to be within one zone is not released while no zone has room for all of it",
+    settings={"controller": {"placement_check": True}},
+    within=180,
+)
+async def one_zone(world: World) -> None:
+    await world.apply(tree("100"))
+    async with with_nodes(world, _in_zone("left", "2"), _in_zone("right", "2")):
+        await world.apply(_within_a_zone(nowhere(job("three", "1", parallelism=3), ROOM)))
+        said = await see_waiting(world, "three", "NodesHaveNoRoom")
+        assert "left has room for 2; right has room for 2" in said, said
+        async with with_nodes(world, _in_zone("right", "1", "right-more")):
+            await see_admitted(world, "three", within=60)
+            await see_on_nodes(world, 3, prefix="three")
+            homes = await nodes_of(world, prefix="three")
+            assert sorted(homes) == ["right", "right", "right-more"], homes
+
+
+def _in_zone(zone: str, cpu: str, name: str = "") -> Object:
+    made = room(name or zone, cpu)
+    made["metadata"]["labels"] |= {ZONE: zone}
+    return made
+
+
+def _within_a_zone(made: Object) -> Object:
+    """The Job whose pods are a gang of the co-scheduler, all of them in one zone."""
+    template = made["spec"]["template"]
+    many = str(made["spec"]["parallelism"])
+    labels = {GANG_LABEL: made["metadata"]["name"], MINIMUM_LABEL: many}
+    pods = {
+        "metadata": {"labels": labels},
+        "spec": {**template["spec"], "schedulerName": SCHEDULER},
+    }
+    return {**made, "spec": {**made["spec"], "template": constrained(pods, ZONE)}}
 
 
 class Shown:

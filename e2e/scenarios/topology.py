@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from e2e.coscheduling import (
+    ZONE,
     Object,
     constrained,
     example,
@@ -22,7 +23,6 @@ from e2e.steps import see_gone
 from e2e.world import World
 from kube_queue.api.types import DEPLOYMENTS, PODS
 
-ZONE: Final = "topology.kubernetes.io/zone"
 LARGE: Final = ("large-1", "large-2")
 HOSTNAME: Final = "kubernetes.io/hostname"
 

@@ -32,6 +32,8 @@ _MIN_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/min-available"
 _NAME_ANNOTATION: Final = "gang.scheduling.koordinator.sh/name"
 _MIN_ANNOTATION: Final = "gang.scheduling.koordinator.sh/min-available"
 _LARGEST_MIN: Final = 2**31 - 1
+GANG_ANNOTATIONS: Final = (CONSTRAINT_ANNOTATION, _NAME_ANNOTATION, _MIN_ANNOTATION)
+"""What a pod's annotations say of its gang and of where that may be."""
 
 
 class GangSource(StrEnum):

@@ -1,7 +1,8 @@
 """Whether the nodes have room for a job now, asked before the job is released.
 
 The controller's own copy of nodes and pods, and the scheduler's own placement on it: the pods of a
-unit's pod sets are tried as one gang. The answer is advice. It knows no volumes, no quota and no
+unit's pod sets are tried as one gang; where they are one to the co-scheduler as well, in one domain
+of its topology constraint. The answer is advice. It knows no volumes, no quota and no
 preemption, and pods that wait for another scheduler take no room yet; what was just let through
 does, until its pods stand there or half a minute has passed.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ from kube_queue.cache.placing import PlacementCache
 from kube_queue.kube.client import Client
 from kube_queue.kube.informer import Informer
 from kube_queue.placement.decisions import Bind
+from kube_queue.placement.gangs import constraint_among
 from kube_queue.placement.plugins import BASE
 from kube_queue.placement.units import Part, Unit, UnitKey
 
@@ -46,10 +48,12 @@ class PlacementCheck:
         clock: Callable[[], float],
         changed: Callable[[], None],
         *,
+        scheduler_names: Collection[str],
         rng: random.Random,
         page_size: int,
     ) -> None:
         self._cache = PlacementCache((), BASE)
+        self._scheduler_names = frozenset(scheduler_names)
         self._clock = clock
         self._changed = changed
         self._promised: dict[str, tuple[str, ...]] = {}
@@ -85,7 +89,7 @@ class PlacementCheck:
         key = UnitKey(pods[0].namespace, uid)
         part = Part(key, tuple(pods), need=len(pods), least=len(pods))
         priority = min(pod.priority for pod in pods)
-        gang = Unit(key, (part,), priority, "", "", resumes=False)
+        gang = Unit(key, (part,), priority, self._constraint(pods), "", resumes=False)
         decision = self._cache.cycle.decide(gang, may_preempt=False)
         if isinstance(decision, Bind):
             self._promised[uid] = tuple(pod.uid for pod, _ in decision.placements)
@@ -103,6 +107,15 @@ class PlacementCheck:
             timer.cancel()
         for pod in self._promised.pop(uid, ()):
             self._cache.cluster.forget(pod)
+
+    def _constraint(self, pods: Sequence[Pod]) -> str:
+        """What the co-scheduler will ask of the domain of these pods; empty: nothing, or not of
+        all of them together.
+        """
+        ours = all(pod.scheduler in self._scheduler_names for pod in pods)
+        gangs = {_gang_of(pod) for pod in pods}
+        one = len(pods) == 1 or (len(gangs) == 1 and gangs != {()})
+        return constraint_among(pods) if ours and one else ""
 
     def _say_untold(self, unit: Mapping[str, Any]) -> None:
         """That units say too little of their pods is said once."""
@@ -132,6 +145,13 @@ class PlacementCheck:
         held = old is not None and old.takes_room
         if held and (new is None or not new.takes_room):
             self._changed()
+
+
+def _gang_of(pod: Pod) -> tuple[str, ...]:
+    """Names the gangs that are placed together with the pod; empty: it is in none."""
+    if pod.gang is None:
+        return ()
+    return tuple(sorted(pod.gang.groups)) or (f"{pod.namespace}/{pod.gang.name}",)
 
 
 def _pods_of(unit: Mapping[str, Any]) -> list[Pod]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from kube_queue.api.gangs import CONSTRAINT_ANNOTATION, GANG_ANNOTATIONS
 from kube_queue.api.loose import mapping_of
 from kube_queue.api.pod_shapes import crosses_namespaces
 from kube_queue.api.resources import EMPTY
@@ -26,6 +27,8 @@ _WHEREABOUTS: Final = (
     "topologySpreadConstraints",
     "hostNetwork",
 )
+_CONSTRAINED: Final = ("schedulerName", "schedulingGroup")
+"""Who places the pods, and as which gang: matters where a gang wants one domain."""
 
 
 def lean_template(
@@ -64,17 +67,16 @@ def template_for_nodes(
 
 def with_whereabouts(lean: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
     """The lean template, and what the whole one says of where its pods may be."""
-    given = section(template, "spec")
-    spec = {**section(lean, "spec"), **_whereabouts(given)}
+    metadata, where = _whereabouts(template)
+    spec = {**section(lean, "spec"), **where}
     for field in ("containers", "initContainers"):
-        held = [_host_ports(one) for one in entries(given, field)]
+        held = [_host_ports(one) for one in entries(template, "spec", field)]
         if any(held):
             spec[field] = [
                 {**one, "ports": ports} if ports else one
                 for one, ports in zip(entries(lean, "spec", field), held, strict=True)
             ]
-    labels = section(template, "metadata", "labels")
-    return {**({"metadata": {"labels": dict(labels)}} if labels else {}), "spec": spec}
+    return {**({"metadata": metadata} if metadata else {}), "spec": spec}
 
 
 def whereabouts(template: Mapping[str, Any]) -> str:
@@ -83,20 +85,27 @@ def whereabouts(template: Mapping[str, Any]) -> str:
     """
     if not template:
         return ""
-    spec = section(template, "spec")
-    found: dict[str, Any] = _whereabouts(spec)
+    metadata, found = _whereabouts(template)
     for field in ("containers", "initContainers"):
-        ports = [_host_ports(one) for one in entries(spec, field)]
+        ports = [_host_ports(one) for one in entries(template, "spec", field)]
         if any(ports):
             found[field] = ports
-    labels = section(template, "metadata", "labels")
-    if labels:
-        found["labels"] = labels
+    if metadata:
+        found["metadata"] = metadata
     return json.dumps(found, sort_keys=True) if found else ""
 
 
-def _whereabouts(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _without_nulls(spec[name]) for name in _WHEREABOUTS if spec.get(name)}
+def _whereabouts(template: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What metadata and spec of the template say of the places of its pods."""
+    labels, annotations = (section(template, "metadata", of) for of in ("labels", "annotations"))
+    spec = section(template, "spec")
+    metadata = {"labels": dict(labels)} if labels else {}
+    fields: tuple[str, ...] = _WHEREABOUTS
+    if annotations.get(CONSTRAINT_ANNOTATION):
+        fields += _CONSTRAINED
+        kept = (name for name in GANG_ANNOTATIONS if name in annotations)
+        metadata["annotations"] = {name: annotations[name] for name in kept}
+    return metadata, {name: _without_nulls(spec[name]) for name in fields if spec.get(name)}
 
 
 def _host_ports(container: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -282,7 +282,7 @@ class Gangs:
             key=min(each.key for each in gangs),
             parts=tuple(parts),
             priority=min(pod.priority for pod in waiting),
-            constraint=_constraint(waiting),
+            constraint=constraint_among(waiting),
             domain_key=group.topology_key if group is not None else "",
             resumes=resumes and problem is None,
             problem=problem,
@@ -389,9 +389,9 @@ def _too_few(gang: Gang, members: Members, counted: int, least: int) -> Refusal:
     )
 
 
-def _constraint(waiting: Iterable[Pod]) -> str:
-    """The first constraint that a member names."""
-    for pod in waiting:
+def constraint_among(members: Iterable[Pod]) -> str:
+    """The first topology constraint that a member names, not read yet; empty: none does."""
+    for pod in members:
         text = pod.spec.annotations.get(CONSTRAINT_ANNOTATION)
         if text:
             return text

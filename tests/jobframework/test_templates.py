@@ -155,6 +155,25 @@ def test_where_nodes_are_asked_a_unit_says_where_its_pods_may_be_and_no_more() -
     }
 
 
+def test_a_unit_says_which_domain_its_pods_want_and_as_which_gang() -> None:
+    world = asking_nodes()
+    gang = {"pod-group.scheduling.sigs.k8s.io/name": "g"}
+    told = {
+        "alibabacloud.com/topology-aware-constraint": "{}",
+        "gang.scheduling.koordinator.sh/name": "g",
+    }
+    template = job_of(world)["spec"]["template"]
+    template["metadata"] = {"labels": gang, "annotations": {**told, "a": "b"}}
+    template["spec"]["schedulerName"] = "kube-queue-scheduler"
+    (decision,) = world.plan()
+    assert isinstance(decision, CreateUnit)
+    template = decision.manifest["spec"]["podSet"][0]["template"]
+    assert template["metadata"] == {"labels": gang, "annotations": told}
+    assert template["spec"]["schedulerName"] == "kube-queue-scheduler"
+    world.go()
+    assert world.plan() == ()
+
+
 def test_a_job_that_may_be_elsewhere_changes_its_waiting_unit_once() -> None:
     world = asking_nodes()
     job_of(world)["spec"]["template"]["spec"] |= WHERE

@@ -151,6 +151,7 @@ class QueueSide:
             client,
             self._clock,
             self._nodes_changed,
+            scheduler_names=settings.scheduler.scheduler_names,
             rng=self._rng,
             page_size=settings.client.page_size,
         )

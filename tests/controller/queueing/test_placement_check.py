@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import orjson
+import pytest
 
 from kube_queue.api.types import NODES, PODS, QUEUE_UNITS
 from kube_queue.config import Settings
@@ -115,6 +116,73 @@ def test_taints_and_selectors_count_as_they_do_for_the_scheduler() -> None:
         await create_unit(world, "tolerates", 1, "1", tolerations=[{"operator": "Exists"}])
         await world.settle(10)
         assert await world.admitted() == {"tolerates"}
+
+    in_world(story, CHECKED)
+
+
+ONE_ZONE = '{"name": "t", "required": {"topologies": [{"key": "topology.kubernetes.io/zone"}]}}'
+GANG = {
+    "pod-group.scheduling.sigs.k8s.io/name": "together",
+    "pod-group.scheduling.sigs.k8s.io/min-available": "3",
+}
+
+
+async def create_constrained(
+    world: World, name: str, count: int, constraint: str = ONE_ZONE, **changed: Any
+) -> None:
+    """A unit of pods of 1 cpu that want one zone."""
+    told = {"scheduler": "kube-queue-scheduler", "labels": GANG, **changed}
+    pods = pod_set(count, "1", schedulerName=told["scheduler"])
+    annotations = {"alibabacloud.com/topology-aware-constraint": constraint}
+    pods["template"]["metadata"] = {"labels": told["labels"], "annotations": annotations}
+    await world.create_unit(name, cpu=count, podSet=[pods])
+
+
+def test_a_gang_that_wants_one_domain_is_released_when_one_has_room_for_all_of_it() -> None:
+    async def story(world: World) -> None:
+        for name, zone in (("n1", "a"), ("n2", "b")):
+            await create_node(world, a_node(name).having(cpu="2").in_zone(zone))
+        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await create_constrained(world, "gang", 3)
+        await world.settle(10)
+        unit = await world.unit("gang")
+        assert (phase_of(unit), unit["status"]["reason"]) == ("Enqueued", "NodesHaveNoRoom")
+        assert "a has room for 2; b has room for 2" in unit["status"]["message"]
+        await create_node(world, a_node("n3").having(cpu="1").in_zone("b"))
+        await world.settle(10)
+        assert await world.admitted() == {"gang"}
+
+    in_world(story, CHECKED)
+
+
+@pytest.mark.parametrize(
+    "unbound",
+    [{"labels": {}}, {"scheduler": "default-scheduler"}],
+    ids=["no gang", "another scheduler"],
+)
+def test_pods_that_the_constraint_does_not_keep_together_need_no_domain(
+    unbound: dict[str, Any],
+) -> None:
+    async def story(world: World) -> None:
+        for name, zone in (("n1", "a"), ("n2", "b")):
+            await create_node(world, a_node(name).having(cpu="2").in_zone(zone))
+        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await create_constrained(world, "loose", 3, **unbound)
+        await world.settle(10)
+        assert await world.admitted() == {"loose"}
+
+    in_world(story, CHECKED)
+
+
+def test_a_constraint_that_cannot_be_read_holds_its_job_and_says_so() -> None:
+    async def story(world: World) -> None:
+        await create_node(world, a_node("n1").having(cpu="4").in_zone("a"))
+        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await create_constrained(world, "gang", 3, "{")
+        await world.settle(10)
+        assert await world.admitted() == set()
+        message = (await world.unit("gang"))["status"]["message"]
+        assert message.startswith("InvalidTopologyConstraint: ")
 
     in_world(story, CHECKED)
 
