@@ -6,9 +6,7 @@
     ├── InvalidInput            what a person wrote cannot be used: path, problem, what to do
     │   ├── InvalidQuantity     "4Gb"
     │   ├── InvalidManifest     a job, a unit, a pod template
-    │   ├── InvalidTree         an ElasticQuotaTree nothing can be taken from
-    │   ├── InvalidSetting      a flag, an environment variable, a configuration file
-    │   └── NotInThisVersion    legal, but this version does not do it
+    │   └── InvalidSetting      a flag, an environment variable, a configuration file
     ├── ApiError                the API server answered, and the answer was no
     │   ├── BadRequest            400
     │   ├── Unauthorized          401
@@ -70,16 +68,8 @@ class InvalidManifest(InvalidInput):
     """A job, unit or pod template whose fields contradict the kind it claims to be."""
 
 
-class InvalidTree(InvalidInput):
-    """An ElasticQuotaTree from which no usable quota can be taken."""
-
-
 class InvalidSetting(InvalidInput):
     """A flag, environment variable or configuration key with an illegal name or value."""
-
-
-class NotInThisVersion(InvalidInput):
-    """A legal choice that this version does not offer."""
 
 
 class ApiError(KubeQueueError):

@@ -32,7 +32,6 @@ def pod_group_of(obj: Mapping[str, Any], source: GangSource) -> PodGroup:
         resource_version=text_of(metadata.get("resourceVersion")),
         source=source,
         min_member=_min_count(spec, problems) if native else _min_member(spec, problems),
-        timeout_seconds=0 if native else _count(spec.get("scheduleTimeoutSeconds")) or 0,
         topology_key=_topology_key(spec) if native else "",
         satisfied=_is_true(status, "Satisfied"),
         phase=text_of(status.get("phase")),

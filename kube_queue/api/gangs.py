@@ -18,21 +18,21 @@ import orjson
 
 from kube_queue.api.errors import InvalidInput
 from kube_queue.api.loose import mapping_of, shown, text_of
+from kube_queue.api.names import (
+    CONSTRAINT_ANNOTATION,
+    GANG_GROUPS_LABEL,
+    GANG_MIN_ANNOTATION,
+    GANG_MIN_LABEL,
+    GANG_NAME_ANNOTATION,
+    GANG_NAME_LABEL,
+    MATCH_POLICY_LABEL,
+    SIGS_POD_GROUP_LABEL,
+    X_POD_GROUP_LABEL,
+)
 from kube_queue.api.node_selectors import NodeTerm, read_node_term
 
-GANG_COMMIT_ANNOTATION: Final = "kube-queue/gang-commit"
-"""On a pod we bound: ``<id>/<n>``, which commit of n pods its binding was part of."""
-CONSTRAINT_ANNOTATION: Final = "alibabacloud.com/topology-aware-constraint"
-MATCH_POLICY_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/match-policy"
-GANG_GROUPS_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/groups"
-_X_GROUP_LABEL: Final = "scheduling.x-k8s.io/pod-group"
-_SIGS_GROUP_LABEL: Final = "pod-group.scheduling.sigs.k8s.io"
-_NAME_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/name"
-_MIN_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/min-available"
-_NAME_ANNOTATION: Final = "gang.scheduling.koordinator.sh/name"
-_MIN_ANNOTATION: Final = "gang.scheduling.koordinator.sh/min-available"
 _LARGEST_MIN: Final = 2**31 - 1
-GANG_ANNOTATIONS: Final = (CONSTRAINT_ANNOTATION, _NAME_ANNOTATION, _MIN_ANNOTATION)
+GANG_ANNOTATIONS: Final = (CONSTRAINT_ANNOTATION, GANG_NAME_ANNOTATION, GANG_MIN_ANNOTATION)
 """What a pod's annotations say of its gang and of where that may be."""
 
 
@@ -92,8 +92,6 @@ class PodGroup:
     resource_version: str
     source: GangSource
     min_member: int
-    timeout_seconds: int
-    """scheduleTimeoutSeconds; 0: none."""
     topology_key: str
     """The domain key Kubernetes' own PodGroup asks for; empty: none."""
     satisfied: bool
@@ -113,12 +111,12 @@ def gang_mark(
     if groups is None:
         groups = annotations.get(GANG_GROUPS_LABEL)
     own = text_of(mapping_of(spec.get("schedulingGroup")).get("podGroupName"))
-    noted, noted_min = annotations.get(_NAME_ANNOTATION), annotations.get(_MIN_ANNOTATION)
+    noted, noted_min = annotations.get(GANG_NAME_ANNOTATION), annotations.get(GANG_MIN_ANNOTATION)
     sources = (
         (GangSource.SCHEDULING_GROUP, own, None),
-        (GangSource.X_POD_GROUP, labels.get(_X_GROUP_LABEL), None),
-        (GangSource.SIGS_POD_GROUP, labels.get(_SIGS_GROUP_LABEL), None),
-        (GangSource.LABELS, labels.get(_NAME_LABEL), labels.get(_MIN_LABEL)),
+        (GangSource.X_POD_GROUP, labels.get(X_POD_GROUP_LABEL), None),
+        (GangSource.SIGS_POD_GROUP, labels.get(SIGS_POD_GROUP_LABEL), None),
+        (GangSource.LABELS, labels.get(GANG_NAME_LABEL), labels.get(GANG_MIN_LABEL)),
         (GangSource.ANNOTATIONS, noted, noted_min),
     )
     for source, name, least in sources:
@@ -149,9 +147,9 @@ def _mark(
 
 def _min_of(text: str | None, source: GangSource, problems: list[str]) -> int:
     field = (
-        f"metadata.labels[{_MIN_LABEL}]"
+        f"metadata.labels[{GANG_MIN_LABEL}]"
         if source is GangSource.LABELS
-        else f"metadata.annotations[{_MIN_ANNOTATION}]"
+        else f"metadata.annotations[{GANG_MIN_ANNOTATION}]"
     )
     if text is None:
         problems.append(f"{field} is missing: write how many pods have to start together")

@@ -59,6 +59,30 @@ RECLAIM_REQUESTED_ANNOTATION: Final = "kube-queue/reclaim-requested-by"
 """On a unit that holds quota, written by the scheduler: the uid of the pod or PodGroup that takes
 back what its quota guarantees; the queue controller then evicts the unit."""
 
+# --- on pods of the co-scheduler ----------------------------------------------------------------
+GANG_NAME_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/name"
+"""The gang the pod is a member of; ``gang.scheduling.koordinator.sh/name`` as an annotation."""
+GANG_MIN_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/min-available"
+"""How many pods of the gang have to start together; where members differ, the largest counts."""
+GANG_NAME_ANNOTATION: Final = "gang.scheduling.koordinator.sh/name"
+"""The same, where no label names a gang."""
+GANG_MIN_ANNOTATION: Final = "gang.scheduling.koordinator.sh/min-available"
+"""The same for a gang that is named by annotation."""
+SIGS_POD_GROUP_LABEL: Final = "pod-group.scheduling.sigs.k8s.io"
+"""The PodGroup of scheduling.sigs.k8s.io that says how many pods of the gang are needed."""
+X_POD_GROUP_LABEL: Final = "scheduling.x-k8s.io/pod-group"
+"""The PodGroup of scheduling.x-k8s.io that does."""
+MATCH_POLICY_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/match-policy"
+"""Which members count towards the minimum: ``once-satisfied`` (default), ``only-waiting``,
+``waiting-and-running`` or ``waiting-running-succeed``."""
+GANG_GROUPS_LABEL: Final = "pod-group.scheduling.sigs.k8s.io/groups"
+"""Gangs that start together or not at all: a JSON list of ``namespace/name``; as a label or an
+annotation."""
+CONSTRAINT_ANNOTATION: Final = "alibabacloud.com/topology-aware-constraint"
+"""The one domain of nodes that has to hold the whole gang, as JSON."""
+GANG_COMMIT_ANNOTATION: Final = "kube-queue/gang-commit"
+"""Written by us on a pod we bound: ``<id>/<n>``, which commit of n pods its binding was part of."""
+
 # --- on queues and trees ------------------------------------------------------------------------
 QUOTA_PATH_ANNOTATION: Final = "kube-queue/quota-path"
 """On an automatic Queue: the path of the quota leaf it serves."""

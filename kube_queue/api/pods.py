@@ -18,9 +18,9 @@ import orjson
 
 from kube_queue.api.conditions import parse_rfc3339
 from kube_queue.api.errors import InvalidInput
-from kube_queue.api.gangs import GANG_COMMIT_ANNOTATION, GangMark, gang_mark
+from kube_queue.api.gangs import GangMark, gang_mark
 from kube_queue.api.loose import mapping_of, text_of
-from kube_queue.api.names import DEFAULT_SCHEDULER
+from kube_queue.api.names import DEFAULT_SCHEDULER, GANG_COMMIT_ANNOTATION
 from kube_queue.api.node_selectors import (
     NodeTerm,
     Toleration,

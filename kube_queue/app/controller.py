@@ -50,9 +50,8 @@ async def run_controller(
     serving is off) once it answers and what exists is in memory. `with_jobs` runs the job side as
     well, under the same lead. A process that loses the lead stops writing, stands by, and starts
     anew with nothing remembered when it leads again; one that is stopped first writes what is
-    queued, for at most DRAIN_SECONDS. Raises InvalidSetting or NotInThisVersion at
-    once when the address to listen on or the enabled extensions cannot be had. The client stays
-    open.
+    queued, for at most DRAIN_SECONDS. Raises InvalidSetting at once when the
+    address to listen on or the enabled extensions cannot be had. The client stays open.
     """
     if with_jobs:
         load_extensions(settings.jobs.enabled_extensions)

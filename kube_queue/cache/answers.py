@@ -190,10 +190,6 @@ class Answers:
             items=tuple(items),
         )
 
-    def queue_keys(self) -> tuple[str, ...]:
-        """``namespace/name`` of every Queue."""
-        return tuple(state.queue.key for state in self.pending.queues())
-
     def changed_queues(self) -> tuple[str, ...]:
         """Keys of Queues whose status changed since the last call; the next call starts anew."""
         changed = tuple(

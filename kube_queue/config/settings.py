@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kube_queue.api.names import SCHEDULER_COMPONENT, SCHEDULER_NAMES
+from kube_queue.api.names import (
+    QUEUE_GROUP_PLUGIN_ENV,
+    QUOTA_STATUS_OWNER_ENV,
+    SCHEDULER_COMPONENT,
+    SCHEDULER_NAMES,
+    STRICT_CONSISTENCY_ENV,
+    STRICT_PRIORITY_ENV,
+)
 from kube_queue.api.preemption import PreemptionPolicy, ReclaimPolicy
 from kube_queue.api.queues import Policy
 
@@ -90,18 +97,18 @@ class ControllerSettings(SettingsGroup):
     """The queue controller: quotas, queues and their decisions."""
 
     queue_group_plugin: Annotated[
-        QuotaSystem, Switchable(flag="--queue-group-plugin", env="QueueGroupPlugin")
+        QuotaSystem, Switchable(flag="--queue-group-plugin", env=QUEUE_GROUP_PLUGIN_ENV)
     ] = QuotaSystem.ELASTIC_QUOTA
     """Where quotas come from: `elasticquota`, the ElasticQuotaTree; `resourcequota`, the
     ResourceQuotas of the job's namespace. Upper and lower case alike."""
 
-    strict_priority: Annotated[bool, Switchable(flag="--strict-priority", env="StrictPriority")] = (
-        False
-    )
+    strict_priority: Annotated[
+        bool, Switchable(flag="--strict-priority", env=STRICT_PRIORITY_ENV)
+    ] = False
     """Queues without a policy of their own are blocking queues (policy Block)."""
 
     strict_consistency: Annotated[
-        bool, Switchable(flag="--strict-consistency", env="StrictConsistency")
+        bool, Switchable(flag="--strict-consistency", env=STRICT_CONSISTENCY_ENV)
     ] = False
     """Queues without a policy of their own follow strict priority order (policy Priority).
     With `strict_priority` as well, Block wins: it already implies strict order."""
@@ -117,7 +124,7 @@ class ControllerSettings(SettingsGroup):
     `strict`: the last valid tree stays in use."""
 
     quota_status_owner: Annotated[
-        QuotaStatusOwner, Switchable(flag="--quota-status-owner", env="QuotaStatusOwner")
+        QuotaStatusOwner, Switchable(flag="--quota-status-owner", env=QUOTA_STATUS_OWNER_ENV)
     ] = QuotaStatusOwner.AUTO
     """Who writes the status of the quota tree; give the queue controller and the co-scheduler the
     same. `auto`: the queue controller, and the co-scheduler only once the Lease of the former has

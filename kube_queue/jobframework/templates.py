@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from kube_queue.api.gangs import CONSTRAINT_ANNOTATION, GANG_ANNOTATIONS
+from kube_queue.api.gangs import GANG_ANNOTATIONS
 from kube_queue.api.loose import mapping_of
+from kube_queue.api.names import CONSTRAINT_ANNOTATION
 from kube_queue.api.pod_shapes import crosses_namespaces
 from kube_queue.api.resources import EMPTY
 from kube_queue.jobframework.fields import entries, section, text

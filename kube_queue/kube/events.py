@@ -75,8 +75,7 @@ _Topic = tuple[str, str, str, str, str, str, str]
 class EventRecorder:
     """Writes core/v1 Events through the slowest lane.
 
-    `recorded` counts occurrences taken, `dropped` those nobody will read: too many waited, or the
-    server refused.
+    `dropped` counts the occurrences nobody will read: too many waited, or the server refused.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class EventRecorder:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self.recorded = 0
         self.dropped = 0
         self._writes = writes
         self._component = component
@@ -106,7 +104,6 @@ class EventRecorder:
         if self._writes.waiting[Lane.EVENT] >= WAITING_LIMIT:
             self.dropped += 1
             return
-        self.recorded += 1
         if spoken is None:
             spoken = _Spoken(f"{ref.name[:NAME_LENGTH]}.{self._suffix(now)}", now, now)
             self._spoken[topic] = spoken

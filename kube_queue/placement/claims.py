@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kube_queue.api.pods import Pod
+from kube_queue.api.reasons import Reason
 from kube_queue.placement.departures import PATIENCE
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.units import UnitKey
 
-ROOM_TAKEN: Final = "RoomTakenByAnotherScheduler"
 _FIRST_LOSS: Final = 60.0
 _LAST_LOSS: Final = 1_800.0
 _FIRST_LAPSE: Final = 10.0
@@ -193,8 +193,8 @@ class Claims:
         wait = min(_FIRST_LOSS * 2 ** min(setback.losses - 1, 8), _LAST_LOSS)
         minutes = int(wait // 60)
         setback.reason = (
-            f"{ROOM_TAKEN}: pods were evicted for it and another scheduler used the room; "
-            f"it evicts nobody for {minutes} min"
+            f"{Reason.ROOM_TAKEN_BY_ANOTHER_SCHEDULER}: pods were evicted for it and another "
+            f"scheduler used the room; it evicts nobody for {minutes} min"
         )
         self._hold(key, setback, now + wait)
 

@@ -32,10 +32,6 @@ class Departures:
         told = bool(self._told) and pod.uid in self._told
         return bool(pod.deletion or told) and pod.uid not in self._stuck
 
-    def was_told(self, uid: str) -> bool:
-        """Whether a decision told the pod to go."""
-        return uid in self._told
-
     def seen(self, pod: Pod) -> None:
         """The pod is as it says."""
         if pod.deletion and pod.uid not in self._deleted:

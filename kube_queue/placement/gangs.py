@@ -15,13 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from kube_queue.api.gangs import (
-    CONSTRAINT_ANNOTATION,
-    GangMark,
-    GangSource,
-    MatchPolicy,
-    PodGroup,
-)
+from kube_queue.api.gangs import GangMark, GangSource, MatchPolicy, PodGroup
+from kube_queue.api.names import CONSTRAINT_ANNOTATION
 from kube_queue.api.pods import Pod
 from kube_queue.placement.units import Part, Unit, UnitKey, trial_order
 from kube_queue.placement.verdict import Refusal

@@ -286,10 +286,6 @@ class Victims:
         unit = self._capacity.homes.units.get(self._capacity.home(pod).unit)
         return unit is None or unit.evictable or not self._capacity.queue_lives
 
-    def is_grouped(self, pod: Pod) -> bool:
-        """Whether others may have to leave with the pod."""
-        return pod.gang is not None or bool(self._capacity.home(pod).unit)
-
     def _staying(self, pods: dict[str, Pod]) -> tuple[Pod, ...]:
         staying = [pod for uid, pod in pods.items() if not self._records[uid].going]
         return tuple(sorted(staying, key=rank))

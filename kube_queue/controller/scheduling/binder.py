@@ -34,7 +34,7 @@ from kube_queue.api.errors import (
     ServerFault,
     TooManyRequests,
 )
-from kube_queue.api.gangs import GANG_COMMIT_ANNOTATION
+from kube_queue.api.names import GANG_COMMIT_ANNOTATION
 from kube_queue.api.pods import Pod, pod_of
 from kube_queue.api.types import PODS
 from kube_queue.controller.scheduling.means import Means, pod_key

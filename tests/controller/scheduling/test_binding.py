@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kube_queue.api.gangs import GANG_COMMIT_ANNOTATION
+from kube_queue.api.names import GANG_COMMIT_ANNOTATION
 from kube_queue.api.types import NODES, PODS
 from tests.controller.queueing.world import no_fault
 from tests.controller.scheduling.world import (
