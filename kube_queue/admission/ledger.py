@@ -112,8 +112,6 @@ class QuotaLedger(QuotaBounds):
         self._unmanaged: dict[str, ResourceVector] = {}
         self._promises: dict[str, _Promise] = {}
         self._leaving: dict[str, str] = {}
-        self._changed: dict[str, None] = {}
-        """Nodes whose sums changed, and those of all above them."""
 
     def set_tree(
         self,
@@ -134,7 +132,6 @@ class QuotaLedger(QuotaBounds):
         charges, self._charges = self._charges, {}
         for uid, charge in charges.items():
             self.charge(uid, *(home(uid, charge) if home is not None else charge))
-        self._changed = dict.fromkeys(self._nodes)
 
     # --- charges ------------------------------------------------------------------------------
 
@@ -178,7 +175,6 @@ class QuotaLedger(QuotaBounds):
         demand, chain = self.demand(charge.request, charge.preemptible), self._chains[charge.leaf]
         add(chain, demand, sign)
         self._keep_after(chain, demand)
-        self._changed[charge.leaf] = None
         if uid in self._leaving:
             self._leaves(charge, self._leaving[uid], sign)
 
@@ -207,7 +203,6 @@ class QuotaLedger(QuotaBounds):
         It counts against max like a charge, and neither as a job nor against min.
         """
         former = self._unmanaged.pop(leaf, EMPTY)
-        self._changed[leaf] = None
         if held:
             self._unmanaged[leaf] = held
         for demand, sign in (((MAX, former.items),), -1), (((MAX, held.items),), 1):
@@ -311,7 +306,6 @@ class QuotaLedger(QuotaBounds):
 
     def ask(self, leaf: str, request: ResourceVector, sign: int) -> None:
         """The request of one waiting unit counts at its leaf once more (1) or once less (-1)."""
-        self._changed[leaf] = None
         waiting = self._nodes[leaf].waiting
         for resource, amount in request.items:
             total = waiting.get(resource, 0) + sign * amount
@@ -319,8 +313,3 @@ class QuotaLedger(QuotaBounds):
                 waiting[resource] = total
             else:
                 del waiting[resource]
-
-    def take_changed(self) -> tuple[str, ...]:
-        """Paths whose sums changed since this was asked for."""
-        changed, self._changed = self._changed, {}
-        return tuple({node.path: None for path in changed for node in self._chains[path]})

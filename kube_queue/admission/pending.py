@@ -31,8 +31,6 @@ class PendingQueues:
 
     def __init__(self, ledger: QuotaLedger, default_policy: Policy, ends: Ends) -> None:
         self.turns = Turns()
-        self.changed: dict[str, None] = {}
-        """Names of Queues whose waiting units changed since somebody cleared this."""
         self._ledger = ledger
         self._default = default_policy
         self.ends = ends
@@ -85,7 +83,6 @@ class PendingQueues:
         waiter = self._waiters.pop(uid, None)
         if waiter is None:
             return False
-        self.changed[waiter.place.queue] = None
         state = self._queues.get(waiter.place.queue)
         if state is not None:
             state.order.remove(waiter.key)
@@ -155,7 +152,6 @@ class PendingQueues:
     def _enter(self, waiter: Waiter, inherited: Backoff | None) -> None:
         place = waiter.place
         self._waiters[waiter.unit.uid] = waiter
-        self.changed[place.queue] = None
         state = self._queues.get(place.queue)
         if state is not None:
             state.order.add(waiter.key)
@@ -206,11 +202,8 @@ class PendingQueues:
         policy = effective_policy(queue, self._default)
         state = self._queues.get(queue.name)
         if state is not None and state.serves_alike(queue, policy):
-            if notice(state.queue, self._default) != notice(queue, self._default):
-                self.changed[queue.name] = None
             state.queue = queue
             return
-        self.changed[queue.name] = None
         cursor = state.cursor if state is not None else NO_CURSOR
         fresh = self._queues[queue.name] = QueueState(queue, policy, self._scans, cursor)
         if state is not None:
@@ -226,7 +219,6 @@ class PendingQueues:
         state = self._queues.pop(name, None) if namespace == QUEUE_NAMESPACE else None
         if state is None:
             return
-        self.changed[name] = None
         for waiter in self._emptied(state):
             self._unserved.setdefault(name, {})[waiter.unit.uid] = None
             self._settle_in(waiter)

@@ -178,25 +178,6 @@ def _parse(items: tuple[tuple[Any, Any], ...], path: str) -> ResourceVector:
     return _vector(amounts)
 
 
-def parse_limits(limits: object, path: str = "") -> dict[str, int]:
-    """The amounts of a tree node's min or max, zeros kept, each rounded down; null is empty.
-
-    An absent resource is unlimited in a max and zero in a min. Raises as ResourceVector.parse.
-    """
-    if limits is None:
-        return {}
-    if not isinstance(limits, Mapping):
-        raise InvalidManifest(
-            f"a map of resource names to quantities is expected, not {shown(limits)}",
-            path,
-            "write for example {cpu: 40, memory: 40Gi}",
-        )
-    return {
-        intern(str(name)): parse_limit(str(name), value, field_path(path, str(name)))
-        for name, value in limits.items()
-    }
-
-
 def parse_limit(name: str, value: object, path: str = "") -> int:
     """The amount one limit of resource ``name`` allows, rounded down to its unit.
 

@@ -1,7 +1,4 @@
-"""The questions the cache answers: out of what it remembers, at once, changing nothing.
-
-The one exception: ``changed_nodes`` and ``changed_queues`` start anew with every call.
-"""
+"""The questions the cache answers: out of what it remembers, at once, changing nothing."""
 
 from __future__ import annotations
 
@@ -164,10 +161,6 @@ class Answers:
         wanted = known if paths is None else [path for path in paths if path in self.ledger]
         return {path: self.ledger.usage(path) for path in wanted}
 
-    def changed_nodes(self) -> tuple[str, ...]:
-        """Paths of nodes whose sums changed since the last call; the next call starts anew."""
-        return self.ledger.take_changed()
-
     def queue_status(self, key: str) -> QueueStatus | None:
         """Counts, head and first 100 of the Queue ``namespace/name``; None: there is none."""
         namespace, _, name = key.rpartition("/")
@@ -189,16 +182,6 @@ class Answers:
             head=f"{leading[0][2]}/{leading[0][3]}" if leading else "",
             items=tuple(items),
         )
-
-    def changed_queues(self) -> tuple[str, ...]:
-        """Keys of Queues whose status changed since the last call; the next call starts anew."""
-        changed = tuple(
-            state.queue.key
-            for name in self.pending.changed
-            if (state := self.pending.queue(name)) is not None
-        )
-        self.pending.changed.clear()
-        return changed
 
     def _asked(self, known: Known) -> ResourceVector:
         """What the unit asks of the ledger, or is charged."""

@@ -158,7 +158,7 @@ class Cache(Answers):
         self._release(uid)
         self.core.promises.end(uid)
         self.core.promises.forget(uid)
-        self._mark(self._counts.set(uid, "", None))
+        self._counts.set(uid, "", None)
 
     # --- decisions ------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Cache(Answers):
                 known = self._known[decision.uid]
                 known.assumed = Assumption(decision.resource_version, decision.others_left)
                 self._hold(known, now)
-                self._mark(self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED))
+                self._counts.set(decision.uid, decision.queue, Phase.DEQUEUED)
         return decisions
 
     def takes_over(self) -> None:
@@ -375,11 +375,7 @@ class Cache(Answers):
         unit = known.unit
         phase = Phase.DEQUEUED if known.assumed is not None else unit.phase
         queue = self._places.queue(unit, self._places.leaf(unit)) if phase in HOLDS_QUOTA else ""
-        self._mark(self._counts.set(unit.uid, queue, phase))
-
-    def _mark(self, queues: tuple[str, ...]) -> None:
-        for queue in queues:
-            self.pending.changed[queue] = None
+        self._counts.set(unit.uid, queue, phase)
 
 
 def _same_quotas(one: QuotaTree, other: QuotaTree) -> bool:

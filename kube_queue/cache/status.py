@@ -43,15 +43,12 @@ class HeldCounts:
         self._of: dict[str, tuple[str, bool]] = {}
         self._counts: dict[tuple[str, bool], int] = {}
 
-    def set(self, uid: str, queue: str, phase: Phase | None) -> tuple[str, ...]:
-        """The unit counts in this Queue by its phase; None or a phase without quota: nowhere.
-
-        Returns the Queues whose counts changed.
-        """
+    def set(self, uid: str, queue: str, phase: Phase | None) -> None:
+        """The unit counts in this Queue by its phase; None or a phase without quota: nowhere."""
         new = (queue, phase is Phase.RESERVED) if phase in HOLDS_QUOTA else None
         counts, old = self._counts, self._of.get(uid)
         if new == old:
-            return ()
+            return
         if old is not None:
             left = counts[old] - 1
             if left:
@@ -62,9 +59,6 @@ class HeldCounts:
         if new is not None:
             counts[new] = counts.get(new, 0) + 1
             self._of[uid] = new
-        if old is None or new is None:
-            return (queue if old is None else old[0],)
-        return old[0], queue
 
     def reserved(self, queue: str) -> int:
         """Units with quota reserved while their checks run."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_queue.api.errors import InvalidManifest, InvalidQuantity
-from kube_queue.api.resources import EMPTY, ResourceVector, format_amount, parse_limits
+from kube_queue.api.resources import EMPTY, ResourceVector, format_amount, parse_limit
 
 amounts = st.dictionaries(
     st.sampled_from(["cpu", "memory", "nvidia.com/gpu", "pods", "hugepages-2Mi"]),
@@ -28,19 +28,16 @@ def test_cpu_counts_in_millicores_and_everything_else_in_whole_units() -> None:
 def test_requests_round_up_and_limits_round_down() -> None:
     spelt = {"cpu": "0.5m", "memory": "100m"}
     assert ResourceVector.parse(spelt).items == (("cpu", 1), ("memory", 1))
-    assert parse_limits(spelt) == {"cpu": 0, "memory": 0}
+    assert [parse_limit(name, text) for name, text in spelt.items()] == [0, 0]
 
 
-def test_zeros_are_dropped_from_requests_and_kept_in_limits() -> None:
+def test_zeros_are_dropped_from_requests() -> None:
     assert not ResourceVector.parse({"cpu": "0", "memory": 0})
-    assert parse_limits({"cpu": "0"}) == {"cpu": 0}
 
 
 def test_limits_beyond_64_bits_stay_exact() -> None:
-    assert parse_limits({"memory": "12E", "x": 2**80 + 1}) == {
-        "memory": 12 * 10**18,
-        "x": 2**80 + 1,
-    }
+    assert parse_limit("memory", "12E") == 12 * 10**18
+    assert parse_limit("x", 2**80 + 1) == 2**80 + 1
 
 
 def test_equal_vectors_are_one_object_however_they_were_made() -> None:
@@ -150,8 +147,6 @@ def test_what_is_no_map_is_refused_with_its_path(value: object) -> None:
     with pytest.raises(InvalidManifest) as refusal:
         ResourceVector.parse(value, "spec.resource")
     assert refusal.value.path == "spec.resource"
-    with pytest.raises(InvalidManifest):
-        parse_limits(value, "spec.root.max")
 
 
 def test_numbers_that_python_holds_equal_are_told_apart() -> None:
@@ -164,7 +159,6 @@ def test_numbers_that_python_holds_equal_are_told_apart() -> None:
 def test_an_absent_list_asks_for_nothing() -> None:
     assert ResourceVector.parse(None) is EMPTY
     assert ResourceVector.parse({}) is EMPTY
-    assert parse_limits(None) == {}
 
 
 def test_a_vector_cannot_be_built_around_its_sharing() -> None:

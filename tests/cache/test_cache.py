@@ -362,24 +362,6 @@ class TestQuestions:
         assert status["root"].request == {"cpu": 5000}
         assert status["root"].used[MAX_JOBS] == 1
 
-    def test_only_changed_nodes_are_listed_once(self) -> None:
-        teams = [a_quota("a").serving("a"), a_quota("b").serving("b")]
-        world = World(a_tree(a_quota("root").over(*teams)))
-        world.cache.changed_nodes()
-        world.sees(a_unit("u").of_namespace("a").holding(cpu="1"))
-        assert sorted(world.cache.changed_nodes()) == ["root", "root/a"]
-        assert world.cache.changed_nodes() == ()
-
-    def test_only_changed_queues_are_listed_once(self) -> None:
-        teams = [a_quota("a").serving("a"), a_quota("b").serving("b")]
-        world = World(a_tree(a_quota("root").over(*teams)))
-        world.cache.changed_queues()
-        world.sees(a_unit("u").of_namespace("b").asking(cpu="1"))
-        assert world.cache.changed_queues() == ("kube-queue/root-b",)
-        world.admits()
-        assert world.cache.changed_queues() == ("kube-queue/root-b",)
-        assert world.cache.changed_queues() == ()
-
     def test_queue_status_counts_and_lists_the_first_hundred(self) -> None:
         world = World(one_quota(cpu="2"))
         world.sees(
