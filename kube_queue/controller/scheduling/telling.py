@@ -58,9 +58,8 @@ class Teller:
         self._after = after
         self._due: dict[str, _Telling] = {}
         """By uid, in the order in which they are due."""
-        self._news = asyncio.Event()
-        self._woken = asyncio.Event()
-        """Somebody is told before whoever is waited for."""
+        self._first = asyncio.Event()
+        """Another one than before is due first."""
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def waits(
@@ -73,6 +72,7 @@ class Teller:
         if unit is None:
             return
         at = asyncio.get_running_loop().time() + (0.0 if at_once else self._after)
+        idle = not self._due
         for pod in unit.members():
             verdict = why.get(pod.uid)
             if verdict is not None:
@@ -80,8 +80,8 @@ class Teller:
                 self._note(pod, message[:MESSAGE_LENGTH], at)
         if at_once:
             self._hurry(why)
-        if self._due:
-            self._news.set()
+        if at_once or idle:
+            self._first.set()
 
     def unnominated(self, pod: Pod) -> None:
         """No room is kept for the pod any more."""
@@ -90,27 +90,21 @@ class Teller:
         # Whatever it is told next tells this as well.
         if present is not None and present.uid == pod.uid and pod.uid not in self._due:
             self._note(present, present.unschedulable, at)
-            self._news.set()
+            self._first.set()
 
     async def run(self) -> None:
         """Write until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._due:
-                uid, telling = next(iter(self._due.items()))
-                if telling.at > loop.time():
-                    await self._pause(telling.at - loop.time())
-                    continue
-                del self._due[uid]
-                await self._tell(telling)
-
-    async def _pause(self, seconds: float) -> None:
-        self._woken.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
+            self._first.clear()
+            first = next(iter(self._due.values()), None)
+            if first is not None and first.at <= loop.time():
+                del self._due[first.pod.uid]
+                await self._tell(first)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(first.at if first is not None else None):
+                    await self._first.wait()
 
     def _note(self, pod: Pod, message: str, at: float) -> None:
         waiting = self._due.get(pod.uid)
@@ -124,7 +118,6 @@ class Teller:
         for telling in first.values():
             telling.at, telling.lane = asyncio.get_running_loop().time(), Lane.EVICT
         self._due = {**first, **self._due}
-        self._woken.set()
 
     def _knows(self, pod: Pod, message: str) -> bool:
         nominated = self._means.cache.cluster.nomination(pod.uid)
