@@ -27,6 +27,8 @@ from kube_queue.placement.verdict import Verdict
 
 AT_ONCE: Final = 8
 """Conditions handed to the write scheduler at a time."""
+AGAIN_SECONDS: Final = 0.5
+"""After this long at least a pod is told that had changed meanwhile."""
 MESSAGE_LENGTH: Final = 1024
 """Characters of a message; a node's reasons can be many."""
 OWN_EVENTS: Final = (
@@ -159,10 +161,19 @@ class Teller:
             await client.patch(
                 PODS, pod.namespace, pod.name, patch, kind="strategic", subresource="status"
             )
-        except (Conflict, NotFound):
-            # It is another than was seen: whatever it is, its next turn tells it.
+        except NotFound:
+            return None
+        except Conflict:
+            # Somebody changed it, perhaps nothing that gives it another turn.
+            self._again(telling)
             return None
         return pod
+
+    def _again(self, telling: _Telling) -> None:
+        """The pod is told later, once it was seen as it is; what is due for it by now stands."""
+        telling.at = asyncio.get_running_loop().time() + max(self._after, AGAIN_SECONDS)
+        self._due.setdefault(telling.pod.uid, telling)
+        self._first.set()
 
     def _say(self, before: Pod, message: str) -> None:
         if before.unschedulable != message:

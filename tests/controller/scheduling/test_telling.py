@@ -96,6 +96,27 @@ def test_what_is_told_late_never_overtakes_a_binding() -> None:
     in_world(story)
 
 
+def test_a_pod_that_somebody_changes_meanwhile_is_told_all_the_same() -> None:
+    async def story(world: World) -> None:
+        kept: list[str] = []
+
+        async def meanwhile(method: str, path: str, body: Object) -> str:
+            if path.endswith("/p/status") and len(kept) < 3:
+                kept.append(f"example.com/keep-{len(kept)}")
+                finalizers = {"metadata": {"finalizers": list(kept)}}
+                await world.user.patch(PODS, "default", "p", finalizers)
+            return ""
+
+        world.recorder.fault = meanwhile
+        await world.create(a_node("n1").having(cpu="4"), a_pod("p").asking(cpu="5"))
+        await world.settle(30)
+        assert len(kept) == 3
+        assert (await world.condition("p"))["message"] == LACKS
+        assert len(await world.events("FailedScheduling")) == 1
+
+    in_world(story)
+
+
 def test_each_member_of_a_gang_is_told_that_it_was_rejected_with_it() -> None:
     async def story(world: World) -> None:
         await world.create(a_node("n1").having(cpu="2"), *gang("g", 3, 3, cpu="1"))
