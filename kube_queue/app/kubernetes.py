@@ -36,8 +36,8 @@ from kube_queue.app.permissions import (
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
 from kube_queue.controlplane.cluster import ControlPlane, Shape, binaries_for
 from kube_queue.controlplane.errors import ControlPlaneError
-from kube_queue.controlplane.files import free_port
 from kube_queue.controlplane.operator import SCHEMES
+from kube_queue.controlplane.ports import HeldPorts
 from kube_queue.controlplane.sweep import claimed
 from kube_queue.controlplane.together import together
 from kube_queue.kube.connection import connect
@@ -167,7 +167,7 @@ class GenuineCluster:
                 authority=self.plane.authority,
             )
         supervisor = self._supervisor = Supervisor(self.plane.directory / "logs", self.say)
-        children = _children(options, configs)
+        children = _children(options, configs, supervisor.ports)
         if operators:
             children.append(_operators(self.plane.kubeconfig()))
         facts = await asyncio.gather(*(supervisor.start(child) for child in children))
@@ -275,11 +275,11 @@ def _operators(kubeconfig: Path) -> Child:
     return Child("operators", (sys.executable, "-m", "kube_queue", *words))
 
 
-def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]:
+def _children(options: LocalOptions, configs: Mapping[str, Path], ports: HeldPorts) -> list[Child]:
     """Our processes, as in production: apart, each under its own account."""
     # A port chosen once: a restarted controller answers where the kubeconfig says.
     queue: tuple[str, ...] = ("controller", "--kubeconfig", str(configs[CONTROLLER_COMPONENT]))
-    queue += ("--port", str(free_port()), "--leader-elect-identity", "local-controller")
+    queue += ("--port", str(ports.any()), "--leader-elect-identity", "local-controller")
     queue += options.common_flags + options.controller_flags
     jobs: tuple[str, ...] = (
         "job-extensions",
@@ -291,7 +291,7 @@ def _children(options: LocalOptions, configs: Mapping[str, Path]) -> list[Child]
     commands = [queue, jobs]
     if options.scheduler:
         common = ("--kubeconfig", str(configs[SCHEDULER_COMPONENT]))
-        commands.append(scheduler_words(options, common))
+        commands.append(scheduler_words(options, common, ports))
     return [
         Child(
             words[0],

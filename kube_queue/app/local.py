@@ -20,10 +20,11 @@ from kube_queue.apiserver.core import ApiServer
 from kube_queue.apiserver.http import serve
 from kube_queue.apiserver.journal import Journal, JournalError
 from kube_queue.apiserver.tls import Certificate, kept, self_signed
-from kube_queue.app.data_folder import FLAG, Keepsakes, free_port, keep_ports, keepsakes
+from kube_queue.app.data_folder import FLAG, Keepsakes, keep_ports, keepsakes
 from kube_queue.app.install import install
 from kube_queue.app.kubeconfig import write_kubeconfig
 from kube_queue.app.supervisor import Child, ChildFailed, Supervisor
+from kube_queue.controlplane.ports import HeldPorts
 from kube_queue.kube.connection import connect
 
 LOCAL_EXTENSIONS = (
@@ -117,6 +118,8 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     token_file.write_text(token, encoding="utf-8")
     # Children read a kubeconfig of their own: the user's file may be edited, merged or deleted.
     private = directory / _KUBECONFIG
+    for port in (keep.port, keep.plain_port):
+        supervisor.ports.hold(port)
     facts = await supervisor.start(api_server(options, keep, token_file))
     if options.data_dir is not None:
         keep_ports(options.data_dir, keep)
@@ -129,7 +132,7 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     finally:
         await client.close()
     visibility = scheduler = ""
-    for child in controllers(options, str(private)):
+    for child in controllers(options, str(private), supervisor.ports):
         facts = await supervisor.start(child)
         visibility = facts.get("visibility", visibility)
         scheduler = facts.get("scheduler", scheduler)
@@ -159,12 +162,12 @@ def api_server(options: LocalOptions, keep: Keepsakes, token_file: Path) -> Chil
     return _child(options, "api-server", words, vital=options.data_dir is None)
 
 
-def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
+def controllers(options: LocalOptions, kubeconfig: str, ports: HeldPorts) -> list[Child]:
     """The simulator and the processes of ours, in the order they are started."""
     common = ("--kubeconfig", kubeconfig, "--child")
     jobs = ("--enabled-extensions", options.enabled_extensions)
     # A port chosen once: a restarted controller answers where the kubeconfig says.
-    queue: Words = ("controller", *common, *options.common_flags, "--port", str(free_port()))
+    queue: Words = ("controller", *common, *options.common_flags, "--port", str(ports.any()))
     queue += ("--leader-elect-identity", "local-controller")
     simulator: Words = ("local", "simulator", *common, "--profile", options.profile)
     if options.nodes is not None:
@@ -179,14 +182,14 @@ def controllers(options: LocalOptions, kubeconfig: str) -> list[Child]:
         flags = (*queue, "--with-job-extensions", *jobs, *options.controller_flags)
         children.append(_child(options, "controller", flags))
     if options.scheduler:
-        children.append(_child(options, "scheduler", scheduler_words(options, common)))
+        children.append(_child(options, "scheduler", scheduler_words(options, common, ports)))
     return children
 
 
-def scheduler_words(options: LocalOptions, common: Words) -> Words:
+def scheduler_words(options: LocalOptions, common: Words, ports: HeldPorts) -> Words:
     """The command line of the co-scheduler after `kube-queue`."""
     # A port chosen once, as the controller's: a restarted one explains where the kubeconfig says.
-    words: Words = ("scheduler", *common, *options.config_flags, "--port", str(free_port()))
+    words: Words = ("scheduler", *common, *options.config_flags, "--port", str(ports.any()))
     return (*words, "--leader-elect-identity", "local-scheduler")
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kube_queue.controlplane.ports import HeldPorts
+
 FIRST_DELAY = 0.2
 LAST_DELAY = 5.0
 HEALTHY_AFTER = 1.0
@@ -41,6 +43,8 @@ class Supervisor:
     def __init__(self, log_dir: Path, say: Callable[[str], None]) -> None:
         self._log_dir = log_dir
         self._say = say
+        self.ports = HeldPorts()
+        """Of children that are told where to listen."""
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,6 +68,7 @@ class Supervisor:
         for process in reversed(list(self._running.values())):
             await self._end(process)
         self._running.clear()
+        self.ports.close()
         if self._fatal.done():
             self._fatal.exception()
 

@@ -20,12 +20,12 @@ from kube_queue.controlplane.build import Progress, data_folder, obtain_all
 from kube_queue.controlplane.daemons import Daemon, Daemons
 from kube_queue.controlplane.errors import NotReady
 from kube_queue.controlplane.files import (
-    free_port,
     kubeconfig,
     signing_key,
     tokens,
     write_private,
 )
+from kube_queue.controlplane.ports import HeldPorts
 from kube_queue.controlplane.programs import program
 from kube_queue.controlplane.together import together
 
@@ -102,6 +102,7 @@ class ControlPlane:
     authority: str = ""
     token: str = ""
     _daemons: Daemons = field(init=False)
+    _ports: HeldPorts = field(default_factory=HeldPorts, init=False)
     _api: Api | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +116,7 @@ class ControlPlane:
         users = (ADMIN, *self.shape.programs()[2:])
         known = tokens(self.directory / "tokens.csv", users)
         self.token = known[ADMIN]
-        port = self.shape.port or free_port()
+        port = self.shape.port or self._ports.any()
         self.server = f"https://127.0.0.1:{port}"
         await self._daemons.start(self._etcd())
         await self._daemons.start(self._api_server(port))
@@ -147,6 +148,7 @@ class ControlPlane:
             await self._api.close()
             self._api = None
         await self._daemons.stop(kill=kill)
+        self._ports.close()
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
         """The kubeconfig of the administrator or of one of the programs."""
@@ -179,11 +181,11 @@ class ControlPlane:
         assert self.binaries.definitions is not None
         await operator.install_definitions(api, self.binaries.definitions, self.shape.operator)
         await operator.prepare(api)
-        health = free_port()
+        health = self._ports.any()
         name = "training-operator"
         config = self.kubeconfig(name)
         binary = self.binaries.programs[name]
-        ports = operator.Ports(health=health, webhooks=free_port())
+        ports = operator.Ports(health=health, webhooks=self._ports.any())
         await self._daemons.start(operator.daemon(binary, config, self.shape.operator, ports))
         try:
             async with asyncio.timeout(_READY_WITHIN):

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import secrets
-import socket
 from pathlib import Path
 
 # RFC 5915 around 32 random bytes: version 1, the private number, the curve P-256. The public half
@@ -65,10 +64,3 @@ def kubeconfig(path: Path, *, server: str, authority: str, token: str) -> Path:
     }
     write_private(path, json.dumps(config))
     return path
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

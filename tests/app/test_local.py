@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import tempfile
 from pathlib import Path
@@ -11,13 +12,21 @@ import pytest
 from kube_queue.app.local import LocalCluster, LocalOptions, controllers, run_local
 from kube_queue.app.supervisor import ChildFailed
 from kube_queue.cli import local
+from kube_queue.controlplane.ports import HeldPorts
 
 PLUGIN = ("--queue-group-plugin", "resourcequota")
 
 
+def commands_of(options: LocalOptions) -> dict[str, tuple[str, ...]]:
+    """The command lines by name."""
+    with contextlib.closing(HeldPorts()) as ports:
+        found = controllers(options, "/kubeconfig", ports)
+    return {child.name: child.command for child in found}
+
+
 def ours(options: LocalOptions) -> dict[str, tuple[str, ...]]:
     """The command lines of the controller and the job side by name."""
-    children = {child.name: child.command for child in controllers(options, "/kubeconfig")}
+    children = commands_of(options)
     return {name: children[name] for name in children.keys() - {"simulator", "scheduler"}}
 
 
@@ -25,7 +34,7 @@ def ours(options: LocalOptions) -> dict[str, tuple[str, ...]]:
 def test_the_co_scheduler_runs_unless_it_is_not_wanted(wanted: bool, tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
     options = LocalOptions(Path("/k"), shared_flags=PLUGIN, config=config, scheduler=wanted)
-    children = {child.name: child.command for child in controllers(options, "/kubeconfig")}
+    children = commands_of(options)
     assert ("scheduler" in children) is wanted
     if wanted:
         words = children["scheduler"]
