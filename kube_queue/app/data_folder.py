@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from kube_queue.api.errors import InvalidSetting
+from kube_queue.controlplane.ports import HeldPorts
 
 FLAG = "--data-dir"
 
@@ -27,18 +27,11 @@ class Keepsakes:
     plain_port: int
 
 
-def free_port() -> int:
-    """A port of loopback that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def keepsakes(folder: Path, port: int) -> Keepsakes:
+def keepsakes(folder: Path, port: int, ports: HeldPorts) -> Keepsakes:
     """The folder's token, made if there is none, and its ports, or others when they are taken.
 
-    `port` is the one that was asked for; 0: whichever. Raises InvalidSetting when the folder cannot
-    be used.
+    `port` is the one that was asked for; 0: whichever. The others are held. Raises InvalidSetting
+    when the folder cannot be used.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,11 +41,7 @@ def keepsakes(folder: Path, port: int) -> Keepsakes:
         raise InvalidSetting(
             f"{folder} cannot be used: {problem.strerror}", FLAG, "name another folder"
         ) from problem
-    return Keepsakes(
-        token,
-        port or (kept if _is_free(kept) else free_port()),
-        plain if _is_free(plain) else free_port(),
-    )
+    return Keepsakes(token, port or ports.any(kept), ports.any(plain))
 
 
 def keep_ports(folder: Path, keep: Keepsakes) -> None:
@@ -84,16 +73,3 @@ def _ports(path: Path) -> tuple[int, int]:
         return int(kept["port"]), int(kept["plainPort"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0, 0
-
-
-def _is_free(port: int) -> bool:
-    if not 0 < port < 65536:
-        return False
-    with socket.socket() as probe:
-        # As the server will: a port whose last connections are still fading is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -112,14 +112,13 @@ async def run_local(
 
 
 async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path) -> LocalCluster:
-    keep = _keepsakes(options)
+    supervisor.ports.hold(options.port)
+    keep = _keepsakes(options, supervisor.ports)
     token, token_file = keep.token, directory / _TOKEN
     token_file.touch(mode=0o600)
     token_file.write_text(token, encoding="utf-8")
     # Children read a kubeconfig of their own: the user's file may be edited, merged or deleted.
     private = directory / _KUBECONFIG
-    for port in (keep.port, keep.plain_port):
-        supervisor.ports.hold(port)
     facts = await supervisor.start(api_server(options, keep, token_file))
     if options.data_dir is not None:
         keep_ports(options.data_dir, keep)
@@ -147,10 +146,10 @@ async def _start(options: LocalOptions, supervisor: Supervisor, directory: Path)
     return LocalCluster(options.kubeconfig, server, visibility, directory, supervisor.pids())
 
 
-def _keepsakes(options: LocalOptions) -> Keepsakes:
+def _keepsakes(options: LocalOptions, ports: HeldPorts) -> Keepsakes:
     if options.data_dir is None:
         return Keepsakes(secrets.token_urlsafe(24), options.port, 0)
-    return keepsakes(options.data_dir, options.port)
+    return keepsakes(options.data_dir, options.port, ports)
 
 
 def api_server(options: LocalOptions, keep: Keepsakes, token_file: Path) -> Child:

@@ -22,15 +22,21 @@ class HeldPorts:
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
 
-    def any(self) -> int:
-        """A port that nobody has, and that nobody is given who does not ask for it by number."""
-        return self._hold(0)
+    def any(self, rather: int = 0) -> int:
+        """A port that nobody has, and that nobody is given who does not ask for it by number;
+        this one if it can be had.
+        """
+        return rather if self.hold(rather) else self._hold(0)
 
-    def hold(self, port: int) -> None:
-        """This port is held too, unless somebody has it; 0 is none."""
-        if port:
-            with contextlib.suppress(OSError):
-                self._hold(port)
+    def hold(self, port: int) -> bool:
+        """Whether the port is one, and nobody has it; it is held then."""
+        if not 0 < port < 65536:
+            return False
+        try:
+            self._hold(port)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """The ports are anybody's."""
