@@ -108,10 +108,9 @@ def short_for_good(
     return None
 
 
-def short_of_min(sums: QuotaSums, demand: Demand, leaf: str) -> Shortage | None:
-    """The first resource in which the leaf is not within its min once it is settled with the
-    demand in it; None: the min guarantees it all. What no max on the way to the root bounds
-    and min does not list is no matter of quota.
+def within_min(sums: QuotaSums, demand: Demand, leaf: str) -> bool:
+    """Whether the leaf's min guarantees it all, once the leaf is settled with the demand in it.
+    What no max on the way to the root bounds and min does not list is no matter of quota.
     """
     node = sums.nodes[leaf]
     chain = tuple(node.chain())
@@ -121,9 +120,8 @@ def short_of_min(sums: QuotaSums, demand: Demand, leaf: str) -> Shortage | None:
         opened = demand.open.get((leaf, name, False), 0)
         used = node.own(name, View(True, demand.kept), opened)
         if used + amount > node.limits.min.get(name, 0):
-            least = node.limits.min.get(name, 0)
-            return Shortage(leaf, "min", name, amount, used, least)
-    return None
+            return False
+    return True
 
 
 def _add_smallest(

@@ -9,7 +9,7 @@ from kube_queue.placement.cluster import Cluster
 from kube_queue.placement.framework import Preemption
 from kube_queue.placement.making_room import Room, Search
 from kube_queue.placement.quota import Capacity
-from kube_queue.placement.quota_bounds import short_for_good, short_of_min, shortages
+from kube_queue.placement.quota_bounds import short_for_good, shortages, within_min
 from kube_queue.placement.reclaim_rule import Reclaim
 from kube_queue.placement.units import Unit
 from kube_queue.placement.verdict import Refusal, Verdict
@@ -53,6 +53,6 @@ class CapacityScheduling:
         if "" in leaves:
             return None
         demand = capacity.demand(members, unit.members())
-        if any(short_of_min(capacity.sums, demand, leaf) is not None for leaf in leaves):
+        if not all(within_min(capacity.sums, demand, leaf) for leaf in leaves):
             return None
         return Search(room, unit, members, Reclaim(capacity, leaves)).run()
