@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from itertools import groupby
 from math import ceil
 
@@ -22,15 +21,15 @@ class JudgedMachine(ClusterMachine):
     """The cluster, a cache, and the model that judges what the cache decides."""
 
     cache: Cache
+    model: Model
+    promises: Promises
+    switches: tuple[str, str]
 
     def __init__(self) -> None:
         super().__init__()
         self.cooling: dict[str, float] = {}
         self.debts: list[str] = []
         """uids of units for which others left before a restart, to be tried first."""
-        self.switches = ("Any", "Never")
-        self.model = Model(Policy.ROUND, Fraction(1))
-        self.promises = Promises(self.model)
 
     def judged_cycle(self, limit: int) -> None:
         """The cache decides, and every decision is as it should be."""

@@ -138,11 +138,16 @@ async def create_constrained(
     await world.create_unit(name, cpu=count, podSet=[pods])
 
 
+async def two_zones(world: World) -> None:
+    """With room for two such pods in each, and quota for many."""
+    for name, zone in (("n1", "a"), ("n2", "b")):
+        await create_node(world, a_node(name).having(cpu="2").in_zone(zone))
+    await world.create_tree(a_root(a_leaf("default", cpu=100)))
+
+
 def test_a_gang_that_wants_one_domain_is_released_when_one_has_room_for_all_of_it() -> None:
     async def story(world: World) -> None:
-        for name, zone in (("n1", "a"), ("n2", "b")):
-            await create_node(world, a_node(name).having(cpu="2").in_zone(zone))
-        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await two_zones(world)
         await create_constrained(world, "gang", 3)
         await world.settle(10)
         unit = await world.unit("gang")
@@ -164,9 +169,7 @@ def test_pods_that_the_constraint_does_not_keep_together_need_no_domain(
     unbound: dict[str, Any],
 ) -> None:
     async def story(world: World) -> None:
-        for name, zone in (("n1", "a"), ("n2", "b")):
-            await create_node(world, a_node(name).having(cpu="2").in_zone(zone))
-        await world.create_tree(a_root(a_leaf("default", cpu=100)))
+        await two_zones(world)
         await create_constrained(world, "loose", 3, **unbound)
         await world.settle(10)
         assert await world.admitted() == {"loose"}
