@@ -129,20 +129,32 @@ async def one_by_one(world: World) -> None:
         for index in range(1, 5):
             await world.apply(documented(index))
         await see_counts(world, 2, 2, 2, 2, within=120)
+        await see_waiting_pods(world, 12)
         for left, total in ((1, 8), (2, 8), (3, 4), (4, 0)):
             before = set(placed.evicted)
-            # Not deleted at once: a ReplicaSet controller that has not seen the deletion yet makes
-            # new pods for those that were collected, and they have a right to their min.
-            await world.patch(
-                DEPLOYMENTS, f"nginx{left}", {"spec": {"replicas": 0}}, namespace=f"namespace{left}"
-            )
+            await _leave(world, left, len(placed.bound(namespace=f"namespace{left}")))
             await see_total(world, total, but=f"namespace{left}")
-            await world.delete(DEPLOYMENTS, f"nginx{left}", f"namespace{left}")
             placed.check()
             # Nobody is evicted for room that is free.
             gone = [name for uid, name in placed.evicted.items() if uid not in before]
             assert all(name.startswith(f"namespace{left}/") for name in gone), gone
     assert not quota.broken, quota.broken[0]
+
+
+async def _leave(world: World, index: int, running: int) -> None:
+    """All pods of this namespace are told to leave, those first that wait.
+
+    Nothing of it comes back meanwhile: one that still waits when the others have left, or that its
+    ReplicaSet makes for one that was collected, has a right to its min.
+    """
+    name, where = f"nginx{index}", f"namespace{index}"
+    await world.patch(DEPLOYMENTS, name, {"spec": {"replicas": running}}, namespace=where)
+
+    def seen(pods: Sequence[Object]) -> bool:
+        return [one["metadata"]["namespace"] for one in pods].count(where) == running
+
+    await world.until(PODS, seen, f"{running} pods are in {where}")
+    await world.patch(DEPLOYMENTS, name, {"spec": {"replicas": 0}}, namespace=where)
 
 
 def budgeted(name: str, replicas: int, cpu: str, where: str) -> Object:
