@@ -168,6 +168,15 @@ async def see_held(world: World, count: int, *words: str, gang: str = "", prefix
     return found[0]
 
 
+async def see_quotas_kept(world: World, namespace: str) -> None:
+    """The co-scheduler keeps the quota of this namespace; its watch of trees may be behind."""
+    name = "beyond-any-quota"
+    await world.apply(pod(name, "1000", namespace=namespace))
+    await see_held(world, 1, "can never be scheduled", prefix=name)
+    await world.delete(PODS, name, namespace)
+    await world.until(PODS, lambda pods: not _which(pods, "", name), f"{name} is gone")
+
+
 def why_not(one: Mapping[str, Any]) -> str:
     """What its condition PodScheduled says while it is False; empty otherwise."""
     for each in one.get("status", {}).get("conditions") or ():

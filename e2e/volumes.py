@@ -124,8 +124,14 @@ class Order:
             metadata = new["metadata"]
             self.placed.setdefault(metadata["name"], int(metadata["resourceVersion"]))
 
-    def check(self, pods: Sequence[str], claims: Sequence[str]) -> None:
-        """Each of these claims was bound before any of these pods was."""
+    async def check(self, world: World, pods: Sequence[str], claims: Sequence[str]) -> None:
+        """Each of these claims was bound before any of these pods was, which have their nodes.
+
+        The watch of claims may be behind that of pods. Raises Unmet if a claim is never bound.
+        """
+        await world.until(
+            PERSISTENT_VOLUME_CLAIMS, lambda _: self.bound.keys() >= {*claims}, f"{claims} bound"
+        )
         first = min(self.placed[name] for name in pods)
         assert all(self.bound[name] < first for name in claims), (self.bound, self.placed)
 

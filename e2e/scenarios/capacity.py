@@ -6,7 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from e2e.coscheduling import SCHEDULER, Object, example, node, see_on_nodes, with_nodes
+from e2e.coscheduling import (
+    SCHEDULER,
+    Object,
+    example,
+    node,
+    see_on_nodes,
+    see_quotas_kept,
+    with_nodes,
+)
 from e2e.placements import Placements, on_node
 from e2e.scenario import scenario
 from e2e.trees import borrowing, namespace
@@ -80,6 +88,7 @@ async def _ready(world: World) -> tuple[Placements, Quota]:
     await world.follow(PODS, quota.see)
     await world.apply(*(namespace(name) for name in NAMESPACES))
     await world.apply(example("capacity-tree.yaml"))
+    await see_quotas_kept(world, NAMESPACES[0])
     return placed, quota
 
 

@@ -18,6 +18,7 @@ from e2e.coscheduling import (
     pod,
     see_held,
     see_on_nodes,
+    see_quotas_kept,
     with_nodes,
 )
 from e2e.jobs import job, nowhere
@@ -165,6 +166,7 @@ async def one_status(world: World) -> None:
         async with world.frozen("controller"):
             # Two of three pods have quota. That the third one asks, the scheduler alone counts.
             await world.apply(tree("4", ("team", "4")))
+            await see_quotas_kept(world, "team")
             await world.apply(*(_pod(f"p{index}") for index in range(3)))
             await see_on_nodes(world, 2, prefix="p")
             await see_numbers(world, "4", "6", within=TAKEN_OVER + 60)

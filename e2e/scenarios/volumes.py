@@ -65,7 +65,7 @@ async def local_volumes(world: World) -> None:
         await _ready(world, volume("on-2", "local", HOSTNAME, "disk-2"))
         await see_on_nodes(world, 2, gang="disks")
         assert sorted(await nodes_of(world, gang="disks")) == ["disk-1", "disk-2"]
-        order.check(("disks-00", "disks-01"), ("data-00", "data-01"))
+        await order.check(world, ("disks-00", "disks-01"), ("data-00", "data-01"))
         claims = sorted(await world.objects(PERSISTENT_VOLUME_CLAIMS), key=_name)
         homes = [name.replace("disk", "on") for name in await nodes_of(world, gang="disks")]
         assert [one["spec"]["volumeName"] for one in claims] == homes, (claims, homes)
@@ -90,7 +90,7 @@ async def made_volumes(world: World) -> None:
         await world.apply(mounting(pod("first", "1"), "disk"))
         await see_on_nodes(world, 1, prefix="first")
         assert await nodes_of(world, prefix="first") == ["left-1"]
-        order.check(("first",), ("disk",))
+        await order.check(world, ("first",), ("disk",))
         (made,) = await world.objects(PERSISTENT_VOLUME_CLAIMS)
         assert is_bound(made) and made["spec"]["volumeName"] == "for-disk", made
         assert made["metadata"]["annotations"][SELECTED_NODE] == "left-1", made["metadata"]
