@@ -71,6 +71,8 @@ class StatusWriter:
         self._written: dict[Key, tuple[str, bytes]] = {}
         self._open: Counter[Key] = Counter()
         """Writes under way."""
+        self._doubted: set[Key] = set()
+        """Whose status was seen last to be another one than the one under way."""
         self._rests: dict[Key, float] = {}
         """Until when those that were costly are left alone."""
         self._news = asyncio.Event()
@@ -87,9 +89,13 @@ class StatusWriter:
         is written again.
         """
         known = self._written.get(key)
-        if known is not None and known[1] != written and key not in self._open:
-            del self._written[key]
-            self.touched(key)
+        if known is None or known[1] == written:
+            self._doubted.discard(key)
+        elif key in self._open:
+            # One that stood before ours, or that took its place before we were answered.
+            self._doubted.add(key)
+        else:
+            self._look_again(key)
 
     def gone(self, key: Key) -> None:
         """The object is no more, or its status none of ours."""
@@ -97,6 +103,7 @@ class StatusWriter:
         self._since.pop(key, None)
         self._written.pop(key, None)
         self._rests.pop(key, None)
+        self._doubted.discard(key)
 
     async def run(self, writes: WriteScheduler) -> None:
         """Write until cancelled."""
@@ -155,9 +162,17 @@ class StatusWriter:
                 del self._open[key]
             if isinstance(outcome, Failed):
                 self._failed(key, outcome.error)
+            elif key in self._doubted and key not in self._open:
+                self._look_again(key)
 
         self._open[key] += 1
         writes.submit(Lane.STATUS, key, send, done)
+
+    def _look_again(self, key: Key) -> None:
+        """What stands is what the informer knows."""
+        self._doubted.discard(key)
+        self._written.pop(key, None)
+        self.touched(key)
 
     def _failed(self, key: Key, error: KubeQueueError) -> None:
         _log.info("a status was not written", object="/".join(key), problem=str(error))

@@ -87,6 +87,8 @@ class ReasonWriter:
         self._settled = asyncio.Event()
         self._due: dict[str, None] = {}
         self._under_way: set[str] = set()
+        self._changed_since: set[str] = set()
+        """Whose reason was another when looked at while one was being written."""
         self._told: dict[str, tuple[str, int, float]] = {}
         """Reason, hash of the message and time of each unit's last event."""
 
@@ -134,8 +136,11 @@ class ReasonWriter:
         unit = self._cache.unit(uid)
         if unit is None or unit.phase is not Phase.ENQUEUED:
             return  # gone, or its phase has a reason of its own
-        if worth_writing(unit.reason, reason) and uid not in self._under_way:
-            self._due[uid] = None
+        if worth_writing(unit.reason, reason):
+            if uid in self._under_way:
+                self._changed_since.add(uid)
+            else:
+                self._due[uid] = None
         if reason not in TOLD_AS_EVENT:
             return
         told = self._told.get(uid)
@@ -177,6 +182,10 @@ class ReasonWriter:
         def done(_: Outcome) -> None:
             self._under_way.discard(uid)
             self._settled.set()
+            if uid in self._changed_since:
+                # The watch may have told of this write before its answer came, and tells no more.
+                self._changed_since.discard(uid)
+                self.stirred()
 
         self._under_way.add(uid)
         writes.submit(Lane.REASON, write_key(unit), send, done)

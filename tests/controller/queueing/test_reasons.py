@@ -93,6 +93,21 @@ def test_a_changed_reason_is_written_again() -> None:
     in_world(story)
 
 
+def test_a_reason_that_changes_before_a_write_is_answered_is_written_after_it() -> None:
+    async def story(world: World) -> None:
+        await a_full_cluster(world)
+        await world.settle(5)
+        world.recorder.lateness = 5
+        await world.change_unit("u000", {"resource": {"cpu": "9"}})
+        await world.settle(2)
+        assert (await world.unit("u000"))["status"]["reason"] == "ExceedsMaxQuota"
+        await world.change_unit("u000", {"resource": {"cpu": "1"}})
+        await world.settle(20)
+        assert (await world.unit("u000"))["status"]["reason"] == "InsufficientQuota"
+
+    in_world(story)
+
+
 def test_those_behind_a_blocking_head_name_it() -> None:
     async def story(world: World) -> None:
         await a_full_cluster(world, waiting=2)

@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from kube_queue.api.types import CRDS, QUEUES
+from kube_queue.api.types import CRDS, ELASTIC_QUOTA_TREES, QUEUES
 from kube_queue.app.virtual_time import VirtualTimeLoop, run_virtual
 from kube_queue.controller.status import Key, StatusWriter, Wanted
 from kube_queue.kube.client import Client
@@ -100,6 +100,28 @@ def test_a_status_that_stands_is_not_written_again_after_a_restart() -> None:
         await world.start()
         await world.settle(10)
         assert world.recorder.writes[before:] == []
+
+    in_world(story)
+
+
+def test_a_status_that_somebody_changes_before_ours_is_answered_is_written_again() -> None:
+    async def used(world: World) -> object:
+        return (await world.tree())["status"]["root"]["used"]["cpu"]
+
+    async def story(world: World) -> None:
+        await world.create_tree(a_root(a_leaf("default", cpu=4)))
+        await world.create_unit("u1")
+        await world.settle(10)
+        world.recorder.lateness = 5
+        await world.create_unit("u2")
+        await world.settle(3)
+        assert await used(world) == "2"
+        wrong = {"status": {"root": {"used": {"cpu": "7"}}}}
+        await world.user.patch(
+            ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree", wrong, subresource="status"
+        )
+        await world.settle(20)
+        assert await used(world) == "2"
 
     in_world(story)
 

@@ -78,6 +78,8 @@ class Recorder:
 
     transport: Transport
     latency: float = 0.0
+    lateness: float = 0.0
+    """Seconds from a write to its answer: a watch tells of it before."""
     fault: Fault = no_fault
     writes: list[Write] = field(default_factory=list)
     patience: dict[str, float] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Recorder:
         if method != "GET":
             at = asyncio.get_running_loop().time()
             self.writes.append(Write(method, path, written, at, answer.status))
+            await asyncio.sleep(self.lateness)
         if fate == "lose-after":
             raise ConnectionLost("the answer was lost")
         return answer
