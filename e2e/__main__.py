@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,12 @@ def main() -> int:
     parser.add_argument(
         "--at-once", type=int, default=1, metavar="N", help="play so many at a time (default: 1)"
     )
+    parser.add_argument(
+        "--late",
+        type=int,
+        metavar="SEED",
+        help="the embedded cluster's answers and watches are late at random",
+    )
     parser.add_argument("--list", action="store_true", help="print the scenarios and leave")
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="scenarios to play, e.g. Q1")
     options = parser.parse_args()
@@ -162,9 +169,13 @@ def main() -> int:
     unknown = set(options.numbers) - {one.number for one in scenarios}
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; see --list")
+    if options.late is not None and options.backend != EmbeddedBackend.name:
+        parser.error(f"--late is for --backend {EmbeddedBackend.name} only")
     chosen = [one for one in scenarios if not options.numbers or one.number in options.numbers]
     try:
-        make = BACKENDS[options.backend]
+        make: Callable[[], Backend] = BACKENDS[options.backend]
+        if options.late is not None:
+            make = partial(EmbeddedBackend, late=options.late)
         at_once = 1 if options.backend in ALONE else options.at_once
         return asyncio.run(_run_and_close([make() for _ in range(at_once)], chosen))
     except Unavailable as reason:

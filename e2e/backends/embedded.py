@@ -60,10 +60,16 @@ class EmbeddedCluster:
 
 
 class EmbeddedBackend:
-    """`--backend embedded`: no Docker, no Go, nothing but this package."""
+    """`--backend embedded`: no Docker, no Go, nothing but this package.
+
+    Its answers and watches are late at random where `late`, the seed, is given.
+    """
 
     name = "embedded"
     has: frozenset[str] = frozenset()
+
+    def __init__(self, late: int | None = None) -> None:
+        self._late = () if late is None else ("--late", str(late))
 
     async def start(
         self,
@@ -76,6 +82,7 @@ class EmbeddedBackend:
         directory = tempfile.TemporaryDirectory(prefix="kube-queue-e2e-")
         kubeconfig = Path(directory.name) / "kubeconfig"
         command = ("local", "up", "--kubeconfig", str(kubeconfig), "--split", *NODES, *flags)
+        command += self._late
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -1,11 +1,12 @@
 """Faults on purpose, for reliability tests: what a network and an overloaded server do to clients.
 
-Holds: FaultPlan, FaultyServer, which stands before an ApiServer, in process or on a socket.
+Holds: FaultPlan, FaultyServer, which stands before an ApiServer, in process or on a socket, and
+LATE, the plan of a cluster in which nothing fails but nothing is known at once either.
 
 To a request: it is delayed, refused (429 with Retry-After, 500, 503), lost with its connection
 before or after it was carried out, or carried out twice, as by a proxy that tries again; a page of
 a list is too old (410). To a watch: it is refused, too old (410, at once or in between), ended,
-broken off, also within an event, silent from some event on, or late.
+broken off, also within an event, silent from some event on, or late; or it lags behind all others.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ from typing import Self
 
 import orjson
 
+from kube_queue.apiserver.fault_streams import FaultyStream, LaggingStream
 from kube_queue.apiserver.messages import ConnectionCut, Handler, Request, Response
 from kube_queue.apiserver.status import StatusError, expired
-from kube_queue.apiserver.watch import WatchStream
 
 _SPARED = ("/healthz", "/readyz", "/livez")
 _REQUEST_FAULTS = ("throttled", "failed", "unavailable", "cut", "lost", "repeated")
@@ -45,11 +46,16 @@ class FaultPlan:
     """Of requests: they are late, half of them before they are carried out, half afterwards."""
     delay_seconds: float = 2.0
     """By at most so much."""
+    lag: float = 0.0
+    """Seconds by which watches are behind at most, each by a lag of its own that changes."""
 
     @classmethod
     def evenly(cls, share: float) -> Self:
         """Every kind of fault with this share, except that half of all watches end badly."""
         return cls(request=share, watch=share, stream=0.5 if share else 0.0, delay=share)
+
+
+LATE = FaultPlan(delay=0.3, delay_seconds=0.3, lag=0.8)
 
 
 class FaultyServer:
@@ -124,76 +130,26 @@ class FaultyServer:
             return _refused(expired("too old resource version (a fault on purpose)"))
         if fault in _REFUSALS:
             return _refused(_REFUSALS[fault]())
-        answer = await self._server.handle(request)
+        answer = self._lagging(await self._server.handle(request))
         faults = _STREAM_FAULTS if self._plan.silent else _STREAM_FAULTS[1:]
         stream_fault = self._one_of(faults, self._plan.stream)
-        if not stream_fault or not isinstance(answer.body, WatchStream):
+        if not stream_fault or isinstance(answer.body, bytes):
             return answer
         body = FaultyStream(
             answer.body, stream_fault, self._rng.randint(0, self._plan.events), self._pause
         )
         return Response(answer.status, answer.headers, body)
 
+    def _lagging(self, answer: Response) -> Response:
+        if not self._plan.lag or isinstance(answer.body, bytes):
+            return answer
+        return Response(answer.status, answer.headers, LaggingStream(answer.body, self._lag))
+
     def _pause(self) -> float:
         return self._rng.random() * self._plan.delay_seconds
 
-
-class FaultyStream:
-    """A watch that goes wrong after so many events, or, when it is `late`, with every event."""
-
-    def __init__(
-        self, stream: WatchStream, fault: str, events: int, pause: Callable[[], float]
-    ) -> None:
-        self._stream = stream
-        self._fault = fault
-        self._left = events
-        self._pause = pause
-        self._over = False
-
-    def on_overflow(self, act: Callable[[], None]) -> None:
-        """See WatchStream."""
-        self._stream.on_overflow(act)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        line = await self.batch()
-        if not line:
-            raise StopAsyncIteration
-        return line
-
-    async def batch(self) -> bytes:
-        """The next line, whole or in part; empty when the stream has ended."""
-        if self._over:
-            if self._fault == "torn":
-                raise ConnectionCut("the watch is broken off, on purpose")
-            return b""
-        if not self._left and self._fault in ("ended", "broken", "expired", "silent"):
-            return await self._fail()
-        line = await anext(self._stream, b"")
-        if self._fault == "late":
-            await asyncio.sleep(self._pause())
-        elif not self._left:
-            self._over = True
-            line = line[: len(line) // 2]
-        self._left -= 1
-        return line
-
-    async def _fail(self) -> bytes:
-        self._over = True
-        if self._fault == "broken":
-            raise ConnectionCut("the watch is broken off, on purpose")
-        if self._fault == "silent":
-            await asyncio.get_running_loop().create_future()
-        if self._fault == "expired":
-            error = expired("too old resource version (a fault on purpose)")
-            return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.body)
-        return b""
-
-    async def aclose(self) -> None:
-        """See WatchStream."""
-        await self._stream.aclose()
+    def _lag(self) -> float:
+        return self._rng.random() * self._plan.lag
 
 
 def _throttled() -> StatusError:

@@ -17,6 +17,7 @@ from typing import Final
 
 from kube_queue.api.errors import InvalidSetting
 from kube_queue.apiserver.core import ApiServer
+from kube_queue.apiserver.faults import LATE, FaultyServer
 from kube_queue.apiserver.http import serve
 from kube_queue.apiserver.journal import Journal, JournalError
 from kube_queue.apiserver.tls import Certificate, kept, self_signed
@@ -59,6 +60,8 @@ class LocalOptions:
     data_dir: Path | None = None
     """Keeps the objects, the token, the ports and the certificate; None: they go with the cluster.
     """
+    late: int | None = None
+    """The seed by which answers and watches are late at random; None: they are not."""
 
     @property
     def config_flags(self) -> Words:
@@ -158,6 +161,8 @@ def api_server(options: LocalOptions, keep: Keepsakes, token_file: Path) -> Chil
     words += ("--port", str(keep.port), "--plain-port", str(keep.plain_port))
     if options.data_dir is not None:
         words += (FLAG, str(options.data_dir.absolute()))
+    if options.late is not None:
+        words += ("--late", str(options.late))
     return _child(options, "api-server", words, vital=options.data_dir is None)
 
 
@@ -205,6 +210,7 @@ async def run_api_server(
     plain_port: int = 0,
     token_file: Path,
     data_dir: Path | None = None,
+    late: int | None = None,
     serving: Callable[[dict[str, str]], None],
 ) -> None:
     """Serve the embedded API server on loopback until cancelled.
@@ -217,10 +223,11 @@ async def run_api_server(
     async with contextlib.AsyncExitStack() as stack:
         server, certificate = _server(data_dir)
         stack.push_async_callback(server.close)
+        front = server if late is None else FaultyServer(server, LATE, random.Random(late))
         try:
-            plain = await serve(server, port=plain_port, token=token)
+            plain = await serve(front, port=plain_port, token=token)
             stack.push_async_callback(plain.close)
-            secure = await serve(server, port=port, token=token, tls=certificate)
+            secure = await serve(front, port=port, token=token, tls=certificate)
             stack.push_async_callback(secure.close)
         except OSError as problem:
             raise InvalidSetting(

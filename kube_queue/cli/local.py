@@ -64,6 +64,9 @@ def up_verb(
     config, data = flags.pop("--config", None), flags.pop("--data-dir", None)
     if data is not None and control_plane != "embedded":
         raise Stop("--data-dir is for the embedded control plane only", USAGE)
+    late = flags.pop("--late", None)
+    if late is not None and control_plane != "embedded":
+        raise Stop("--late is for the embedded control plane only", USAGE)
     data_dir = None if data is None else Path(data).absolute()
     shared = {name: flags.pop(name) for name in SHARED_FLAGS if name in flags}
     # Everything that can be wrong on this command line is said before a process starts.
@@ -90,6 +93,7 @@ def up_verb(
         scheduler=processes.scheduler,
         config=None if config is None else Path(config),
         data_dir=data_dir,
+        late=None if late is None else int(late),
     )
 
     def up(cluster: LocalCluster) -> None:
@@ -139,13 +143,16 @@ def _greet(cluster: LocalCluster, data_dir: Path | None) -> None:
     )
 
 
-def api_server_verb(*, port: int, plain_port: int, token_file: Path, data_dir: Path | None) -> None:
+def api_server_verb(
+    *, port: int, plain_port: int, token_file: Path, data_dir: Path | None, late: int | None
+) -> None:
     """Run the embedded API server as a child process."""
     work = run_api_server(
         port=port,
         plain_port=plain_port,
         token_file=token_file,
         data_dir=data_dir,
+        late=late,
         serving=announce,
     )
     run_loop(until_stopped(work, watch_stdin=True))

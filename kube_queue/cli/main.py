@@ -70,6 +70,10 @@ def up(
         str | None,
         typer.Option("--data-dir", help="Folder that keeps the objects; default: they are lost."),
     ] = None,
+    late: Annotated[
+        int | None,
+        typer.Option("--late", help="Seed by which answers and watches are late, for tests."),
+    ] = None,
     nodes: Nodes = None,
     profile: Profile = "default",
     enabled_extensions: Annotated[
@@ -105,6 +109,7 @@ def up(
         flags = {
             "--config": config,
             "--data-dir": data_dir,
+            "--late": None if late is None else str(late),
             "--queue-group-plugin": queue_group_plugin,
             "--oversellrate": oversellrate,
             "--tree-validation": tree_validation,
@@ -145,13 +150,20 @@ def api_server(
     port: Annotated[int, typer.Option("--port")] = 0,
     plain_port: Annotated[int, typer.Option("--plain-port")] = 0,
     data_dir: Annotated[Path | None, typer.Option("--data-dir")] = None,
+    late: Annotated[int | None, typer.Option("--late")] = None,
 ) -> None:
     """Serve the embedded API server until stdin closes."""
 
     def verb() -> None:
         from kube_queue.cli.local import api_server_verb
 
-        api_server_verb(port=port, plain_port=plain_port, token_file=token_file, data_dir=data_dir)
+        api_server_verb(
+            port=port,
+            plain_port=plain_port,
+            token_file=token_file,
+            data_dir=data_dir,
+            late=late,
+        )
 
     _finish(run(verb))
 

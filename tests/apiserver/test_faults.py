@@ -186,3 +186,36 @@ async def test_over_a_socket_the_same_faults_are_met() -> None:
     assert seen == outcomes
     await running.close()
     await server.close()
+
+
+def test_a_lagging_watch_tells_everything_in_order_and_no_later_than_its_lag() -> None:
+    async def story() -> None:
+        server, spoiled = faulty(FaultPlan(lag=2.0))
+        loop = asyncio.get_running_loop()
+        answer = await spoiled.handle(WATCH)
+        assert not isinstance(answer.body, bytes)
+        made_at, seen_at = list[float](), list[float]()
+
+        async def listen() -> None:
+            assert not isinstance(answer.body, bytes)
+            for number in range(40):
+                line = orjson.loads(await anext(answer.body))
+                assert line["object"]["metadata"]["name"] == f"c{number}"
+                seen_at.append(loop.time())
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listen())
+            for number in range(40):
+                body = orjson.dumps(a_config_map(f"c{number}"))
+                headers = {"content-type": "application/json"}
+                await server.handle(Request("POST", CONFIG_MAPS, (), headers, body))
+                made_at.append(loop.time())
+                await asyncio.sleep(0.1)
+        behind = [seen - made for seen, made in zip(seen_at, made_at, strict=True)]
+        assert max(behind) <= 2.0 + 1e-6
+        # It is not the same lag all the way.
+        assert max(behind) - min(behind) > 0.5
+        await answer.body.aclose()
+        await server.close()
+
+    run_virtual(story())

@@ -97,6 +97,11 @@ def test_every_setting_with_a_flag_can_be_given_on_the_command_line() -> None:
             {},
             "--data-dir is for the embedded control plane only",
         ),
+        (
+            ["local", "up", "--control-plane", "kubernetes", "--late", "1"],
+            {},
+            "--late is for the embedded control plane only",
+        ),
         (["local", "build", "vim"], {}, "kube-apiserver"),
         (["get", "pods"], {}, "units, queues or quotas"),
         (["get", "units", "-o", "xml"], {}, "use wide, yaml or json"),
