@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from kube_queue.api.reasons import Reason
+from kube_queue.api.types import QUEUES
 from kube_queue.config import Settings
 from kube_queue.controller.queueing.reasons import worth_writing
 from tests.controller.queueing.world import World, Write, a_leaf, a_root, in_world
@@ -104,6 +105,34 @@ def test_a_reason_that_changes_before_a_write_is_answered_is_written_after_it() 
         await world.change_unit("u000", {"resource": {"cpu": "1"}})
         await world.settle(20)
         assert (await world.unit("u000"))["status"]["reason"] == "InsufficientQuota"
+
+    in_world(story)
+
+
+@pytest.mark.parametrize("settings", [Settings(), BLOCK])
+def test_a_tree_that_changes_where_nothing_has_happened_for_long_changes_reasons(
+    settings: Settings,
+) -> None:
+    async def story(world: World) -> None:
+        await a_full_cluster(world, waiting=2)
+        await world.settle(600)
+        for cpu, reason in ((0, "ExceedsMaxQuota"), (4, "InsufficientQuota")):
+            await world.change_tree(a_root(a_leaf("default", cpu=cpu)))
+            await world.settle(5)
+            assert (await world.unit("u000"))["status"]["reason"] == reason
+
+    in_world(story, settings)
+
+
+def test_a_queue_that_is_stopped_where_nothing_has_happened_for_long_changes_reasons() -> None:
+    async def story(world: World) -> None:
+        await a_full_cluster(world)
+        await world.settle(600)
+        for policy, reason in (("Hold", "QueueStopped"), ("None", "InsufficientQuota")):
+            change = {"spec": {"stopPolicy": policy}}
+            await world.user.patch(QUEUES, "kube-queue", "root-default", change)
+            await world.settle(5)
+            assert (await world.unit("u000"))["status"]["reason"] == reason
 
     in_world(story)
 
