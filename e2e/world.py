@@ -188,19 +188,27 @@ class World:
         lines = await self._kubectl("get", kind)
         return await self._table(kind) if lines is None else _without_age(lines)
 
-    async def told(self, resource: ResourceType, name: str) -> list[tuple[str, str, str]]:
-        """Type, reason and message of the events `kubectl describe` prints of the object.
+    async def told(
+        self, resource: ResourceType, name: str, *reasons: str
+    ) -> list[tuple[str, str, str]]:
+        """Type, reason and message of the events `kubectl describe` prints of the object, once
+        there are some of all these reasons. Raises Unmet.
 
         Asked of the real kubectl where there is one, else read off the Event objects.
         """
+        about = (resource.kind, name)
+        await self.until(
+            types.EVENTS,
+            lambda events: {*reasons} <= {one["reason"] for one in events if _about(one) == about},
+            f"{', '.join(reasons)} told of {name}",
+        )
         lines = await self._kubectl("describe", resource.kind.lower(), name)
         if lines is not None:
             return _events_in(lines)
         return [
             (event["type"], event["reason"], event["message"])
             for event in await self.objects(types.EVENTS)
-            if (event["involvedObject"]["kind"], event["involvedObject"]["name"])
-            == (resource.kind, name)
+            if _about(event) == about
         ]
 
     async def jsonpath(
@@ -264,6 +272,11 @@ class World:
         task = asyncio.create_task(wake())
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+
+
+def _about(event: Object) -> tuple[str, str]:
+    """Kind and name of what the event tells of."""
+    return event["involvedObject"]["kind"], event["involvedObject"]["name"]
 
 
 def _without_age(lines: Sequence[str]) -> list[list[str]]:

@@ -74,7 +74,7 @@ async def described(world: World) -> None:
         ),
     }
     for resource, name in ((JOBS, "second"), (QUEUE_UNITS, unit)):
-        told = await world.told(resource, name)
+        told = await world.told(resource, name, *(reason for _, reason in said))
         ours = {(kind, reason): text for kind, reason, text in told if (kind, reason) in said}
         assert ours == said, f"{resource.kind}: {told}"
 

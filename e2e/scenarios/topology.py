@@ -82,8 +82,9 @@ async def unreadable(world: World) -> None:
     one["metadata"]["annotations"] = dict.fromkeys(one["metadata"]["annotations"], "{test: abc")
     await world.apply(one)
     await see_held(world, 1, prefix="odd")
-    told = await world.told(PODS, "odd")
-    assert "InvalidTopologyConstraint" in [reason for _, reason, _ in told], told
+    why = "InvalidTopologyConstraint"
+    told = await world.told(PODS, "odd", why)
+    assert why in [reason for _, reason, _ in told], told
     assert not placed.bound("odd")
     await world.delete(PODS, "odd")
     await see_gone(world, PODS, "odd")
