@@ -1,4 +1,4 @@
-"""What is said of units, Queues and the tree becomes true, whatever changes and however quiet it is."""
+"""What is said of units, Queues and the tree becomes true, however quiet it is when they change."""
 
 from __future__ import annotations
 
