@@ -37,7 +37,7 @@ from kube_queue.placement.trying import helped_by_pods
 from kube_queue.placement.units import Unit, UnitKey
 from kube_queue.placement.verdict import Refusal
 from kube_queue.placement.victims import Victims
-from kube_queue.placement.waiting import ANY, NO_POD_HELPS, Event, Waiting
+from kube_queue.placement.waiting import NO_POD_HELPS, ROOM, Event, Waiting
 
 RESERVE_AFTER: Final = 300.0
 """Seconds that a unit finds no room before nodes are kept for it."""
@@ -206,7 +206,7 @@ class PlacementCache:
         unit = self.gangs.unit(key)
         if unit is not None:
             # At once it would most likely be refused again, and again at once.
-            self.waiting.sleep(unit.key, ANY, now)
+            self.waiting.sleep(unit.key, _wakes_on(unit, ROOM), now)
         self.waiting.wake(Event.POD_GONE, now)
 
     def still_refused(self, pod: Pod) -> Refusal | None:
@@ -356,9 +356,11 @@ class PlacementCache:
         self._open(unit.key, now)
         self._leaving.placed(unit.key, [pod.uid for pod, _ in decision.placements], now)
         if unit.is_gang and self.gangs.unit(unit.key) is not None:
-            self.waiting.sleep(unit.key, ANY, now)
+            self.waiting.sleep(unit.key, _wakes_on(unit, ROOM), now)
         else:
             self.waiting.remove(unit.key)
+        # They are there from now on for whoever wants to be near them.
+        self.waiting.wake(Event.POD_CAME, now)
 
     def _waits(self, unit: Unit, decision: Wait, now: float) -> None:
         self._told[unit.key] = decision
@@ -376,9 +378,7 @@ class PlacementCache:
                 self._leaving.release(claim, now)
             # Else what others wait for may be all that is in its way.
         helpless = all(verdict.unresolvable for verdict in decision.why.values())
-        wakes_on = NO_POD_HELPS if helpless else ANY
-        if any(map(helped_by_pods, unit.members())):
-            wakes_on |= Event.POD_CAME
+        wakes_on = _wakes_on(unit, NO_POD_HELPS if helpless else ROOM)
         self.waiting.sleep(unit.key, wakes_on, now, again=decision.again)
 
     def _evicts(self, unit: Unit, decision: Preempt, now: float) -> None:
@@ -393,6 +393,12 @@ class PlacementCache:
         (pod,) = unit.members()
         kind = self.cycle.placer.kind_of(pod)
         return kind, pod.namespace, self.capacity.homes.of(pod), pod.priority
+
+
+def _wakes_on(unit: Unit, events: Event) -> Event:
+    """These events, and that pods came where the unit wants to be near some."""
+    helped = any(map(helped_by_pods, unit.members()))
+    return events | Event.POD_CAME if helped else events
 
 
 def _holds(unit: QueueUnit) -> tuple[object, ...]:

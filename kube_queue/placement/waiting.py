@@ -45,8 +45,9 @@ class Event(IntFlag):
 
 
 NOTHING: Final = Event(0)
-ANY: Final = Event(63)
 NO_POD_HELPS: Final = Event.NODE | Event.QUOTA | Event.GROUP | Event.STORAGE
+ROOM: Final = NO_POD_HELPS | Event.POD_GONE
+"""Of help to whoever found no room."""
 
 
 @dataclass(slots=True)
@@ -76,6 +77,8 @@ class Waiting:
         self._waiters: dict[UnitKey, _Waiter] = {}
         self._heap: list[tuple[Order, UnitKey]] = []
         self._beds: dict[Hashable, Bed] = {}
+        self._near: dict[Hashable, Bed] = {}
+        """Those beds of which a pod that comes wakes somebody: few, and pods come all the time."""
         self._due: list[tuple[float, int, Hashable]] = []
         """Beds that were woken before their backoff was over."""
         self._serial = 0
@@ -135,6 +138,8 @@ class Waiting:
             bed = self._beds[waiter.alike] = Bed()
         bed.units[key] = None
         bed.wakes_on |= wakes_on
+        if bed.wakes_on & Event.POD_CAME:
+            self._near[waiter.alike] = bed
         bed.not_before = max(bed.not_before, now + _backoff(waiter.failures))
         if bed.awake == key:
             bed.awake = None
@@ -143,7 +148,8 @@ class Waiting:
 
     def wake(self, event: Event, now: float) -> None:
         """Whoever waits for the event has a turn."""
-        for alike, bed in self._beds.items():
+        beds = self._near if event == Event.POD_CAME else self._beds
+        for alike, bed in beds.items():
             if bed.wakes_on & event and bed.awake is None and bed.units:
                 if bed.not_before > now:
                     self._call(alike, bed)
@@ -206,6 +212,7 @@ class Waiting:
                 bed.awake = None
         if not bed.units and bed.awake is None:
             del self._beds[alike]
+            self._near.pop(alike, None)
 
     def _leave_bed(self, key: UnitKey, waiter: _Waiter) -> None:
         bed = self._beds.get(waiter.alike)

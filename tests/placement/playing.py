@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kube_queue.api.gangs import GangSource, PodGroup
 from kube_queue.api.pods import Pod
-from kube_queue.cache.placing import PlacementCache
+from kube_queue.cache.placing import RESERVE_AFTER, PlacementCache
 from kube_queue.placement.decisions import Bind, Decision, Wait
 from kube_queue.placement.framework import PluginFactory
 from kube_queue.placement.plugins import BASE
@@ -18,9 +18,12 @@ class Scheduler:
     """A PlacementCache whose bindings always succeed, unless the test says otherwise."""
 
     def __init__(
-        self, *seen: NodeBuilder | PodBuilder, plugins: Iterable[PluginFactory] = BASE
+        self,
+        *seen: NodeBuilder | PodBuilder,
+        plugins: Iterable[PluginFactory] = BASE,
+        reserve_after: float = RESERVE_AFTER,
     ) -> None:
-        self.cache = PlacementCache([SCHEDULER], tuple(plugins))
+        self.cache = PlacementCache([SCHEDULER], tuple(plugins), reserve_after=reserve_after)
         self.now = 100.0
         self.pods: dict[str, PodBuilder] = {}
         self.sees(*seen)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_queue.placement.units import UnitKey
-from kube_queue.placement.waiting import ANY, NO_POD_HELPS, Event, Waiting
+from kube_queue.placement.waiting import ROOM, NO_POD_HELPS, Event, Waiting
 from tests.placement.builders import a_node, a_pod
 from tests.placement.playing import Scheduler
 
@@ -34,7 +34,7 @@ def test_who_failed_lately_goes_behind_who_did_not() -> None:
     waiting.put(key("a"), 0, "a", 0.0)
     waiting.put(key("b"), 0, "b", 1.0)
     assert waiting.pop(2.0) == key("a")
-    waiting.sleep(key("a"), ANY, 2.0)
+    waiting.sleep(key("a"), ROOM, 2.0)
     waiting.wake(Event.NODE, 20.0)
     assert turns(waiting, 20.0) == ["b", "a"]
 
@@ -54,7 +54,7 @@ def test_an_event_during_the_backoff_is_not_lost() -> None:
     waiting = Waiting()
     waiting.put(key("a"), 0, "a", 0.0)
     waiting.pop(0.0)
-    waiting.sleep(key("a"), ANY, 0.0)
+    waiting.sleep(key("a"), ROOM, 0.0)
     waiting.wake(Event.POD_GONE, 0.5)
     assert turns(waiting, 0.5) == []
     assert waiting.next_wake(0.5) == 1.0
@@ -66,7 +66,7 @@ def test_backoff_doubles_from_one_second_to_ten() -> None:
     waiting.put(key("a"), 0, "a", now)
     for _ in range(6):
         waiting.pop(now)
-        waiting.sleep(key("a"), ANY, now)
+        waiting.sleep(key("a"), ROOM, now)
         waiting.wake(Event.NODE, now)
         ready = waiting.next_wake(now)
         assert ready is not None
@@ -81,13 +81,13 @@ def test_of_units_that_are_alike_an_event_wakes_one_and_the_next_when_that_one_w
         waiting.put(key(name), 0, "alike", 0.0)
     for name in "abc":
         assert waiting.pop(0.0) == key(name)
-        waiting.sleep(key(name), ANY, 0.0)
+        waiting.sleep(key(name), ROOM, 0.0)
     waiting.wake(Event.POD_GONE, 30.0)
     assert waiting.pop(30.0) == key("a")
     assert waiting.pop(30.0) is None
     waiting.remove(key("a"))
     assert waiting.pop(30.0) == key("b")
-    waiting.sleep(key("b"), ANY, 30.0)
+    waiting.sleep(key("b"), ROOM, 30.0)
     assert waiting.pop(30.0) is None
 
 
@@ -126,7 +126,7 @@ def test_after_an_event_for_all_and_every_backoff_each_kind_of_unit_has_a_turn(
         elif what in ("turn", "placed"):
             found = waiting.pop(now)
             if found is not None and what == "turn":
-                waiting.sleep(found, ANY, now)
+                waiting.sleep(found, ROOM, now)
             elif found is not None:
                 waiting.remove(found)
                 kinds.pop(found)

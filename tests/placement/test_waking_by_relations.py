@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kube_queue.api.pods import shared_labels
-from tests.placement.builders import ZONE, PodBuilder, a_node, a_pod, nodes, term
+from tests.placement.builders import HOST, ZONE, PodBuilder, a_node, a_pod, nodes, term
 from tests.placement.playing import Scheduler
 from tests.placement.volumes import LOCAL, StorageBuilder, a_claim, a_class, a_volume
 
@@ -22,6 +22,25 @@ def test_a_pod_that_wants_another_near_is_tried_when_that_came() -> None:
     assert scheduler.binds() == {}
     scheduler.later(20).sees(a_pod("db").of_scheduler("other").labelled(app="db").on("n1"))
     assert scheduler.binds() == {"web": "n1"}
+
+
+def test_a_pod_that_wants_another_near_is_tried_when_we_placed_that_one() -> None:
+    scheduler = Scheduler(*nodes(2), a_pod("web").near(app="db"))
+    assert scheduler.binds() == {}
+    scheduler.later(20).sees(a_pod("db").labelled(app="db"))
+    bound = scheduler.binds()
+    assert bound["web"] == bound["db"]
+
+
+def test_a_pod_that_its_spread_kept_out_is_tried_when_we_placed_one_elsewhere() -> None:
+    there = a_pod("there").of_scheduler("other").labelled(app="x").on("n0")
+    small = a_node("n1").in_zone("z1").having(cpu=1)
+    large = a_pod("large").asking(cpu=4).labelled(app="x").spread_over()
+    scheduler = Scheduler(a_node("n0").in_zone("z0"), small, there, large)
+    assert scheduler.binds() == {}
+    even = a_pod("even").labelled(app="x").selecting_nodes(**{HOST: "n1"})
+    scheduler.later(20).sees(even)
+    assert scheduler.binds() == {"even": "n1", "large": "n0"}
 
 
 def test_a_pod_that_others_keep_away_is_tried_when_their_namespace_is_no_longer_meant() -> None:
