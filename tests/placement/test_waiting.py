@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_queue.placement.units import UnitKey
-from kube_queue.placement.waiting import ROOM, NO_POD_HELPS, Event, Waiting
+from kube_queue.placement.waiting import NO_POD_HELPS, ROOM, Event, Waiting
 from tests.placement.builders import a_node, a_pod
 from tests.placement.playing import Scheduler
 
