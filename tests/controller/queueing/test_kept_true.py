@@ -90,6 +90,15 @@ async def attempt(world: World, each: Change) -> None:
         await change(world, *each)
 
 
+async def see_nobody_forgotten(world: World) -> None:
+    """A controller that starts now changes nothing."""
+    before = await world.phases()
+    await world.kill()
+    await world.start()
+    await world.settle(QUIET)
+    assert await world.phases() == before
+
+
 async def untrue(world: World) -> list[str]:
     """What is said and is not so: why a unit waits, what a Queue counts, what the tree has used."""
     found = []
@@ -120,6 +129,7 @@ def test_what_is_said_becomes_true_after_any_change(life: Sequence[Change]) -> N
             await attempt(world, each)
             await world.settle(QUIET)
             assert await untrue(world) == [], each
+        await see_nobody_forgotten(world)
 
     in_world(story)
 
@@ -140,5 +150,6 @@ def test_what_is_said_becomes_true_after_changes_that_overtake_each_other(
             await world.settle(pause)
         await world.settle(QUIET)
         assert await untrue(world) == []
+        await see_nobody_forgotten(world)
 
     in_world(story)
