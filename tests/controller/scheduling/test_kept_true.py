@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube_queue.api.errors import AlreadyExists, NotFound
-from kube_queue.api.types import ELASTIC_QUOTA_TREES, NAMESPACES, NODES, PODS
+from kube_queue.api.types import (
+    ELASTIC_QUOTA_TREES,
+    NAMESPACES,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+)
 from kube_queue.config import Settings
 from kube_queue.placement.units import UnitKey
 from tests.controller.queueing.world import a_leaf, a_root
@@ -116,6 +122,26 @@ def of_color(team: str, color: str) -> Change:
     return change
 
 
+def budget(team: str, app: str) -> Change:
+    async def change(world: World) -> None:
+        made = {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "steady", "namespace": team},
+            "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"app": app}}},
+        }
+        await world.user.create(POD_DISRUPTION_BUDGETS, made)
+
+    return change
+
+
+def no_budget(team: str) -> Change:
+    async def change(world: World) -> None:
+        await world.user.delete(POD_DISRUPTION_BUDGETS, team, "steady")
+
+    return change
+
+
 def demands() -> Iterator[st.SearchStrategy[Callable[[PodBuilder], PodBuilder]]]:
     yield st.just(lambda pod: pod)
     yield st.just(lambda pod: pod.spread_over())
@@ -140,6 +166,8 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(quotas, st.integers(1, 6), st.integers(0, 3)),
     st.just(no_quotas),
     st.builds(of_color, teams, apps),
+    st.builds(budget, teams, apps),
+    teams.map(no_budget),
 )
 
 
