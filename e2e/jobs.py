@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kube_queue.api.names import (
@@ -131,9 +131,18 @@ def phase(units: Sequence[Object], job_name: str) -> str:
     return "none" if unit is None else unit.get("status", {}).get("phase") or "Enqueued"
 
 
+def phases(units: Sequence[Object], job_names: Iterable[str]) -> list[str]:
+    """The phase of each of these jobs' units; `none` for one that has no unit."""
+    found: dict[str, str] = {}
+    for one in units:
+        name = one["spec"].get("consumerRef", {}).get("name", "")
+        found.setdefault(name, one.get("status", {}).get("phase") or "Enqueued")
+    return [found.get(name, "none") for name in job_names]
+
+
 def admitted(units: Sequence[Object], *job_names: str) -> bool:
     """Whether the units of all these jobs are admitted and not finished."""
-    return all(phase(units, name) in {"Dequeued", "Running"} for name in job_names)
+    return {*phases(units, job_names)} <= {"Dequeued", "Running"}
 
 
 def waits_because(units: Sequence[Object], job_name: str, *reasons: str) -> bool:

@@ -13,7 +13,7 @@ from e2e.jobs import (
     admitted,
     condition_of,
     evicted,
-    phase,
+    phases,
     status_of,
     unit_of,
     waits_because,
@@ -78,7 +78,7 @@ async def see_phase(world: World, wanted: str, *names: str, within: float = 30.0
     """These jobs' units are in this phase."""
     await world.until(
         QUEUE_UNITS,
-        lambda units: all(phase(units, name) == wanted for name in names),
+        lambda units: {*phases(units, names)} == {wanted},
         f"{', '.join(names[:5])}: {wanted}",
         within=within,
     )

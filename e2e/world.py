@@ -71,8 +71,8 @@ class World:
         self.cluster = cluster
         self._informers: dict[ResourceType, Informer[Seen]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._changed = asyncio.Condition()
-        self._pending: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        """Set, and replaced by another one, when something was seen."""
 
     @classmethod
     @asynccontextmanager
@@ -153,10 +153,10 @@ class World:
         """Return once `holds` is true of the objects of this kind; raise Unmet after `within` s."""
         informer = await self._informer(resource)
         try:
-            async with asyncio.timeout(within), self._changed:
-                await self._changed.wait_for(
-                    lambda: holds([seen.whole for seen in informer.values()])
-                )
+            async with asyncio.timeout(within):
+                # What was seen together is looked at once: looking may take longer than seeing.
+                while not holds([seen.whole for seen in informer.values()]):
+                    await self._news.wait()
         except TimeoutError:
             lines = sorted(_brief(seen.whole) for seen in informer.values())
             more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
@@ -265,13 +265,8 @@ class World:
         return informer
 
     def _notify(self) -> None:
-        async def wake() -> None:
-            async with self._changed:
-                self._changed.notify_all()
-
-        task = asyncio.create_task(wake())
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+        self._news.set()
+        self._news = asyncio.Event()
 
 
 def _about(event: Object) -> tuple[str, str]:

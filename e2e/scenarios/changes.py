@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
-from e2e.jobs import Object, job, phase, unit_of
+from e2e.jobs import Object, job, phase, phases, unit_of
 from e2e.scenario import scenario
 from e2e.steps import (
     give_priority,
@@ -115,7 +115,7 @@ async def units_touched(world: World) -> None:
     await asyncio.gather(*(world.apply(job(name, "1", seconds=1)) for name in names))
     await world.until(
         QUEUE_UNITS,
-        lambda units: all(phase(units, name) == "Enqueued" for name in names),
+        lambda units: {*phases(units, names)} == {"Enqueued"},
         "all wait",
     )
     units = [one["metadata"]["name"] for one in await world.objects(QUEUE_UNITS)]
@@ -123,7 +123,7 @@ async def units_touched(world: World) -> None:
     await replace_tree(world, tree(str(CROWD + 1)))
     await world.until(
         QUEUE_UNITS,
-        lambda units: all(phase(units, name) == "Succeed" for name in names),
+        lambda units: {*phases(units, names)} == {"Succeed"},
         "all ran",
         within=60,
     )

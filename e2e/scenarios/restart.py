@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from e2e.invariants import Ledger, agrees, check_pairs
-from e2e.jobs import evicted, job, phase, unit_of
+from e2e.jobs import evicted, job, phase, phases, unit_of
 from e2e.scenario import scenario
 from e2e.stage import KINDS, ROOM, WITHIN, Stage, namespace_of, phases_of
 from e2e.steps import (
@@ -87,7 +87,7 @@ async def restart_in_a_crowd(world: World) -> None:
     for part in ("controller", "job-extensions", "simulator", "controller"):
         await world.until(
             QUEUE_UNITS,
-            lambda units: {"Enqueued", "Running", "Succeed"} <= {phase(units, n) for n in names},
+            lambda units: {"Enqueued", "Running", "Succeed"} <= {*phases(units, names)},
             "units that wait, run and have ended",
             within=60,
         )
