@@ -15,15 +15,11 @@ SAME_LAG: Final = 10
 """Events after which a watch lags otherwise than before."""
 
 
-class FaultyStream:
-    """A watch that goes wrong after so many events, or, when it is `late`, with every event."""
+class _Over:
+    """A stream before another one."""
 
-    def __init__(self, stream: Stream, fault: str, events: int, pause: Callable[[], float]) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._fault = fault
-        self._left = events
-        self._pause = pause
-        self._over = False
 
     def on_overflow(self, act: Callable[[], None]) -> None:
         """See Stream."""
@@ -37,6 +33,25 @@ class FaultyStream:
         if not line:
             raise StopAsyncIteration
         return line
+
+    async def batch(self) -> bytes:
+        """See Stream."""
+        return await self._stream.batch()
+
+    async def aclose(self) -> None:
+        """See Stream."""
+        await self._stream.aclose()
+
+
+class FaultyStream(_Over):
+    """A watch that goes wrong after so many events, or, when it is `late`, with every event."""
+
+    def __init__(self, stream: Stream, fault: str, events: int, pause: Callable[[], float]) -> None:
+        super().__init__(stream)
+        self._fault = fault
+        self._left = events
+        self._pause = pause
+        self._over = False
 
     async def batch(self) -> bytes:
         """The next line, whole or in part; empty when the stream has ended."""
@@ -66,32 +81,15 @@ class FaultyStream:
             return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.body)
         return b""
 
-    async def aclose(self) -> None:
-        """See Stream."""
-        await self._stream.aclose()
 
-
-class LaggingStream:
+class LaggingStream(_Over):
     """A watch behind by a `lag` that is asked anew after every few events. Their order stays."""
 
     def __init__(self, stream: Stream, lag: Callable[[], float]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._lag = lag
         self._lines: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_BEHIND)
         self._reader = asyncio.get_running_loop().create_task(self._read())
-
-    def on_overflow(self, act: Callable[[], None]) -> None:
-        """See Stream."""
-        self._stream.on_overflow(act)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        line = await self.batch()
-        if not line:
-            raise StopAsyncIteration
-        return line
 
     async def batch(self) -> bytes:
         """The next line once its time has come; empty when the stream has ended."""
@@ -103,7 +101,7 @@ class LaggingStream:
         """See Stream."""
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
-        await self._stream.aclose()
+        await super().aclose()
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
