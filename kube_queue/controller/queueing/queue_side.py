@@ -117,7 +117,8 @@ class QueueSide:
             limit=settings.controller.cycle_limit,
             decided=self._reasons.stirred,
         )
-        self._feeder = Feeder(self.cache, self._loop.wake)
+        # Who waits may wait for something else after any news, also where nothing is decided.
+        self._feeder = Feeder(self.cache, self._loop.wake, self._reasons.stirred)
         namespaces = self.quotas.namespaces
         self._automatic = (
             AutomaticQueues(self.queues, namespaces.needs_queue)
@@ -248,14 +249,11 @@ class QueueSide:
         for record in self.queues.values():
             self._touch_queue(record.namespace, record.name)
         self._touch_trees()
-        # Who waits may wait for something else now, also where nothing is decided.
-        self._reasons.stirred()
 
     def leaf_joined(self, tree: QuotaTree, leaf: str) -> None:
         """See quota_side.Followers."""
         self._feeder.tree_grown(tree, leaf)
         self._automatic.leaf_joined(leaf, leaf)
-        self._reasons.stirred()
 
     def queue_needed(self, queue: str) -> None:
         """See quota_side.Followers."""
@@ -265,7 +263,6 @@ class QueueSide:
         """See quota_side.Followers."""
         self._feeder.unmanaged_changed(quota, namespace, held)
         self._touch_trees()
-        self._reasons.stirred()
 
     def _tree_changed(self, old: TreeRecord | None, new: TreeRecord | None) -> None:
         if new is None:
@@ -294,8 +291,6 @@ class QueueSide:
         self.events.record(tree, "Warning", verdict.reason, verdict.message)
 
     def _queue_changed(self, old: QueueRecord | None, new: QueueRecord | None) -> None:
-        if old is None or new is None or _says(old.queue) != _says(new.queue):
-            self._reasons.stirred()
         if new is None:
             if old is not None:
                 self._status.gone((QUEUES.plural, old.namespace, old.name))
@@ -326,11 +321,6 @@ class QueueSide:
     def _touch_trees(self) -> None:
         for record in self.trees.values():
             self._status.touched((ELASTIC_QUOTA_TREES.plural, record.namespace, record.name))
-
-
-def _says(queue: Queue) -> Queue:
-    """The Queue without what a write of its status changes."""
-    return replace(queue, resource_version="")
 
 
 def _asks(queue: Queue) -> tuple[str, str]:

@@ -93,7 +93,7 @@ class ReasonWriter:
         """Reason, hash of the message and time of each unit's last event."""
 
     def stirred(self) -> None:
-        """A decision was taken or a unit changed."""
+        """A decision was taken, or the cache had news."""
         self._stirred.set()
 
     def unit_changed(self, old: UnitRecord | None, new: UnitRecord | None) -> None:
@@ -103,7 +103,6 @@ class ReasonWriter:
             if gone is not None:
                 self._told.pop(gone.uid, None)
                 self._due.pop(gone.uid, None)
-        self.stirred()
 
     async def run(self, writes: WriteScheduler, events: EventRecorder) -> None:
         """Look and write until cancelled."""
