@@ -127,8 +127,7 @@ def status_of(units: Sequence[Object], job_name: str) -> Mapping[str, Any]:
 
 def phase(units: Sequence[Object], job_name: str) -> str:
     """The phase of this job's unit; `none` while it has no unit."""
-    unit = unit_of(units, job_name)
-    return "none" if unit is None else unit.get("status", {}).get("phase") or "Enqueued"
+    return phases(units, (job_name,))[0]
 
 
 def phases(units: Sequence[Object], job_names: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Watches that go wrong on purpose: one that ends otherwise than asked, one that lags behind."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Self
 
@@ -15,8 +16,8 @@ SAME_LAG: Final = 10
 """Events after which a watch lags otherwise than before."""
 
 
-class _Over:
-    """A stream before another one."""
+class _Before(ABC):
+    """A stream that stands before another one."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -34,16 +35,16 @@ class _Over:
             raise StopAsyncIteration
         return line
 
+    @abstractmethod
     async def batch(self) -> bytes:
         """See Stream."""
-        return await self._stream.batch()
 
     async def aclose(self) -> None:
         """See Stream."""
         await self._stream.aclose()
 
 
-class FaultyStream(_Over):
+class FaultyStream(_Before):
     """A watch that goes wrong after so many events, or, when it is `late`, with every event."""
 
     def __init__(self, stream: Stream, fault: str, events: int, pause: Callable[[], float]) -> None:
@@ -82,7 +83,7 @@ class FaultyStream(_Over):
         return b""
 
 
-class LaggingStream(_Over):
+class LaggingStream(_Before):
     """A watch behind by a `lag` that is asked anew after every few events. Their order stays."""
 
     def __init__(self, stream: Stream, lag: Callable[[], float]) -> None:

@@ -62,11 +62,10 @@ def up_verb(
     start = _starter(control_plane)
     flags = dict(flags)
     config, data = flags.pop("--config", None), flags.pop("--data-dir", None)
-    if data is not None and control_plane != "embedded":
-        raise Stop("--data-dir is for the embedded control plane only", USAGE)
     late = flags.pop("--late", None)
-    if late is not None and control_plane != "embedded":
-        raise Stop("--late is for the embedded control plane only", USAGE)
+    for flag, value in (("--data-dir", data), ("--late", late)):
+        if value is not None and control_plane != "embedded":
+            raise Stop(f"{flag} is for the embedded control plane only", USAGE)
     data_dir = None if data is None else Path(data).absolute()
     shared = {name: flags.pop(name) for name in SHARED_FLAGS if name in flags}
     # Everything that can be wrong on this command line is said before a process starts.

@@ -25,7 +25,7 @@ TURNS = 40
 NODES, ZONES, APPS = ("n0", "n1", "n2"), ("z0", "z1"), ("red", "blue")
 OURS, THEIRS = ("p0", "p1", "p2", "p3", "g0", "g1"), ("f0", "f1", "f2")
 CLAIMS = ("c0", "c1")
-GROUP = "default"
+NAMESPACE = "default"
 
 Change = Callable[["Life"], None]
 
@@ -172,7 +172,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     ),
     st.builds(_foreign, st.sampled_from(THEIRS), nodes, cpus, apps, st.booleans()),
     st.sampled_from(OURS + THEIRS).map(lambda name: lambda life: life.no_pod(name)),
-    apps.map(lambda team: lambda life: life.team(GROUP, team)),
+    apps.map(lambda team: lambda life: life.team(NAMESPACE, team)),
     st.integers(1, 12).map(lambda cpu: lambda life: life.quota(one_quota(cpu=cpu))),
     st.just(lambda life: life.quota(None)),
     st.sampled_from(CLAIMS).map(lambda name: lambda life: life.stores(a_claim(name))),
@@ -189,7 +189,7 @@ def _begin() -> Life:
     life = Life()
     for name, zone in zip(NODES, ZONES, strict=False):
         life.node(a_node(name).in_zone(zone).having(cpu=6).labelled(pool="red"))
-    life.team(GROUP, "red")
+    life.team(NAMESPACE, "red")
     life.quota(one_quota(cpu=8))
     life.stores(a_class(LOCAL), a_claim("c0"))
     for name, node, app in zip(THEIRS, NODES[:2], APPS, strict=False):

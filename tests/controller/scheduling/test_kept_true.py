@@ -67,7 +67,6 @@ def ours(
 ) -> Change:
     async def change(world: World) -> None:
         pod = a_pod(name).of_namespace(team).asking(cpu=cpu).labelled(app=app)
-        pod = pod.with_priority(priority)
         pod = pod.of_class(f"level-{priority}")
         await world.create(demand(pod.of_gang("g", 2) if name.startswith("g") else pod))
 
