@@ -103,9 +103,7 @@ def quotas(most: int, least: int) -> Change:
         try:
             await world.create_tree(root)
         except AlreadyExists:
-            patch = [{"op": "replace", "path": "/spec/root", "value": root}]
-            tree = ("kube-system", "elasticquotatree")
-            await world.user.patch(ELASTIC_QUOTA_TREES, *tree, patch, kind="json")
+            await world.change_tree(root)
 
     return change
 
@@ -202,9 +200,11 @@ async def untold(world: World) -> list[str]:
         answer = world.side.cache.told(whole)
         conditions = pod.get("status", {}).get("conditions") or [{}]
         told = [one.get("message", "") for one in conditions if one.get("type") == "PodScheduled"]
-        verdict = answer.why.get(metadata["uid"]) if answer is not None else None
-        wanted = [f"{verdict.message} {answer.note}".strip()] if verdict and answer else told
-        if told != wanted:
+        if answer is None or metadata["uid"] not in answer.why:
+            found.append(f"{name} was never answered")
+            continue
+        wanted = f"{answer.why[metadata['uid']].message} {answer.note}".strip()
+        if told != [wanted]:
             found.append(f"{name} is told {told} and waits: {wanted}")
     return found
 

@@ -8,7 +8,6 @@ import orjson
 
 from kube_queue.api.names import RECLAIM_REQUESTED_ANNOTATION
 from kube_queue.api.types import (
-    ELASTIC_QUOTA_TREES,
     JOBS,
     LEASES,
     POD_DISRUPTION_BUDGETS,
@@ -64,10 +63,7 @@ def test_pods_wait_for_quota_and_are_told_which() -> None:
         _, body = visibility.answer("explain", {"namespace": "default", "name": waiting})
         (waits_for,) = orjson.loads(body)["waitsFor"]
         assert waits_for.startswith("quota: ")
-        patch = [{"op": "replace", "path": "/spec/root", "value": a_root(a_leaf("default", 3))}]
-        await world.user.patch(
-            ELASTIC_QUOTA_TREES, "kube-system", "elasticquotatree", patch, kind="json"
-        )
+        await world.change_tree(a_root(a_leaf("default", 3)))
         await world.settle(15)
         assert len(await world.bound()) == 3
 

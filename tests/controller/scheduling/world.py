@@ -104,6 +104,11 @@ class World:
     async def create_tree(self, root: Object) -> Object:
         return await self.user.create(ELASTIC_QUOTA_TREES, a_tree(root, "elasticquotatree"))
 
+    async def change_tree(self, root: Object) -> None:
+        patch = [{"op": "replace", "path": "/spec/root", "value": root}]
+        tree = ("kube-system", "elasticquotatree")
+        await self.user.patch(ELASTIC_QUOTA_TREES, *tree, patch, kind="json")
+
     async def create_priority(self, name: str, value: int, *, preempts: bool = True) -> None:
         priority = {
             "apiVersion": PRIORITY_CLASSES.api_version,
