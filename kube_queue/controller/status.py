@@ -178,6 +178,7 @@ class StatusWriter:
         _log.info("a status was not written", object="/".join(key), problem=str(error))
         # What stands is not known: the next change writes whatever it finds.
         self._written.pop(key, None)
+        self._doubted.discard(key)
         if isinstance(error, Conflict):
             # There was a change, and it will be seen.
             self.touched(key)
