@@ -49,6 +49,14 @@ async def up(plane: ControlPlane) -> None:
         await plane.populate()
 
 
+async def words_of(pid: int) -> list[str]:
+    """The command line of the process, once it has one: while a program is loaded it is empty."""
+    async with asyncio.timeout(60):
+        while not (line := Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")):
+            await asyncio.sleep(0.01)
+    return line.split("\0")
+
+
 async def test_its_kubeconfig_reaches_it_over_tls_with_a_token(directory: Path, tmp_path: Path):
     async with a_cluster(directory, tmp_path) as plane:
         await up(plane)
@@ -73,10 +81,7 @@ async def test_its_programs_are_told_of_gates_and_the_api_server_of_versions(
     shape = Shape(gates=("A", "B"), apis=("example.com/v1alpha1",))
     async with a_cluster(directory, tmp_path, shape) as plane:
         await up(plane)
-        words = {
-            name: Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
-            for name, pid in plane.pids().items()
-        }
+        words = {name: await words_of(pid) for name, pid in plane.pids().items()}
         gated = {name for name, told in words.items() if "--feature-gates=A=true,B=true" in told}
         assert gated == {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
         served = {
